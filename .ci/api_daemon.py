@@ -16,6 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SERVING_WITHIN = 30.0
 STOPPED_WITHIN = 5.0
 
+CONFIG = """\
+[simulator]
+dialect = "tma2022"
+[[pair]]
+name = "csc"
+dialect = "tma2020"
+command_port = {commands}
+reply_port = {replies}
+[[telemetry]]
+name = "topics"
+endpoint = "tcp:0:interface=127.0.0.1"
+"""
+
 PAGE = re.compile(r"http://127\.0\.0\.1:\d+")
 """Where the daemon's log says that the API is."""
 
@@ -67,9 +80,11 @@ def held_ports(count: int) -> Iterator[list[int]]:
 
 
 def start(folder: Path, commands: int, replies: int) -> subprocess.Popen[str]:
-    """Start the daemon, with its journal in a folder and a commander on two ports."""
+    """Start the daemon, with its journal in a folder, a commander on two ports, and telemetry on any port."""
+    config = folder / "bridge.toml"
+    config.write_text(CONFIG.format(commands=commands, replies=replies))
     options = [
-        *("--command-port", str(commands), "--reply-port", str(replies)),
+        *("--config", str(config)),
         *("--journal", str(folder / "journal.sqlite"), "--web", "tcp:0:interface=127.0.0.1"),
     ]
     twistd = [sys.executable, "-m", "twisted", "--log-format=text", "mtmount-bridge"]
