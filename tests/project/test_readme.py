@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.config.loading import load
 from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.simulator.tma2022.service import SimulatorService as Tma2022Service
 from tests.support.pages import DOCS, README, marked
-from tests.support.ports import free_port
+from tests.support.ports import HOST, free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -68,6 +69,21 @@ class Examples(RunBesideSimulator):
         lines = await self.run_beside_simulator(example("await_replies.py"))
         self.assertEqual(len(lines), 6)
         self.assertEqual(lines[-1], "AzimuthAxisMove: done")
+
+    async def test_move_today(self) -> None:
+        """Each command to a mount of today is acknowledged, and done."""
+        simulator = Tma2022Service(host=HOST, command_port=0, telemetry_port=0, ready=True, speed=100.0)
+        simulator.startService()
+        self.addCleanup(simulator.stopService)
+        port, _ = simulator.port_numbers()
+        out, err, status = await getProcessOutputAndValue(
+            sys.executable,
+            ["-c", example("move_today.py"), HOST, str(port)],
+            env=os.environ | {"PYTHONPATH": ROOT},
+        )
+        self.assertEqual((err, status), (b"", 0))
+        lines = out.decode().splitlines()
+        self.assertEqual((len(lines), lines[-1]), (6, "AzimuthMove: done"))
 
     async def test_watch_replies_under_asyncio(self) -> None:
         """On asyncio's reactor too, replies come one by one until Done."""
