@@ -68,7 +68,7 @@ def room(modules: str, imports: str = "") -> Room:
     return Room(frozenset(modules.split()), frozenset(imports.split()))
 
 
-CORE = "version visible files hosts errors wire dialect layout dialects codec protocols records"
+CORE = "version visible files hosts errors wire motion dialect layout dialects codec protocols records"
 """The rooms that can be used with no Twisted at all."""
 
 # From left to right. A folder stands for all that is in it, unless a module of it has a row of its own.
@@ -80,6 +80,7 @@ ROOMS: dict[str, Room] = {
     "errors": room("errors", "hosts"),
     "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
+    "motion": room("motion"),
     "dialect": room(
         "dialects.command_names dialects.dialect dialects.content dialects.facts dialects.joined "
         "dialects.sources",
