@@ -32,7 +32,8 @@ def named(classes: tuple[type[old.Command] | type[new.Command], ...], join: str)
 
 def command_rows() -> Iterator[tuple[str, ...]]:
     """Return a row for each command class of tma2020."""
-    for command, row in translate.TABLE.items():
+    for command in old.Commands:
+        row = translate.row_of(command)
         yield named((command,), ""), named(row.becomes, " or "), row.how or "the same parameters"
 
 

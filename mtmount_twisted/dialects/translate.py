@@ -2,7 +2,8 @@
 
 `translate_command` turns a command into the command for the mount, into two of them, or into a refusal.
 `translate_reply` turns a reply or an event of the mount into the one for the commander. `TABLE` has a row for
-each command class of tma2020; ``docs/reference/translation.rst`` is generated from it.
+each command class of tma2020 that has a counterpart, and other classes are refused.
+``docs/reference/translation.rst`` is generated from it.
 
 A command is translated by its class and never by its code: 31 is a target of a track in tma2020, and turns
 the power on or off in tma2022. The rules for a command (whether it is a stop, needs command, or gets only an
@@ -265,7 +266,19 @@ TABLE: Mapping[type[old.Command], Row] = {
     ),
     old.TopEndChillerResetAlarm: _same(new.TopEndChillerResetAlarm),
 }
-"""The translation of each command class of tma2020, in the order of their codes."""
+"""The translation of the command classes of tma2020, in the order of their codes; see `row_of`."""
+
+
+def row_of(command: type[old.Command]) -> Row:
+    """Return the row of a command class; a class that `TABLE` does not have is refused."""
+    return TABLE.get(command, _NO_COUNTERPART)
+
+
+def _refuse(command: old.Command) -> Translation:
+    return Refusal(f"tma2022 has no counterpart of {type(command).__name__}")
+
+
+_NO_COUNTERPART = Row((), _refuse, "refused")
 
 
 def translate_command(command: old.Command) -> Translation:
@@ -273,7 +286,7 @@ def translate_command(command: old.Command) -> Translation:
 
     Each command for the mount has the sequence id, the source and the time of the commander's.
     """
-    return TABLE[type(command)].make(command)
+    return row_of(type(command)).make(command)
 
 
 _CODE_NEAREST: Mapping[OldCode, tuple[type[new.Command], ...]] = {

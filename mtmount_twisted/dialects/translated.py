@@ -41,10 +41,10 @@ from .tma2022.codec import decode_reply
 from .tma2022.outcomes import outcome_of
 from .tma2022.replies import Answer
 from .translate import (
-    TABLE,
     Dropped,
     Refusal,
     nearest_to,
+    row_of,
     translate_answer,
     translate_command,
     translate_line,
@@ -192,7 +192,7 @@ def _code_of(code: int) -> int:
     if code not in OldCode.__members__.values():
         return 0
     command = old_commands.CommandDict.get(OldCode(code))
-    nearest = nearest_to(OldCode(code)) if command is None else TABLE[command].becomes
+    nearest = nearest_to(OldCode(code)) if command is None else row_of(command).becomes
     return int(nearest[0].command_code) if nearest else 0
 
 
