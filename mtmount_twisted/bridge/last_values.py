@@ -63,7 +63,7 @@ class LastValueCache:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
-        self._apart: dict[int, KnownEntry] = {}
+        self._apart: dict[int, EventEnvelope] = {}  # by code
         self._bytes = 0
         self._now = now
 
@@ -75,7 +75,7 @@ class LastValueCache:
         """
         code, line = event.code, event.line
         if subject.is_apart:
-            self._apart[code] = KnownEntry(line, code, self._now(), False, unmasked=event.unmasked)
+            self._apart[code] = event
             return 0
         self._drop((code, subject.key))
         if not subject.lasts:
@@ -107,22 +107,18 @@ class LastValueCache:
             self._bytes -= len(entry.line)
 
     def link_down(self) -> None:
-        """Mark every entry as stale: the connection is lost."""
+        """Mark every entry as stale, and forget the events that are kept apart: the connection is lost."""
         for key, entry in self._entries.items():
             self._entries[key] = entry._replace(stale=True)
-        self._apart = {code: entry._replace(stale=True) for code, entry in self._apart.items()}
-
-    def apart(self, code: int) -> KnownEntry | None:
-        """Return the last event of a kind that is kept apart because of its size, stale or not.
-
-        A new client does not receive it, and it does not count towards the bounds: there is one of each kind.
-        """
-        return self._apart.get(code)
+        self._apart.clear()
 
     @property
     def current_apart(self) -> list[EventEnvelope]:
-        """The current events that are kept apart."""
-        return [entry.event for entry in self._apart.values() if not entry.stale]
+        """The last event of each kind that is kept apart because of its size.
+
+        A new client does not receive these events, and they do not count towards the bounds.
+        """
+        return list(self._apart.values())
 
     def entries(self) -> list[KnownEntry]:
         """Return all entries, stale or not, the oldest first."""

@@ -7,6 +7,8 @@ Next to read: ``tma2020.envelope`` and ``tma2022.relay``, which read it from a l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from msgspec import Struct
 
 from mtmount_twisted.errors import LineError
@@ -31,6 +33,25 @@ class CommandEnvelope(Struct, frozen=True, gc=False):
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the command's line with another id and source."""
         return b"%d\n%b\n%d\n%b" % (sequence_id, self.code_text, source, self.rest)
+
+
+def header_to_refuse(
+    fields: Sequence[bytes], read_int: Callable[[bytes], int], kind_of: Callable[[int], CommandKind]
+) -> CommandEnvelope | None:
+    """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable.
+
+    :param fields: the fields of the line, header first.
+    :param read_int: function from a field to its number, which raises `ValueError` if it is none.
+    """
+    try:
+        sequence_id, source = read_int(fields[0]), read_int(fields[2])
+    except (IndexError, ValueError):
+        return None
+    try:
+        code = read_int(fields[1])
+    except ValueError:
+        code = 0
+    return CommandEnvelope(sequence_id, code, source, kind_of(code), b"", b"")
 
 
 def other_generation(line: bytes, name: DialectName) -> LineError:

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -48,12 +48,12 @@ which may be 6,000 lines, or under TLS 3,000 records: hundreds of milliseconds o
 _log = Logger()
 
 
-def receive_little(transport: Any) -> None:
+def receive_little(transport: ITransport) -> None:
     """Receive at most `RECEIVED_AT_ONCE` bytes at once from a client.
 
     :param transport: the transport of a socket; another transport has no such bound.
     """
-    transport.bufferSize = RECEIVED_AT_ONCE
+    setattr(transport, "bufferSize", RECEIVED_AT_ONCE)  # an attribute of `tcp.Connection`
 
 
 class ReaderState(Enum):

@@ -113,7 +113,7 @@ class Tma2022Tests(Tma2022Case):
         self.assertNotIn("hunter2", written)
 
     def test_settings_apart(self) -> None:
-        """The settings, 38 kB, push no last value out: they are kept apart, and are stale after a loss."""
+        """The settings, 38 kB, push no last value out: they are kept apart, until a loss."""
         settings = replies.DetailedSettingsAppliedReply(
             set_name="x" * 60_000, all_settings_match_set=True
         ).encode()[:-2]
@@ -121,13 +121,9 @@ class Tma2022Tests(Tma2022Case):
         self.link.say(position, settings)
         known = self.bridge.known
         self.assertEqual([entry.line for entry in known.entries()], [position])
-        kept = known.apart(40)
-        assert kept is not None
-        self.assertEqual((kept.line, kept.stale), (settings, False))
+        self.assertEqual([event.line for event in known.current_apart], [settings])
         self.bridge.link_down("lost")
-        kept = known.apart(40)
-        self.assertTrue(kept is not None and kept.stale)
-        self.assertIsNone(known.apart(41))
+        self.assertEqual(known.current_apart, [])
 
 
 class SettingsTests(Tma2022Case):

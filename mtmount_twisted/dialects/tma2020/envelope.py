@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Subject
 from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
-from mtmount_twisted.dialects.text_header import other_generation
+from mtmount_twisted.dialects.text_header import header_to_refuse, other_generation
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import BOOL, INT, check_str, kind_of, utc_now, write_timestamp
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
@@ -160,17 +160,8 @@ def _is_float(text: bytes) -> bool:
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
-    """Return the header of a malformed command, as far as a NoAck needs it; None if that is unreadable."""
-    fields = line.split(b"\n", 3)
-    try:
-        sequence_id, source = (_read_int(fields[index]) for index in (0, 2))
-    except (IndexError, ValueError):
-        return None
-    try:
-        code = _read_int(fields[1])
-    except ValueError:
-        code = 0
-    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), b"", b"")
+    """See `header_to_refuse`."""
+    return header_to_refuse(line.split(b"\n", 3), _read_int, kind_of_command)
 
 
 def _read_int(text: bytes) -> int:

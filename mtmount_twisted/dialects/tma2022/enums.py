@@ -325,19 +325,3 @@ class SubsystemId(IntEnum):
     ELEVATION_DRIVES_THERMAL = 1700
     SAFETY = 1800
     TOP_END_CHILLER = 2200
-
-
-class CscErrorCode(IntEnum):
-    """The reason why the observatory's own client went to FAULT; not on the wire."""
-
-    COULD_NOT_CONNECT = 1
-    CONNECTION_LOST = 2
-    TELEMETRY_CLIENT_ERROR = 3
-    AXIS_FAULT = 4
-    TRACK_TARGET_TIMED_OUT = 5
-    DISABLE_FAILED = 6
-    COMMAND_LOST = 7
-    DISABLE_DEVICES_FAILED = 8
-    ENABLE_DEVICES_FAILED = 9
-    MOCK_CONTROLLER_ERROR = 98
-    INTERNAL_ERROR = 99

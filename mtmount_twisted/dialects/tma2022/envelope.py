@@ -53,27 +53,12 @@ def read_command_header(line: bytes) -> CommandHeader:
 
     :raises LineError: if the line has no such header.
     """
-    return CommandHeader(*_command_header(line)[:3])
-
-
-def rewrite_command(line: bytes, *, sequence_id: int, source: int) -> bytes:
-    """Return a command's line with another id and source.
-
-    :raises LineError: if the line has no header.
-    """
-    _, code, _, rest = _command_header(line)
-    return b"%d\n%d\n%d\n%b" % (sequence_id, code, source, rest.encode())
-
-
-def _command_header(line: bytes) -> tuple[int, int, int, str]:
     json_lines.require_utf8(line)
     fields = line.decode().strip().split("\n", NUM_HEADER_FIELDS - 1)
     if len(fields) < NUM_HEADER_FIELDS:
         raise LineError(line, f"a command has at least {NUM_HEADER_FIELDS} fields, not {len(fields)}")
-    numbers = [
-        _int(line, name, text) for name, text in zip(("sequence_id", "command_code", "source"), fields)
-    ]
-    return numbers[0], numbers[1], numbers[2], fields[3]
+    names = ("sequence_id", "command_code", "source")
+    return CommandHeader(*(_int(line, name, text) for name, text in zip(names, fields)))
 
 
 def _int(line: bytes, field: str, text: str) -> int:

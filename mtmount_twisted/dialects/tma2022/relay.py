@@ -23,7 +23,7 @@ from msgspec import Struct
 from mtmount_twisted.dialects.dialect import CommandKind, EventEnvelope, Meaning, Recall, Subject
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.text_header import CommandEnvelope as CommandEnvelope
-from mtmount_twisted.dialects.text_header import other_generation
+from mtmount_twisted.dialects.text_header import header_to_refuse, other_generation
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH, SHOWN_BYTES
 from mtmount_twisted.wire.messages import CommandMessage
@@ -137,17 +137,10 @@ def envelope_of(command: CommandMessage) -> CommandEnvelope:
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
-    """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable."""
-    fields = line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1)
-    try:
-        sequence_id, source = (_read_int(fields[index]) for index in (0, 2))
-    except (IndexError, ValueError):
-        return None
-    try:
-        code = _read_int(fields[1])
-    except ValueError:
-        code = 0
-    return CommandEnvelope(sequence_id, code, source, kind_of_command(code), b"", b"")
+    """See `header_to_refuse`."""
+    return header_to_refuse(
+        line.lstrip(_SPACE).split(b"\n", NUM_HEADER_FIELDS - 1), _read_int, kind_of_command
+    )
 
 
 def _read_header_int(line: bytes, field: str, text: bytes) -> int:

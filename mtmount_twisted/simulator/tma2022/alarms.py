@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mtmount_twisted.dialects.tma2022.enums import SubsystemId, System
 from mtmount_twisted.dialects.tma2022.replies import ErrorReply, Reply, WarningReply
@@ -118,30 +119,17 @@ class Alarms:
         return None if system is None else self._devices[system]
 
     def _report(self, entry: Entry) -> None:
-        condition, timestamp = self._conditions[entry], self._tai()
-        instance = f"{entry.subsystem_id}.Simulator"
+        condition = self._conditions[entry]
+        fields: dict[str, Any] = {
+            "timestamp": self._tai(),
+            "name": entry.name,
+            "subsystem_id": entry.subsystem_id,
+            "subsystem_instance": f"{entry.subsystem_id}.Simulator",
+            "active": condition.is_active,
+            "code": entry.code,
+            "description": entry.meaning,
+        }
         if entry.severity == ALARM:
-            self._send(
-                ErrorReply(
-                    timestamp=timestamp,
-                    name=entry.name,
-                    subsystem_id=entry.subsystem_id,
-                    subsystem_instance=instance,
-                    active=condition.is_active,
-                    code=entry.code,
-                    description=entry.meaning,
-                    latched=condition.is_latched,
-                )
-            )
+            self._send(ErrorReply(**fields, latched=condition.is_latched))
         else:
-            self._send(
-                WarningReply(
-                    timestamp=timestamp,
-                    name=entry.name,
-                    subsystem_id=entry.subsystem_id,
-                    subsystem_instance=instance,
-                    active=condition.is_active,
-                    code=entry.code,
-                    description=entry.meaning,
-                )
-            )
+            self._send(WarningReply(**fields))
