@@ -84,6 +84,7 @@ def site(clock: Any, bus: Any, journal: Any, log: logging.Logger) -> Any:
     from mtmount_twisted.config.settings import ClientLimits, WebSettings
     from mtmount_twisted.enums import Source
     from mtmount_twisted.frontends.web.events.ring import Feed, Turns
+    from mtmount_twisted.frontends.web.events.signals import SignalStreams
     from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
     from mtmount_twisted.frontends.web.http.calls import User
     from mtmount_twisted.frontends.web.http.routing import Router
@@ -110,7 +111,8 @@ def site(clock: Any, bus: Any, journal: Any, log: logging.Logger) -> Any:
         max_streams_per_user=STREAMS,
     )
     bounds = Bounds.of(settings, ClientLimits())
-    streams = Streams(feed, turns, Open(), bus, clock, bounds, log)
+    live = SignalStreams(None, lambda: None, clock, turns, log)
+    streams = Streams(feed, live, turns, Open(), bus, clock, bounds, log)
     limited_log = RateLimitedLog(clock, log, A_FEW)
     return WebSite(Router(streams.routes(), Open(), limited_log), settings, limited_log, clock)
 

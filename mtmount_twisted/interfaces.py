@@ -8,7 +8,7 @@ objects.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -212,9 +212,11 @@ class IEventBus(Interface):
 
 
 class ITelemetryValue(Interface):
-    """The latest line of a telemetry topic. It is decoded only when somebody asks for its topic."""
+    """The latest line of a telemetry topic. It is decoded at most once, when somebody asks for its topic."""
 
     topic_id: int = Attribute("The number of the topic.")
+    timestamp: float = Attribute("The time of sending by the mount's clock (TAI, s since the unix epoch).")
+    came_at: float = Attribute("The time of its arrival, on the monotonic clock (s).")
     line: bytes = Attribute("The line, without its terminator.")
     age: float = Attribute("Seconds since its arrival, on the monotonic clock.")
 
@@ -254,6 +256,29 @@ class ITelemetry(Interface):
         A subscriber must neither block nor take long.
         """
 
+    def subscribe_values(subscriber: Callable[[Sequence[ITelemetryValue]], None]) -> None:
+        """Call a subscriber with the value of each line that arrives, in order of arrival.
+
+        A value is decoded once for all that ask for it. A subscriber must neither block nor take long.
+        """
+
+
+class ISignals(Interface):
+    """The last hour of every signal of the mount, in memory."""
+
+    units: Mapping[str, str] = Attribute("The unit of each signal, by its name; empty if there is none.")
+    periods: Mapping[str, float | None] = Attribute(
+        "The time between two values of each signal in seconds, by its name; None if it is unknown."
+    )
+
+    def latest(names: Sequence[str]) -> tuple[float | None, list[float | None]]:
+        """Return the time of the newest of some signals (UTC, s), and the latest value of each.
+
+        A value is None before the first, and once it is stale. The time is None if all of them are.
+
+        :raises KeyError: if there is no such signal.
+        """
+
 
 class ITelemetryPort(Interface):
     """A ``[[telemetry]]`` port: readers that receive the mount's telemetry."""
@@ -275,5 +300,6 @@ class IServed(Interface):
     port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
     telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
+    signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -92,7 +92,8 @@ ROOMS: dict[str, Room] = {
     "dialects": room(  # the messages
         "dialects dialects.tma2022.commands dialects.tma2022.enums "
         "dialects.tma2022.fields dialects.tma2022.interlocks "
-        "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.telemetry "
+        "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.signals "
+        "dialects.tma2022.telemetry "
         "dialects.tma2022.topic_type",
         "errors wire dialect layout",
     ),

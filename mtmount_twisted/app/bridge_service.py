@@ -53,6 +53,7 @@ from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
+from mtmount_twisted.upstream.signals import SignalMemory
 from mtmount_twisted.upstream.telemetry_link import TelemetryLink
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
@@ -201,6 +202,7 @@ class BridgeService(Service):
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the link to the controller.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
+    :ivar signals: the mount's signals; None if the mount sends no telemetry.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
     """
 
@@ -210,6 +212,7 @@ class BridgeService(Service):
     controller: Controller | None
     handshakes: Turns
     telemetry: TelemetryLink | None = None
+    signals: SignalMemory | None = None
 
     def __init__(
         self,
@@ -260,6 +263,9 @@ class BridgeService(Service):
                 *telemetry, self.bridge.dialect, self._log, self._reactor, silence_changed
             )
             self._fanout = TelemetryFanout(self.telemetry, self._reactor, self._log)
+            format = self.bridge.dialect.telemetry
+            assert format is not None  # there is a place of the telemetry
+            self.signals = SignalMemory(self.telemetry, format, self._reactor, bus.now)
         self._open(config.pairs, config.client_ports.values())
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:

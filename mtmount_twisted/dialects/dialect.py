@@ -315,6 +315,27 @@ class TelemetryHeader(NamedTuple):
     timestamp: float
 
 
+class TopicSignals(NamedTuple):
+    """The signals of a topic: each number in its lines, without the time stamps.
+
+    :ivar name: the name of the topic.
+    :ivar period: the time between two lines of the topic, in seconds; None if it is unknown.
+    :ivar quantities: the name of each number on the wire; an element of an array ends with its number.
+    :ivar units: the unit of each, such as ``deg/s``; empty if there is none.
+    :ivar docs: the meaning of each.
+    :ivar parts: the name of each quantity, an array once, and how many numbers it has, in the same order.
+    :ivar values_of: return the numbers in a decoded topic, in the same order; NaN for one that is missing.
+    """
+
+    name: str
+    period: float | None
+    quantities: tuple[str, ...]
+    units: tuple[str, ...]
+    docs: tuple[str, ...]
+    parts: tuple[tuple[str, int], ...]
+    values_of: Callable[[object], tuple[float, ...]]
+
+
 class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     """The telemetry of a mount: lines of numbered topics, on a connection of their own.
 
@@ -327,6 +348,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     :ivar axes: the number of the topic with the motion of each axis, by the name of the axis.
     :ivar position_of: return the motion of an axis in its topic.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
+    :ivar signals: return the signals of each topic that has a name, by its number.
     """
 
     port: int
@@ -337,6 +359,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     axes: Mapping[str, int]
     position_of: Callable[[Any], PositionFact]
     tai: Callable[[], float]
+    signals: Callable[[], Mapping[int, TopicSignals]]
 
 
 class Dialect(Struct, frozen=True, kw_only=True, eq=False):

@@ -61,12 +61,18 @@ class PositionFact(Struct, frozen=True, gc=False):
     :ivar demand_position: the position that is asked for, in deg.
     :ivar velocity: the velocity, in deg/s.
     :ivar demand_velocity: the velocity that is asked for, in deg/s.
+    :ivar torque: the torque, in N m; None for an axis that does not report it in this unit.
+    :ivar position_at: when the position was measured (TAI seconds since the unix epoch).
+    :ivar demand_at: when the demand position was asked for (TAI seconds since the unix epoch).
     """
 
     position: float | None
     demand_position: float | None
     velocity: float | None
     demand_velocity: float | None
+    torque: float | None = None
+    position_at: float | None = None
+    demand_at: float | None = None
 
 
 class AlarmFact(Struct, frozen=True, gc=False):

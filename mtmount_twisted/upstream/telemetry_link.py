@@ -1,13 +1,13 @@
 """`TelemetryLink`: the bridge's one connection to the telemetry server, and the last line of each topic.
 
-It reads the header of each line and decodes nothing else. Subscribers receive the lines as they came. Next to
-read: ``frontends.tcp.telemetry``, which passes them on; `net.telemetry`, the watch over silence.
+It reads the header of each line; a subscriber to the values may decode the rest, once for all of them. Next
+to read: ``frontends.tcp.telemetry``, which passes them on; `net.telemetry`, the watch over silence.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,20 +39,29 @@ class TelemetryValue:
     """The latest line of a topic.
 
     :ivar number: the number of lines that had come when the line did, itself included.
+    :ivar timestamp: time of sending by the mount's clock: TAI seconds since the unix epoch.
     :ivar came_at: time of its arrival on the monotonic clock, in seconds.
     """
 
-    __slots__ = ("_clock", "_format", "came_at", "line", "number", "topic_id")
+    __slots__ = ("_clock", "_decoded", "_format", "came_at", "line", "number", "timestamp", "topic_id")
 
     def __init__(
-        self, topic_id: int, line: bytes, number: int, telemetry: TelemetryFormat, clock: IReactorTime
+        self,
+        topic_id: int,
+        timestamp: float,
+        line: bytes,
+        number: int,
+        telemetry: TelemetryFormat,
+        clock: IReactorTime,
     ) -> None:
         self.topic_id = topic_id
+        self.timestamp = timestamp
         self.line = line
         self.number = number
         self.came_at = clock.seconds()
         self._clock = clock
         self._format = telemetry
+        self._decoded: Any = None
 
     @property
     def age(self) -> float:
@@ -61,7 +70,9 @@ class TelemetryValue:
 
     def decoded(self) -> Any:
         """See `ITelemetryValue`."""
-        return self._format.decode(self.line)
+        if self._decoded is None:
+            self._decoded = self._format.decode(self.line)
+        return self._decoded
 
 
 @implementer(ITelemetry)
@@ -97,6 +108,7 @@ class TelemetryLink(DuplexConnection[bytes]):
         self._values: dict[int, TelemetryValue] = {}  # by topic; the topic whose line came last stands last
         self._tell_silence = silence_changed
         self._subscribers: list[Callable[[bytes], None]] = []
+        self._value_subscribers: list[Callable[[Sequence[ITelemetryValue]], None]] = []
         self._malformed_log = RateLimitedLog(reactor, log)
         self._offset = ClockOffset(reactor, self._format.tai)
         self._watch = SilenceWatch(reactor, SILENCE, self._silence_changed)
@@ -141,31 +153,38 @@ class TelemetryLink(DuplexConnection[bytes]):
         """See `ITelemetry`."""
         self._subscribers.append(subscriber)
 
+    def subscribe_values(self, subscriber: Callable[[Sequence[ITelemetryValue]], None]) -> None:
+        """See `ITelemetry`."""
+        self._value_subscribers.append(subscriber)
+
     def lines_received(self, lines: list[bytes]) -> None:
         """See `IPairOwner`."""
-        kept = [line for line in lines if self._keep(line)]
+        kept = [value for value in map(self._keep, lines) if value is not None]
         if not kept:
             return
         self._watch.hear()
-        data = self.carries.terminator.join([*kept, b""])
+        data = self.carries.terminator.join([*(value.line for value in kept), b""])
         for subscriber in self._subscribers:
             subscriber(data)
+        for receive in self._value_subscribers:
+            receive(kept)
 
-    def _keep(self, line: bytes) -> bool:
-        """Keep a line as the latest of its topic. Return False if it is not telemetry."""
+    def _keep(self, line: bytes) -> TelemetryValue | None:
+        """Keep a line as the latest of its topic, and return its value; None if it is not telemetry."""
         try:
             topic, timestamp = self._format.read_header(line)
         except ValueError as error:
             self._note_malformed(str(error))
-            return False
+            return None
         if self._values.pop(topic, None) is None and len(self._values) >= MAX_TOPICS:
             self._note_malformed(f"topic {topic}: there are {MAX_TOPICS} topics already")
-            return False
+            return None
         if topic in self._format.timed_topics:
             self._offset.note(timestamp)
         self.lines += 1
-        self._values[topic] = TelemetryValue(topic, line, self.lines, self._format, self.reactor)
-        return True
+        value = TelemetryValue(topic, timestamp, line, self.lines, self._format, self.reactor)
+        self._values[topic] = value
+        return value
 
     def _note_malformed(self, why: str) -> None:
         self.malformed += 1

@@ -22,8 +22,10 @@ from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
+from mtmount_twisted.frontends.web.events.signals import SignalStreams
 from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
+from mtmount_twisted.interfaces import ISignals
 from mtmount_twisted.journal.reading import Wanted, open_journal, rows
 from mtmount_twisted.journal.recorder import Waiting, Writer
 from mtmount_twisted.journal.writer import JournalWriter
@@ -183,6 +185,7 @@ class World:
 
     max_waiting = 2**20
     epoch = 4
+    signals: ISignals | None = None
 
     def __init__(
         self, case: SynchronousTestCase, bounds: Bounds | None = None, clock: Any = None, **ring: int
@@ -203,9 +206,10 @@ class World:
         self.records = RecordMaker(self.bus.publish, self.bus.now)
         self.turns = Turns(self.clock)
         self.feed = Feed(self.bus, DIALECT, self.journal, self.clock, self.turns, **self.ring)
+        self.live = SignalStreams(self.signals, lambda: {"word": "Stopped"}, self.clock, self.turns, LOG)
         self.presence = Presence()
         self.streams = Streams(
-            *(self.feed, self.turns, self.presence, self.bus, self.clock), self.bounds, LOG
+            *(self.feed, self.live, self.turns, self.presence, self.bus, self.clock), self.bounds, LOG
         )
 
     def stop(self) -> None:

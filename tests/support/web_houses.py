@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -86,6 +87,11 @@ class WebHouse(House):
     def wall_clock(self) -> float:
         """Unix time, which goes as the clock does."""
         return self.wall_start + self.clock.seconds()
+
+    def served(self) -> Any:
+        """The services of the daemon, as the web sees them; they receive no telemetry."""
+        parts = {"bridge": self.bridge, "link": self.ways, "names": []}
+        return SimpleNamespace(**parts, telemetry=None, signals=None)
 
     def publish(self, name: str, data: object) -> None:
         """Note an event for the event streams."""

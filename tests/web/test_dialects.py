@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -153,6 +153,8 @@ class Latest:
     def __init__(self, line: bytes, age: float = 0.0) -> None:
         self.topic_id = dialect_named("tma2022").telemetry.read_header(line).topic_id  # type: ignore[union-attr]
         self.line = line
+        self.timestamp = 1.0
+        self.came_at = -age
         self.age = age
 
     def decoded(self) -> Any:
@@ -187,6 +189,9 @@ class Telemetry:
         return []
 
     def subscribe(self, subscriber: Callable[[bytes], None]) -> None:
+        """Call nobody: the state does not subscribe."""
+
+    def subscribe_values(self, subscriber: Callable[[Sequence[ITelemetryValue]], None]) -> None:
         """Call nobody: the state does not subscribe."""
 
 
@@ -459,7 +464,9 @@ class House2022Tests(WebCase):
     def test_document(self) -> None:
         """The OpenAPI document is valid, and names the commands of this dialect."""
         house = self.house
-        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[], telemetry=None)
+        served: Any = SimpleNamespace(
+            bridge=house.bridge, link=house.ways, names=[], telemetry=None, signals=None
+        )
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         self.addCleanup(areas.close)

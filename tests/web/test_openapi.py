@@ -57,7 +57,9 @@ class DocumentTests(WebCase):
     def served_routes(self) -> list[Route]:
         """Return all routes of the daemon."""
         house = self.house
-        served: Any = SimpleNamespace(bridge=house.bridge, link=house.ways, names=[], telemetry=None)
+        served: Any = SimpleNamespace(
+            bridge=house.bridge, link=house.ways, names=[], telemetry=None, signals=None
+        )
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         areas.close()
@@ -137,7 +139,8 @@ class DocumentTests(WebCase):
         requests = {"Command", "Ask", "AskForLease", "TakeLease", "GrantLease"}
         events = {"Message", "Step", "Change", "Entry", "Page"}
         described = {"Described", "Catalogue", "Alive", "Ready"}
-        others = {"Problem", "Life", "Lease", "State", "Acks"}
+        motion = {"TelemetryNow", "Signals", "Slews", "Limits"}
+        others = {"Problem", "Life", "Lease", "State", "Acks"} | motion
         advice = "programs import these names: add the name of a new class here, and keep the others"
         self.assertEqual(names, requests | events | described | others, advice)
 

@@ -135,7 +135,7 @@ class StreamTests(StreamsCase):
         empty = self.failureResultOf(self.world.call(Request(), kind="", peer=""), RequestError).value
         self.assertEqual([fault.where for fault in empty.faults], ["query.kind", "query.peer"])
         self.assertIn("IN_POSITION", faults["query.kind"])
-        self.assertIn("expected kind, peer, last_event_id", faults["query.colour"])
+        self.assertIn("expected kind, peer, signals, rate, last_event_id", faults["query.colour"])
         many = self.world.call(Request(), kind=",".join(["ACK"] * 101))
         self.assertEqual(self.failureResultOf(many, RequestError).value.status, 422)
         self.assertEqual(len(self.world.streams), 0)

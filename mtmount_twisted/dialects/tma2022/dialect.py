@@ -64,6 +64,7 @@ from .relay import (
 )
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply, actual_commander
 from .sending import completed, tai_now
+from .signals import signals
 from .telemetry import TIMED_TOPICS, TopicDict
 
 TRACK_ACK_TIMEOUT = 1.0
@@ -227,6 +228,7 @@ DIALECT = Dialect(
         axes={axis: topic.topic_id for axis, topic in AXES.items()},
         position_of=position_of,
         tai=tai_now,
+        signals=signals,
     ),
 )
 """The protocol tma2022: commands as text, replies as JSON, over one two-way connection."""

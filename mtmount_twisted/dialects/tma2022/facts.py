@@ -82,6 +82,9 @@ def position_of(topic: Any) -> PositionFact:
         demand_position=_number(topic.demand_position),
         velocity=_number(topic.actual_velocity),
         demand_velocity=_number(topic.demand_velocity),
+        torque=_number(getattr(topic, "actual_torque", math.nan)),
+        position_at=_number(topic.actual_position_timestamp),
+        demand_at=_number(topic.demand_position_timestamp),
     )
 
 

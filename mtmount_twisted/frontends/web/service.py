@@ -40,7 +40,9 @@ from .api.history import History, Shelf
 from .api.leases import Leases
 from .api.metrics import Metrics
 from .api.state import StateRoutes
+from .api.telemetry import TelemetryRoutes
 from .events.ring import Feed, Turns
+from .events.signals import SignalStreams
 from .events.stamps import Stamps
 from .events.streams import Bounds, Streams
 from .http.calls import Route, User
@@ -97,7 +99,9 @@ class Areas:
         leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
         state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps, served.telemetry)
         bounds = Bounds.of(settings, parts.clients)
-        streams = Streams(feed, turns, commanders, bus, reactor, bounds, log)
+        motion = TelemetryRoutes(bridge, served.telemetry, served.signals, reactor, stamps)
+        live = SignalStreams(served.signals, motion.summary, reactor, turns, log)
+        streams = Streams(feed, live, turns, commanders, bus, reactor, bounds, log)
         watch = LoopWatch(reactor)
         watch.start()
         metrics = Metrics(
@@ -110,13 +114,13 @@ class Areas:
         )
         history = History(shelf, turns, wall_clock, bridge.dialect)
         answering = (
-            *(Pages(), state, CatalogueRoutes(bridge.dialect), CommandRoutes(commanders), leases),
+            *(Pages(), state, motion, CatalogueRoutes(bridge.dialect), CommandRoutes(commanders), leases),
             *(streams, history, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]
         self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
-        closing = (streams, commanders, leases, state, lives, acks, metrics, feed, shelf, turns)
+        closing = (streams, commanders, leases, state, lives, acks, metrics, live, feed, shelf, turns)
         self._closing = (watch.stop, *(part.close for part in closing))
 
     def close(self) -> None:

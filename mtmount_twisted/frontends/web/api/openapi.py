@@ -18,6 +18,7 @@ TAGS = {
     "commands": "Send commands, and read their states and steps.",
     "lease": "Command of the mount: its holder, and requests for it.",
     "state": "The present state of the mount and the bridge.",
+    "telemetry": "The motion of the mount, its signals, slews and limits.",
     "events": "Messages, steps of commands and changes, live and from the journal.",
     "description": "The commands and replies, and this document.",
     "monitoring": "Health and metrics, for monitoring systems.",

@@ -32,6 +32,7 @@ from mtmount_twisted.records import ChangeRecord
 from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
 from .selection import Selection, read_selection, refuse, selection_parameters, unknown
 from .shapes import Hello, event_id, read_event_id
+from .signals import PARAMETERS, SignalStreams, Wanted, read_wanted
 
 KEEP_ALIVE = 15.0
 """The time between comments on a stream, which show proxies that the stream is alive, in seconds."""
@@ -127,6 +128,11 @@ class Stream:
         """The backlog, in bytes."""
         return self._send_buffer.behind
 
+    @property
+    def has_room(self) -> bool:
+        """True while the connection takes data."""
+        return self._send_buffer.has_room
+
     def begin_sending(self) -> None:
         """Begin to send."""
         self._send_buffer.attach(cast(IConsumer, self.request))
@@ -150,6 +156,7 @@ class Streams:
     """The streams of all readers.
 
     :param presence: keeps the user of a stream present.
+    :param signals: sends the mount's signals.
     :param bus: the bus receives a change for each reader that is cut off.
     :param log: the log receives a line for each reader that is cut off.
     :ivar cut_off: the number of readers that were cut off.
@@ -158,6 +165,7 @@ class Streams:
     def __init__(
         self,
         feed: Feed,
+        signals: SignalStreams,
         turns: Turns,
         presence: Presence,
         bus: IEventBus,
@@ -169,6 +177,7 @@ class Streams:
         self._log = log
         self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
         self._feed = feed
+        self._signals = signals
         self._turns = turns
         self._presence = presence
         self._bus = bus
@@ -196,7 +205,7 @@ class Streams:
                 "/api/v1/events",
                 self.events,
                 "observe",
-                "Server-sent events: every message, step of a command and change, as they happen.",
+                "Server-sent events: messages, steps of commands and changes, and the mount's signals.",
                 id="stream_events",
                 tag="events",
                 answers={200: HEADERS["Content-Type"]},
@@ -207,7 +216,7 @@ class Streams:
 
     async def events(self, call: Call) -> Answer:
         """Begin a stream, which ends when the reader disconnects or is cut off, or when the service ends."""
-        selection, last = read_call(call, self._feed.dialect)
+        selection, wanted, last = read_call(call, self._feed.dialect, self._signals)
         self._look_for_room(call.share, call.peer)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
@@ -217,6 +226,8 @@ class Streams:
             stream.request.setHeader(name, value)
         stream.begin_sending()
         self._greet(stream, resumes=last is not None)
+        if wanted:
+            self._signals.attach(stream, wanted)
         if last is None:
             self._feed.attach(stream)
         else:
@@ -302,6 +313,7 @@ class Streams:
         self._by_peer[stream.peer] -= 1
         self._by_peer += Counter()
         self._feed.detach(stream)
+        self._signals.detach(stream)
         stream.end()
         stream.release()
         if not self._streams and self._keep_alive is not None:
@@ -339,16 +351,19 @@ class Streams:
 
 @cache
 def _parameters(dialect: Dialect) -> tuple[Parameter, ...]:
-    return (*selection_parameters(dialect), *RESUMING)
+    return (*selection_parameters(dialect), *PARAMETERS, *RESUMING)
 
 
-def read_call(call: Call, dialect: Dialect) -> tuple[Selection, tuple[int, int] | None]:
-    """Return the selection of a request, and the run and row after which the stream resumes.
+def read_call(
+    call: Call, dialect: Dialect, signals: SignalStreams
+) -> tuple[Selection, Wanted, tuple[int, int] | None]:
+    """Return the selection of a request, its signals, and the run and row after which the stream resumes.
 
     :raises RequestError: 422 with every fault in the parameters; 400 if the last id is malformed.
     """
     faults = unknown(call.query, _parameters(dialect))
     selection = read_selection(call.query, faults, dialect)
+    wanted = read_wanted(call.query, faults, signals.signals)
     refuse(faults)
     for where, text in (
         ("header.last-event-id", call.headers.get("last-event-id")),
@@ -356,9 +371,9 @@ def read_call(call: Call, dialect: Dialect) -> tuple[Selection, tuple[int, int] 
     ):
         if text:
             try:
-                return selection, read_event_id(text)
+                return selection, wanted, read_event_id(text)
             except ValueError as error:
                 raise RequestError(
                     400, "the last event's id can't be read", (Fault(where, str(error)),)
                 ) from None
-    return selection, None
+    return selection, wanted, None

@@ -1,0 +1,394 @@
+"""``GET /api/v1/telemetry`` and its relatives: the mount's motion, its signals, its slews and limits.
+
+The classes are the shapes of the answers, of the event ``summary``, and of their schemas. Next to read:
+`history_of_signals`, the past; ``upstream.motion_watch``, the numbers; ``events.signals``, the live values.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType, field
+from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
+
+from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.facts import PositionFact
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.frontends.web.events.selection import refuse, unknown
+from mtmount_twisted.frontends.web.events.stamps import Stamps
+from mtmount_twisted.frontends.web.http.answers import Name, Part, Seconds, Shape, Time
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
+from mtmount_twisted.interfaces import IBridge, ISignals, ITelemetry
+
+WORDS = (
+    *("Tracking", "Slewing", "Moving", "Jogging", "Paused", "Stopping", "Stopped"),
+    *("Not homed", "Off", "Fault", "Not known"),
+)
+"""The words for the motion of the mount."""
+
+MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
+
+AxisName = Annotated[
+    str, Meta(extra_json_schema={"enum": ["azimuth", "elevation", "cameraCableWrap"]}, examples=["azimuth"])
+]
+
+
+class RecorderNow(Part, frozen=True, kw_only=True):
+    """The recorder of telemetry: the oldest time that can be asked for, and the reason if it is off."""
+
+    enabled: bool
+    oldest: Time | None
+    why: str
+
+
+class MotionNow(Part, frozen=True, kw_only=True):
+    """The motion of the mount in a word, since when, and the time in s that it still takes."""
+
+    word: MotionWord
+    detail: str
+    since: Time | None
+    seconds: Seconds | None
+
+
+class AxisNow(Part, frozen=True, kw_only=True):
+    """An axis: deg, deg/s, N m and s; errors in arcsec, `error_sky` and what follows on the sky."""
+
+    position: float | None = None
+    demand: float | None = None
+    velocity: float | None = None
+    torque: float | None = None
+    age: Seconds | None = None
+    stale: bool = True
+    time: Time | None = None
+    error: float | None = None
+    error_sky: float | None = None
+    rms: Seconds | None = None
+    greatest: Seconds | None = None
+    window: Seconds = 15.0
+    in_position: bool | None = None
+    on_target_since: Time | None = None
+    to_go: float | None = None
+    seconds_to_go: Seconds | None = None
+    limit_low: float
+    limit_high: float
+    limits_from: Annotated[str, Meta(extra_json_schema={"enum": ["mount", "settings"]})]
+
+
+class CableWrapNow(Part, frozen=True, kw_only=True):
+    """The camera cable wrap (deg, deg/s)."""
+
+    position: float | None = None
+    velocity: float | None = None
+    stale: bool = True
+    age: Seconds | None = None
+
+
+class AxesNow(Part, frozen=True, kw_only=True):
+    """The axes; a number is null until the mount sends it."""
+
+    azimuth: AxisNow
+    elevation: AxisNow
+    camera_cable_wrap: CableWrapNow = field(name="cameraCableWrap")
+
+
+class SkyNow(Part, frozen=True, kw_only=True):
+    """The position on the sky from the encoders, without a pointing model and refraction (ICRS; deg)."""
+
+    right_ascension: float
+    declination: float
+    hour_angle: float
+    sidereal_time: float
+    parallactic_angle: float
+    airmass: float | None
+    ut1_stale: bool
+
+
+class LimitNow(Part, frozen=True, kw_only=True):
+    """The way to a limit (deg), and the time until it is reached (s); null: not within 12 h."""
+
+    name: Name
+    axis: AxisName
+    direction: Annotated[str, Meta(extra_json_schema={"enum": ["+", "-"]})]
+    kind: Annotated[str, Meta(extra_json_schema={"enum": ["software", "wrap", "sets", "zenith", "unwrap"]})]
+    limit: float
+    distance: float | None
+    seconds: Seconds | None
+    at: Time | None
+    level: Annotated[str, Meta(extra_json_schema={"enum": ["calm", "caution", "alarm"]})]
+    basis: Annotated[str, Meta(extra_json_schema={"enum": ["tracking", "motion", "still"]})]
+
+
+class SlewNow(Part, frozen=True, kw_only=True):
+    """A slew that is not at its end: the way to go (deg) and the time that it takes (s)."""
+
+    start: Time
+    to_go: float | None
+    seconds: Seconds | None
+
+
+class TopicNow(Part, frozen=True, kw_only=True):
+    """The latest line of a topic: its quantities by their names on the wire, an array as a list."""
+
+    age: Seconds
+    stale: bool
+    time: Time
+    values: dict[str, float | list[float | None] | None]
+
+
+class TelemetryNow(Shape, frozen=True, kw_only=True):
+    """The motion of the mount, and the latest line of each topic; the event `summary` has no topics."""
+
+    time: Time
+    at: Time | None
+    live: bool
+    available: bool
+    why: str
+    connected: bool
+    silent: bool
+    age: Seconds | None
+    clock_offset: float | None
+    recorder: RecorderNow
+    motion: MotionNow
+    axes: AxesNow
+    sky: SkyNow | None
+    limits: list[LimitNow]
+    slew: SlewNow | None
+    topics: dict[str, TopicNow] | UnsetType = UNSET
+
+
+class SignalInfo(Part, frozen=True, kw_only=True):
+    """A signal: its unit, and the time between two values in s; null if that is unknown."""
+
+    name: Name
+    unit: str
+    period: Seconds | None
+
+
+class Signals(Shape, frozen=True, kw_only=True):
+    """All signals of the mount."""
+
+    signals: list[SignalInfo]
+
+
+class SlewDone(Part, frozen=True, kw_only=True):
+    """A slew: its distance in deg, times in s, errors on the sky in arcsec."""
+
+    start: Time
+    azimuth: float
+    elevation: float
+    seconds: Seconds | None
+    settle: Seconds | None
+    error_at_in_position: float | None
+    rms: Seconds | None
+    passed: bool
+    failures: list[str]
+
+
+class Slews(Shape, frozen=True, kw_only=True):
+    """Slews, the latest first."""
+
+    slews: list[SlewDone]
+
+
+class Limits(Shape, frozen=True, kw_only=True):
+    """The limits, the nearest first."""
+
+    limits: list[LimitNow]
+
+
+STALE_AFTER = 1.0
+"""The age beyond which the motion of an axis is stale, in seconds."""
+
+NO_TELEMETRY = "this mount speaks tma2020, which has no telemetry: no positions"
+
+
+class TelemetryRoutes:
+    """The routes of the motion and of the signals.
+
+    :param signals: the mount's signals; None if it sends no telemetry.
+    :param telemetry: the mount's telemetry; None if it sends none.
+    :param stamps: converts the clock to the time of day.
+    """
+
+    def __init__(
+        self,
+        bridge: IBridge,
+        telemetry: ITelemetry | None,
+        signals: ISignals | None,
+        clock: IReactorTime,
+        stamps: Stamps,
+    ) -> None:
+        self._bridge = bridge
+        self._telemetry = telemetry
+        self._signals = signals
+        self._clock = clock
+        self._stamps = stamps
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route(
+                "GET",
+                "/api/v1/telemetry",
+                self.get,
+                "observe",
+                "The motion of the mount, and the latest line of each topic of its telemetry.",
+                id="get_telemetry",
+                tag="telemetry",
+                answers={200: TelemetryNow},
+            ),
+            Route(
+                "GET",
+                "/api/v1/telemetry/signals",
+                self.list_signals,
+                "observe",
+                "The signals of the mount, with their units.",
+                id="list_signals",
+                tag="telemetry",
+                answers={200: Signals},
+            ),
+            Route(
+                "GET",
+                "/api/v1/slews",
+                self.list_slews,
+                "observe",
+                "The last slews, with their figures.",
+                id="list_slews",
+                tag="telemetry",
+                answers={200: Slews},
+            ),
+            Route(
+                "GET",
+                "/api/v1/limits",
+                self.list_limits,
+                "observe",
+                "The way and the time to each limit.",
+                id="list_limits",
+                tag="telemetry",
+                answers={200: Limits},
+            ),
+        ]
+
+    async def get(self, call: Call) -> Answer:
+        """Answer with the motion and all topics."""
+        refuse(unknown(call.query, ()))
+        return Answer(replace(self.summary(), topics=self._topics()))
+
+    async def list_signals(self, call: Call) -> Answer:
+        """Answer with the names of all signals."""
+        refuse(unknown(call.query, ()))
+        signals = self._signals
+        if signals is None:
+            return Answer(Signals(signals=[]))
+        infos = [
+            SignalInfo(name=name, unit=unit, period=signals.periods[name])
+            for name, unit in signals.units.items()
+        ]
+        return Answer(Signals(signals=infos))
+
+    async def list_slews(self, call: Call) -> Answer:
+        """Answer with the last slews."""
+        return Answer(Slews(slews=[]))
+
+    async def list_limits(self, call: Call) -> Answer:
+        """Answer with the limits."""
+        return Answer(Limits(limits=self.summary().limits))
+
+    def summary(self) -> TelemetryNow:
+        """Return the motion of the mount, without the topics."""
+        telemetry = self._telemetry
+        is_there = telemetry is not None
+        return TelemetryNow(
+            time=self._stamps.now(),
+            at=None,
+            live=True,
+            available=is_there,
+            why="" if is_there else NO_TELEMETRY,
+            connected=telemetry is not None and telemetry.connected,
+            silent=telemetry is None or telemetry.silent,
+            age=None if telemetry is None or telemetry.age is None else round(max(0.0, telemetry.age), 3),
+            clock_offset=None if telemetry is None else telemetry.clock_offset,
+            recorder=RecorderNow(enabled=False, oldest=None, why="the recorder is off"),
+            motion=MotionNow(word="Not known", detail="", since=None, seconds=None),
+            axes=AxesNow(
+                azimuth=self._axis("azimuth", -270.0, 270.0),
+                elevation=self._axis("elevation", 15.1, 86.4),
+                camera_cable_wrap=self._cable_wrap(),
+            ),
+            sky=None,
+            limits=[],
+            slew=None,
+        )
+
+    def _axis(self, name: str, low: float, high: float) -> AxisNow:
+        axis = AxisNow(limit_low=low, limit_high=high, limits_from="settings")
+        found = self._position(name)
+        if found is None:
+            return axis
+        motion, age, stale = found
+        return replace(
+            axis,
+            position=motion.position,
+            demand=motion.demand_position,
+            velocity=motion.velocity,
+            torque=motion.torque,
+            age=age,
+            stale=stale,
+            time=self._stamps.of(self._clock.seconds() - age),
+        )
+
+    def _cable_wrap(self) -> CableWrapNow:
+        found = self._position("camera_cable_wrap")
+        if found is None:
+            return CableWrapNow()
+        motion, age, stale = found
+        return CableWrapNow(position=motion.position, velocity=motion.velocity, age=age, stale=stale)
+
+    def _position(self, axis: str) -> tuple[PositionFact, float, bool] | None:
+        """Return the motion of an axis, its age, and whether it is stale."""
+        telemetry, format = self._telemetry, self._bridge.dialect.telemetry
+        if telemetry is None or format is None or (value := telemetry.latest(format.axes[axis])) is None:
+            return None
+        try:
+            motion = format.position_of(value.decoded())
+        except LineError:
+            return None
+        age = round(max(0.0, value.age), 3)
+        return motion, age, age > STALE_AFTER or not telemetry.connected
+
+    def _topics(self) -> dict[str, TopicNow]:
+        telemetry, format = self._telemetry, self._bridge.dialect.telemetry
+        if telemetry is None or format is None:
+            return {}
+        found = {number: self._topic(telemetry, format, number) for number in format.names}
+        return {format.names[number]: topic for number, topic in found.items() if topic is not None}
+
+    def _topic(self, telemetry: ITelemetry, format: TelemetryFormat, number: int) -> TopicNow | None:
+        value = telemetry.latest(number)
+        if value is None:
+            return None
+        signals = format.signals()[number]
+        try:
+            decoded = value.decoded()
+        except LineError:
+            return None
+        age = round(max(0.0, value.age), 3)
+        return TopicNow(
+            age=age,
+            stale=age > max(STALE_AFTER, 3 * (signals.period or STALE_AFTER)) or not telemetry.connected,
+            time=self._stamps.of(self._clock.seconds() - age),
+            values=_values(signals, decoded),
+        )
+
+
+def _values(signals: TopicSignals, decoded: object) -> dict[str, float | list[float | None] | None]:
+    """Return the quantities of a topic by their names on the wire, an array as a list."""
+    numbers = [value if math.isfinite(value) else None for value in signals.values_of(decoded)]
+    found: dict[str, float | list[float | None] | None] = {}
+    start = 0
+    for name, count in signals.parts:
+        found[name] = numbers[start] if count == 1 else numbers[start : start + count]
+        start += count
+    return found
