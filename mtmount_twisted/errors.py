@@ -25,6 +25,7 @@
     +-- ConfigError             (ValueError)  a configuration has problems: holds all of them
     +-- JournalError            (OSError)     the journal can't be read
     |   +-- NotAJournalError                  the file is another database, or too new
+    +-- RecordingError          (OSError)     a recording of telemetry can't be read
     +-- CommandError            (RuntimeError)  a command ended without success
         +-- CommandNotSent                    the command never left this side
         +-- CommandRefused                    the mount answered NoAck instead of Ack
@@ -319,6 +320,10 @@ class JournalError(MTMountError, OSError):
 
 class NotAJournalError(JournalError):
     """The file is an intact database, but not a journal that this version can use."""
+
+
+class RecordingError(MTMountError, OSError):
+    """A recording can't be read. The error text is one line that names the file, and the record at fault."""
 
 
 class CommandError(MTMountError, RuntimeError):

@@ -68,6 +68,7 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         ["a.toml: x: one\na.toml: y: two"],
     ),
     "JournalError": (errors.JournalError("words"), OSError, ["words"]),
+    "RecordingError": (errors.RecordingError("words"), OSError, ["words"]),
     "NotAJournalError": (errors.NotAJournalError("words"), errors.JournalError, ["words"]),
     "CommandError": (errors.CommandError(COMMAND, "words"), RuntimeError, ["AzimuthAxisMove", "17", "words"]),
     "CommandRefused": (errors.CommandRefused(COMMAND, "words"), RuntimeError, ["17", "words"]),

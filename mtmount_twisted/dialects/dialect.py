@@ -336,11 +336,46 @@ class TopicSignals(NamedTuple):
     values_of: Callable[[object], tuple[float, ...]]
 
 
+class QuantityFacts(Struct, frozen=True):
+    """One value in the lines of a topic; each element of an array is one.
+
+    :ivar name: name on the wire, such as ``azimuthEncoderPosition3``.
+    :ivar unit: unit, such as ``deg/s``; empty if there is none.
+    :ivar dtype: type of the value.
+    :ivar doc: meaning.
+    :ivar measured_at: name on the wire of the value's time stamp, TAI seconds since the unix epoch.
+    """
+
+    name: str
+    unit: str
+    dtype: Literal["number", "integer", "boolean"]
+    doc: str
+    measured_at: str
+
+
+class TopicFacts(Struct, frozen=True):
+    """One topic of telemetry.
+
+    :ivar number: number on the wire.
+    :ivar name: name, such as ``azimuth``.
+    :ivar period: interval between two lines in seconds; None if it is unknown.
+    :ivar doc: meaning.
+    :ivar quantities: its values.
+    """
+
+    number: int
+    name: str
+    period: float | None
+    doc: str
+    quantities: tuple[QuantityFacts, ...]
+
+
 class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     """The telemetry of a mount: lines of numbered topics, on a connection of their own.
 
     :ivar port: the port of the telemetry server, unless a setting names another.
     :ivar names: the name of each topic that has one, by its number.
+    :ivar topics: return the facts about each topic that has a name, in the order of the numbers.
     :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
         the line is not telemetry.
     :ivar decode: return the topic in a line. It raises `errors.LineError`.
@@ -353,6 +388,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
 
     port: int
     names: Mapping[int, str]
+    topics: Callable[[], tuple[TopicFacts, ...]]
     read_header: Callable[[bytes], TelemetryHeader]
     decode: Callable[[bytes], Any]
     timed_topics: frozenset[int]

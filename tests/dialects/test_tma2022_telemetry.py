@@ -179,3 +179,28 @@ class Read(SynchronousTestCase):
         header = tma2022.envelope.read_telemetry_header(line)
         self.assertEqual(header, (topic.topic_id, topic.timestamp))
         json.loads(wire)
+
+
+class TopicFactsTests(SynchronousTestCase):
+    """The facts about topics that other parts use."""
+
+    def test_each_quantity_is_on_the_wire_with_its_time_stamp(self) -> None:
+        """The names in the facts are those of an encoded topic, each with a time stamp beside it."""
+        for topic, facts in zip(telemetry.Topics, telemetry.topic_facts(), strict=True):
+            values = {
+                info.name: info.dtype(1) if info.count == 1 else [info.dtype(1)] * info.count
+                for info in topic.field_infos
+            }
+            line = json.loads(topic(timestamp=1.0, **values).encode())
+            names = [name for each in facts.quantities for name in (each.name, each.measured_at)]
+            self.assertCountEqual([*names, "topicID", "timestamp"], line)
+            self.assertEqual(
+                (facts.number, facts.name, facts.period), (topic.topic_id, topic.topic, topic.period)
+            )
+
+    def test_facts_of_an_element_of_an_array(self) -> None:
+        """An element of an array has a number in its name, and the unit of the array."""
+        [encoder] = [facts for facts in telemetry.topic_facts() if facts.name == "encoder"]
+        [third] = [each for each in encoder.quantities if each.name == "azimuthEncoderPosition3"]
+        self.assertEqual((third.unit, third.dtype), ("deg", "number"))
+        self.assertEqual(third.measured_at, "azimuthEncoderPosition3Timestamp")

@@ -65,7 +65,7 @@ from .relay import (
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply, actual_commander
 from .sending import completed, tai_now
 from .signals import signals
-from .telemetry import TIMED_TOPICS, TopicDict
+from .telemetry import TIMED_TOPICS, TopicDict, topic_facts
 
 TRACK_ACK_TIMEOUT = 1.0
 RESET_ACK_TIMEOUT = 60.0
@@ -222,6 +222,7 @@ DIALECT = Dialect(
     telemetry=TelemetryFormat(
         port=TELEMETRY_PORT,
         names={number: topic.topic for number, topic in TopicDict.items()},
+        topics=topic_facts,
         read_header=read_telemetry_header,
         decode=decode_telemetry,
         timed_topics=TIMED_TOPICS,

@@ -9,13 +9,15 @@ though they look wrong.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any, ClassVar
 
 from msgspec import UNSET
 
+from ..dialect import QuantityFacts, TopicFacts
 from . import json_lines
 from .topic_type import MISSING, TopicType, measured, measured_at
 
@@ -1497,3 +1499,23 @@ TIMED_TOPICS = frozenset(topic.topic_id for topic in (AzimuthDrives, Azimuth, El
 
 AnyTopic: Any = reduce(or_, Topics)
 """The type for `msgspec` that any known topic is of."""
+
+_DTYPES: dict[type, Any] = {float: "number", int: "integer", bool: "boolean"}
+
+
+@cache
+def topic_facts() -> tuple[TopicFacts, ...]:
+    """Return the facts about each topic, in the order of their numbers."""
+    return tuple(map(_facts_of, Topics))
+
+
+def _facts_of(topic: type[Topic]) -> TopicFacts:
+    stamps = {info.measured: info for info in topic.field_infos if info.measured}
+    quantities = tuple(
+        QuantityFacts(wire_name, info.unit, _DTYPES[info.dtype], info.doc, stamp)
+        for info in topic.field_infos
+        if not info.measured
+        for (_, wire_name), (_, stamp) in zip(info.members, stamps[info.name].members)
+    )
+    doc = (inspect.getdoc(topic) or "").partition("\n")[0]
+    return TopicFacts(topic.topic_id, topic.topic, topic.period, doc, quantities)
