@@ -9,15 +9,17 @@ from msgspec.structs import replace
 
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.dialect import CommandEnvelope
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.replies import CmdSucceededReply, DetailedSettingsAppliedReply
+from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.frontends.tcp.command_queue import ASKS_FIRST, FREE_COUNTS, STOPS_AT_ONCE, CommandQueue
 from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Turns
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
-from tests.support.commanders import MOVE, STOP
+from tests.support.commanders import MOVE, STOP, RecordingClient
 from tests.support.tma2022_bridge import CSC, Tma2022Case
 
 SHORT = b"1\n32\n1\n"
@@ -409,4 +411,29 @@ class QuestionTests(Tma2022Case):
                 acknowledged += len(acks)
                 self.clock.advance(READ_EVERY)
             self.assertEqual(acknowledged, 60)
+        turns.close()
+
+
+class TranslatedTests(Tma2022Case):
+    """Commanders that speak another dialect than the controller."""
+
+    def test_nothing_is_translated_before_its_turn(self) -> None:
+        """A turn translates few of the commands to refuse, however many came; a stop among them goes at once."""
+        translated = []
+
+        def read_command(line: bytes) -> CommandEnvelope:
+            translated.append(line)
+            return TRANSLATOR.read_command(line)
+
+        turns = Turns(self.clock, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        reader = Mock(LineReader)
+        for number in range(AT_ONCE):
+            hhd = RecordingClient(self.bridge, f"hhd{number}", Source.HHD)
+            hhd.translator = replace(TRANSLATOR, read_command=read_command)
+            queue = CommandQueue(hhd.come(), self.bridge, turns, self.clock)
+            queue.open(reader)
+            queue.add([command(each, MOVE, 2, b"20") for each in range(60)] + [command(61, STOP, 2)])
+        [*stops] = self.sent()
+        self.assertEqual(len(stops), AT_ONCE)
+        self.assertLessEqual(len(translated), MOST + AT_ONCE)
         turns.close()

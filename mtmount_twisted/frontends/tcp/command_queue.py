@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mtmount_twisted.bridge.core import Bridge
-from mtmount_twisted.dialects.dialect import CommandEnvelope
+from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.protocol import LineReader
@@ -74,11 +74,13 @@ class _Waiting(NamedTuple):
     """A command that waits.
 
     :ivar stops: the bridge's number of stops when the command came.
+    :ivar kind: the facts about the client's own command once they are read; else None.
     :ivar header: its envelope once it is read, so that a line is read once; else None.
     """
 
     line: bytes
     stops: int
+    kind: CommandKind | None = None
     header: CommandEnvelope | None = None
 
 
@@ -159,17 +161,15 @@ class CommandQueue:
     def _request_turn(self) -> None:
         """Request a turn: before all refusals for an ask or a heartbeat, unless there were many lately."""
         if self._rank is Rank.USUAL:
-            line, stops, header = self._waiting[0]
-            header = header or self._read(line)
-            self._waiting[0] = _Waiting(line, stops, header)
-            if header is not None and (header.kind.is_ask or header.kind.is_heartbeat):
-                self._rank = self._rank_of(header)
+            self._waiting[0] = first = self._look_at(self._waiting[0])
+            if first.kind is not None and (first.kind.is_ask or first.kind.is_heartbeat):
+                self._rank = self._rank_of(first.kind)
         self._turns.add(self, self._rank)
 
-    def _rank_of(self, header: CommandEnvelope) -> Rank:
+    def _rank_of(self, kind: CommandKind) -> Rank:
         """Return the rank of an ask or a heartbeat, and note it."""
         was_quiet = False
-        if header.kind.is_ask:
+        if kind.is_ask:
             now = self._clock.seconds()
             was_quiet, self._asked_at = now - self._asked_at >= QUIET_TIME, now
         if not self._asks_first.take():
@@ -187,7 +187,7 @@ class CommandQueue:
         """
         self._refused = 0
         while self._waiting and self._may_go_on(most):
-            line, stops, header = self._waiting[0]
+            line, stops, _, header = self._waiting[0]
             if stops == self._bridge.stops:
                 self._bridge.all_read(self._client, self._on_time(most))
             else:
@@ -203,7 +203,7 @@ class CommandQueue:
         """Yield the commands of a slice that no stop has overtaken, and count those that are refused."""
         client, bridge, waiting = self._client, self._bridge, self._waiting
         while waiting and self._may_go_on(most) and waiting[0].stops == bridge.stops:
-            line, _, header = waiting.popleft()
+            line, _, _, header = waiting.popleft()
             header = header or self._read(line)
             in_flight = client.in_flight
             yield line, header
@@ -223,18 +223,33 @@ class CommandQueue:
             return self._bridge.spoken_by(self._client).read_command(line)
         return None
 
+    def _look_at(self, waiting: _Waiting) -> _Waiting:
+        """Return a command with the facts about it, which are those of the client's own dialect.
+
+        Nothing is translated before its turn: a translation takes ten times as long as a look.
+        """
+        line, stops, kind, header = waiting
+        if kind is not None:
+            return waiting
+        if (translator := self._client.translator) is None:
+            header = self._read(line)
+            return _Waiting(line, stops, None if header is None else header.kind, header)
+        with suppress(LineError):
+            kind = translator.dialect.read_command(line).kind
+        return _Waiting(line, stops, kind, header)
+
     def _dispatch_stops(self) -> None:
         """Dispatch the first stops, except behind an ask, which may decide on them, or bad lines."""
         kept: deque[_Waiting] = deque()
         while self._waiting:
-            line, stops, header = self._waiting.popleft()
-            header = header or self._read(line)
-            is_stop = header is not None and header.kind.is_stop
+            waiting = self._look_at(self._waiting.popleft())
+            kind = waiting.kind
+            is_stop = kind is not None and kind.is_stop
             if is_stop and self._stops_at_once.take():
-                self._bridge.commanded(self._client, line, header)
+                self._bridge.commanded(self._client, waiting.line, waiting.header)
                 continue
-            kept.append(_Waiting(line, stops, header))
-            if is_stop or header is None or header.kind.is_ask:
+            kept.append(waiting)
+            if is_stop or kind is None or kind.is_ask:
                 break
         if self._reader is not None:  # else a stop has ended the session
             self._waiting.extendleft(reversed(kept))
