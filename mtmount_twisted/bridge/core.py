@@ -122,7 +122,9 @@ class Bridge:
             self._effects, clock.seconds, rules, bus, registry, self.lease, source, dialect
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
-        self._recollection = Recollection(self._effects, dispatcher, self._arbiter, self.known, dialect)
+        self._recollection = Recollection(
+            self._effects, dispatcher, self._arbiter, self.lease, self.known, dialect
+        )
         self._repeats = Repeats(self._effects, bus, dialect)
         self.performer = Performer(
             self._effects,
@@ -224,6 +226,8 @@ class Bridge:
             self._repeats.report_all()
         elif timer is Timer.OBSERVERS:
             self._registry.observers.serve_next()
+        elif timer is Timer.QUESTIONS:
+            self._recollection.end_next()
         else:
             self._arbiter.timer_ended(timer)
         self._act()
@@ -243,6 +247,7 @@ class Bridge:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._registry.leave(client)
         self._publish_change("disconnected", client.name, why, self._has_command(client))
+        self._recollection.lost(client, "the client is gone")
         if self._state is not _State.CLOSED:
             self._arbiter.left(client)
         self._act()
@@ -276,6 +281,7 @@ class Bridge:
         self._registry.leave(client)
         self.counts["cut_off"] += 1
         self._publish_change("cut_off", client.name, why, self._has_command(client))
+        self._recollection.lost(client, f"cut off: {why}")
         self._act()
 
     def commanded(self, client: IClient, line: bytes, header: CommandEnvelope | None = None) -> None:
@@ -615,6 +621,7 @@ class Bridge:
         self._become(_State.CLOSED)
         self._recollection.close()
         self._dispatcher.lose("the bridge ends")
+        self._recollection.flush()
         self._arbiter.close()
         self._dispatcher.lose("the bridge ends")
         self._dispatcher.stop()

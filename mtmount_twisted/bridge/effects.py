@@ -45,6 +45,8 @@ class Timer(Enum):
     """It ends with the records that count the events that changed nothing."""
     OBSERVERS = "observers"
     """It ends with lines for the next few observers."""
+    QUESTIONS = "questions"
+    """It ends with the answers to the next few questions for state or settings."""
 
 
 class SendToClient(Struct, gc=False):

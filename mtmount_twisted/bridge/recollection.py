@@ -7,6 +7,7 @@ changes the settings. Commanders that ask receive the last values.
 Nothing stale is sent. While the memory may lack something, the question of a commander waits for the answer
 to a question of the bridge. No two equal questions are in flight, however many commanders ask, because a
 commander needs no command for it. A question that comes after something has changed waits for the next one.
+If many wait for one answer, each turn of the reactor ends a few, so that no command and no stop waits for all.
 
 Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which reports changes.
 """
@@ -14,17 +15,21 @@ Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import partial
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, Recall
-from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.interfaces import IClient, IControllerLink
 
 from .arbiter import CommandArbiter
 from .dispatcher import CommandDispatcher
-from .effects import Effect, Log
+from .effects import CancelTimer, Effect, Log, SetTimer, Timer
 from .last_values import LastValueCache
+from .lease import Lease
+
+ENDS_AT_ONCE = 16
+"""The most waiting questions that end in one turn of the reactor: each takes about 0.1 ms."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +60,21 @@ class _Question:
     again: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class _Answer:
+    """The end of a question of the bridge, for those that waited for it.
+
+    :ivar refusal: the reason why there is no answer; empty if there is one.
+    :ivar link: the connection to the controller that brought it.
+    :ivar told: the sessions that have received the events; they get them once.
+    """
+
+    recall: Recall
+    refusal: str
+    link: IControllerLink | None
+    told: set[int] = field(default_factory=set)
+
+
 class Recollection:
     """Asks the controller, and answers the questions of commanders."""
 
@@ -63,18 +83,22 @@ class Recollection:
         effects: list[Effect],
         dispatcher: CommandDispatcher,
         arbiter: CommandArbiter,
+        lease: Lease,
         known: LastValueCache,
         dialect: Dialect,
     ) -> None:
         self._effects = effects
         self._dispatcher = dispatcher
         self._arbiter = arbiter
+        self._lease = lease
         self._known = known
         self._dialect = dialect
         self._current: set[Recall] = set()
         self._questions: dict[Recall, _Question] = {}
         self._changes: Counter[Recall] = Counter()  # the pending commands that change the values
         self._is_closed = False
+        self._ends: deque[tuple[_Asker, _Answer]] = deque()
+        self._is_timed = False  # `Timer.QUESTIONS` runs
         dispatcher.changing, dispatcher.changed = self._changing, self._changed
 
     def link_up(self) -> None:
@@ -98,7 +122,7 @@ class Recollection:
         asker = _Asker(client, session_id, header)
         if recall in self._current and (recall is Recall.STATE or self._known.current_apart):
             self._arbiter.acknowledge(client, session_id, header)
-            self._tell([asker], recall)
+            self._tell(asker, _Answer(recall, "", None))
             return
         client.in_flight += 1
         self._arbiter.acknowledge(client, session_id, header, self._dispatcher.unknown_timeout)
@@ -109,12 +133,27 @@ class Recollection:
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting questions of a client before its connection is closed."""
+        removed = self._remove(client)
+        removed += [asker for asker, _ in self._ends if asker.client is client]
+        self._ends = deque(end for end in self._ends if end[0].client is not client)
+        for asker in removed:
+            self._refuse(asker, f"not sent: {why}")
+
+    def lost(self, client: IClient, why: str) -> None:
+        """Let the waiting questions of a client that is gone end soon: those of many would add up."""
+        if removed := self._remove(client):
+            self._end_all(removed, _Answer(Recall.STATE, f"not sent: {why}", None))
+
+    def _remove(self, client: IClient) -> list[_Asker]:
+        """Remove the questions of a client that have no answer."""
+        removed: list[_Asker] = []
         for question in self._questions.values():
             for askers in (question.askers, question.later):
-                for asker in [each for each in askers if each.client is client]:
-                    askers.remove(asker)
-                    client.in_flight -= 1
-                    self._dispatcher.refuse(client, asker.header, f"not sent: {why}", asker.session_id)
+                mine = [each for each in askers if each.client is client]
+                if mine:
+                    removed += mine
+                    askers[:] = [each for each in askers if each.client is not client]
+        return removed
 
     def _ask(self, recall: Recall, askers: list[_Asker]) -> None:
         for question in self._dialect.questions():
@@ -136,31 +175,63 @@ class Recollection:
             text += "; does it speak another protocol (controller.dialect)?" if meaning is None else ""
             self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
         why = explanation if meaning is None else f"refused: {explanation or 'the controller says no'}"
-        if succeeded:
-            self._tell(question.askers, recall)
-        for asker in question.askers:
-            asker.client.in_flight -= 1
-            if not succeeded:
-                self._dispatcher.refuse(asker.client, asker.header, why, asker.session_id)
+        self._end_all(question.askers, _Answer(recall, "" if succeeded else why, self._dispatcher.link))
         if waiting or (question.again and self._may_ask):
             self._ask(recall, waiting)
 
-    def _tell(self, askers: list[_Asker], recall: Recall) -> None:
-        """Send each asker its end. A client that asked more than once gets the events once."""
-        is_state = recall is Recall.STATE
-        told: set[int] = set()
-        for asker in askers:
-            events = self._known.current if is_state else self._known.current_apart
-            if asker.session_id in told:
-                events = []
-            self._arbiter.recall(
-                asker.client,
-                asker.session_id,
-                asker.header,
-                events,
-                with_commander=is_state and asker.session_id not in told,
-            )
-            told.add(asker.session_id)
+    # The ends of waiting questions
+
+    def _end_all(self, askers: list[_Asker], answer: _Answer) -> None:
+        """End waiting questions: a few now, that of the holder first, and the others in later turns."""
+        holder = self._lease.holder
+        self._ends += (
+            (asker, answer) for asker in sorted(askers, key=lambda each: each.client is not holder)
+        )
+        if not self._is_timed:
+            self.end_next()
+
+    def end_next(self) -> None:
+        """End the next few questions: `Timer.QUESTIONS` has ended."""
+        for _ in range(min(ENDS_AT_ONCE, len(self._ends))):
+            self._end_one()
+        self._is_timed = bool(self._ends)
+        if self._is_timed:
+            self._effects.append(SetTimer(Timer.QUESTIONS, 0.0))
+
+    def flush(self) -> None:
+        """End all questions that have an answer: the bridge is closed."""
+        if self._is_timed:
+            self._is_timed = False
+            self._effects.append(CancelTimer(Timer.QUESTIONS))
+        while self._ends:
+            self._end_one()
+
+    def _end_one(self) -> None:
+        asker, answer = self._ends.popleft()
+        if answer.refusal:
+            self._refuse(asker, answer.refusal)
+        elif answer.link is not self._dispatcher.link:  # nothing stale is sent
+            self._refuse(asker, "not sent: the controller's link was lost before the answer was passed on")
+        else:
+            asker.client.in_flight -= 1
+            self._tell(asker, answer)
+
+    def _refuse(self, asker: _Asker, why: str) -> None:
+        asker.client.in_flight -= 1
+        self._dispatcher.refuse(asker.client, asker.header, why, asker.session_id)
+
+    def _tell(self, asker: _Asker, answer: _Answer) -> None:
+        """Send an asker its end, and before it the events, which a session gets once."""
+        is_state, is_first = answer.recall is Recall.STATE, asker.session_id not in answer.told
+        answer.told.add(asker.session_id)
+        known = self._known.current if is_state else self._known.current_apart
+        self._arbiter.recall(
+            asker.client,
+            asker.session_id,
+            asker.header,
+            known if is_first else [],
+            with_commander=is_state and is_first,
+        )
 
     # Changes
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
+from mtmount_twisted.bridge.recollection import ENDS_AT_ONCE
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
@@ -72,7 +75,7 @@ class QuestionsTests(Tma2022Case):
         self.assertEqual(commander["parameters"]["actualCommander"], 1)
         self.assertEqual(self.csc.read(), [])
 
-    def end(self, question: bytes, reply: type[replies.Reply], **members: Any) -> None:
+    def end(self, question: bytes, reply: Callable[..., replies.Reply], **members: Any) -> None:
         """The mount ends a question of the bridge."""
         key = DIALECT.read_command(question).sequence_id
         self.answer(reply(sequence_id=key, commander=CSC, **members))
@@ -124,8 +127,68 @@ class QuestionsTests(Tma2022Case):
         [again] = self.sent()
         self.answer(SET)
         self.end(again, replies.CmdSucceededReply)
+        self.clock.pump([0.0] * 4)
         self.assertEqual(self.kinds(self.eui), [40] + [40] + [3] * 49)
         self.assertEqual((self.eui.in_flight, self.sent()), (0, []))
+
+    def relink(self) -> None:
+        """The connection to the controller is lost, and comes back."""
+        self.bridge.link_down("lost")
+        self.link = RecordingLink(self.bridge)
+        self.bridge.link_up(self.link)
+        self.clock.advance(0)
+        self.questions = [line for line in self.sent() if DIALECT.read_command(line).code == 2502]
+        self.csc.read()
+        self.eui.read()
+
+    def test_many_wait_for_one_answer(self) -> None:
+        """A turn ends a few of the questions that wait, the holder's first, and each of them in the end."""
+        refusal = functools.partial(replies.CmdRejectedReply, explanation="not now")
+        for reply, end in ((replies.CmdSucceededReply, 3), (refusal, 2)):
+            for _ in range(40):
+                self.assertEqual(self.ask(self.eui, STATE), [1])
+            self.assertEqual(self.ask(self.csc, STATE), [1])
+            self.end(self.questions[0], reply)
+            self.assertEqual(self.kinds(self.csc)[-1], end)
+            self.assertEqual(self.kinds(self.eui).count(end), ENDS_AT_ONCE - 1)
+            self.clock.advance(0)
+            self.assertEqual(self.kinds(self.eui).count(end), 40 - ENDS_AT_ONCE + 1)
+            self.assertEqual(self.eui.in_flight, 0)
+            self.relink()
+
+    def test_changes_between_the_ends(self) -> None:
+        """A client that leaves, a lost link and the end of the bridge end the questions that are left."""
+
+        def answered() -> None:
+            for _ in range(40):
+                self.ask(self.eui, STATE)
+            self.end(self.questions[0], replies.CmdSucceededReply)
+            self.assertEqual(self.kinds(self.eui).count(3), ENDS_AT_ONCE)
+
+        left = 40 - ENDS_AT_ONCE
+        answered()
+        self.bridge.client_leaves(self.eui, "the port is closed")
+        self.assertEqual(self.explanations(self.eui), ["not sent: the port is closed"] * left)
+        self.relink()
+        for _ in range(40):
+            self.ask(self.eui, STATE)
+        self.bridge.client_lost(self.eui, "gone")
+        self.assertEqual(self.eui.in_flight, left)
+        self.clock.advance(0)
+        self.assertEqual(self.eui.in_flight, 0)
+        self.bridge.client_connected(self.eui)
+        self.relink()
+        answered()
+        self.bridge.link_down("lost")
+        self.eui.read()
+        self.clock.advance(0)
+        lost = "not sent: the controller's link was lost before the answer was passed on"
+        self.assertEqual(self.explanations(self.eui), [lost] * left)
+        self.relink()
+        answered()
+        self.bridge.close()
+        self.assertEqual(self.kinds(self.eui).count(3), left)
+        self.assertEqual((self.eui.in_flight, self.clock.getDelayedCalls()), (0, []))
 
     def test_asker_is_gone(self) -> None:
         """A commander that is gone, or leaves, gets no end of another session, and holds no place."""
