@@ -7,7 +7,7 @@ changes the settings. Commanders that ask receive the last values.
 Nothing stale is sent. While the memory may lack something, the question of a commander waits for the answer
 to a question of the bridge. No two equal questions are in flight, however many commanders ask, because a
 commander needs no command for it. A question that comes after something has changed waits for the next one.
-If many wait for one answer, each turn of the reactor ends a few, so that no command and no stop waits for all.
+If many wait for one answer, each turn of the reactor ends a few: no command and no stop waits for all.
 
 Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which reports changes.
 """

@@ -418,7 +418,7 @@ class TranslatedTests(Tma2022Case):
     """Commanders that speak another dialect than the controller."""
 
     def test_nothing_is_translated_before_its_turn(self) -> None:
-        """A turn translates few of the commands to refuse, however many came; a stop among them goes at once."""
+        """A turn translates few of the commands to refuse, however many came; a stop goes at once."""
         translated = []
 
         def read_command(line: bytes) -> CommandEnvelope:
