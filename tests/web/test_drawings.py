@@ -33,8 +33,11 @@ DRAW = """([name, view]) => import('./static/drawings.js').then((its) => {
         const its = Object.fromEntries([...part.attributes].map(({name, value}) => [name, value]));
         parts[part.dataset.part] = its;
     }
-    const label = svg.getAttribute('aria-label');
-    return {parts, label, words: [...svg.querySelectorAll('text')].map((text) => text.textContent)};
+    const texts = [...svg.querySelectorAll('text')];
+    const words = texts.map((text) => text.textContent);
+    const near = texts.filter((text) => getComputedStyle(text).fontWeight === '700');
+    const bold = near.map((text) => text.textContent);
+    return {parts, label: svg.getAttribute('aria-label'), words, bold};
 })"""
 
 
@@ -57,7 +60,7 @@ def far(one: tuple[float, float], other: tuple[float, float]) -> float:
 class DrawingCase(StaticPageCase):
     """A page with one drawing."""
 
-    body = "<svg></svg>"
+    body = '<div class="draw"><svg></svg></div>'
 
     def draw(self, page: Any, **changes: Any) -> Any:
         """Draw from above, and return what is there."""
@@ -143,6 +146,7 @@ class TestFromAbove(DrawingCase):
             assert [round(each) for each in long] == [38, 18]
             assert low["stroke"] == "var(--alarm-text)"
             assert high["stroke"] == "var(--text)"
+            assert drawn["bold"] == ["\u2212260°"]
             assert "Limits \u2212260° and 265.5°." in drawn["label"]
 
         return self.look(work)

@@ -62,7 +62,8 @@ SET_UP = """async ([now, spikes, from, broken]) => {
     ];
     window.plots = new Plots({ columns, fetchHistory, now: () => window.clock });
     const names = async () => [{ name: 'elevation.actualCurrent', unit: 'A', period: 0.05 }];
-    plotTools(document.querySelector('#tools'), window.plots, names);
+    const [heading, tools, more] = [...document.querySelectorAll('#plots-name, #tools, #more')];
+    plotTools({ heading, tools, more }, window.plots, names);
 }"""
 
 ARROWS = """(index) => {
@@ -70,10 +71,11 @@ ARROWS = """(index) => {
     return { scale, arrows: arrows.map(({ at, up }) => [Math.round(clock - at), up]) };
 }"""
 
-SAMPLES = """([name, count, value]) => {
+SAMPLES = """([count, value]) => {
+    const values = Object.fromEntries(plots.signals.map((name) => [name, value]));
     for (let tick = 0; tick < count; tick += 1) {
         clock += 0.25;
-        plots.add({ at: clock, values: { [name]: value } });
+        plots.add({ at: clock, values });
     }
     plots.tick();
     plots.draw();
@@ -96,7 +98,10 @@ INKED = """([index, at]) => {
 class PlotsCase(StaticPageCase):
     """A page with two columns of plots."""
 
-    body = '<div id="tools"></div><div class="plots"><div id="azimuth"></div><div id="elevation"></div></div>'
+    body = (
+        '<h2 id="plots-name"></h2><div id="tools" class="tools"></div><div id="more"></div>'
+        '<div class="plots"><div id="azimuth"></div><div id="elevation"></div></div>'
+    )
     wide: ClassVar = {"viewport": {"width": 1100, "height": 700}}
 
     def start(
@@ -187,10 +192,7 @@ class TestDrawing(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page)
-            page.evaluate(
-                SAMPLES,
-                [AZIMUTH, 80, 123.4567],
-            )
+            page.evaluate(SAMPLES, [80, 123.4567])
             assert self.words(page)[1] == "123.457"
             assert page.evaluate("plots.bins.read('azimuth.actualPosition', clock - 10).mean") == 123.4567
             page.evaluate("clock += 41; plots.add({at: clock, values: {}}); plots.draw()")
@@ -208,10 +210,7 @@ class TestDrawing(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page, {VELOCITY: [[NOW + 30.3, -6.0]]})
-            page.evaluate(
-                SAMPLES,
-                [VELOCITY, 260, 0.5],
-            )
+            page.evaluate(SAMPLES, [260, 0.5])
             page.wait_for_function("() => asked.length === 2 && plots.readUntil > clock - 2")
             _, begin, end, points = page.evaluate("asked[1]")
             assert (begin, end - begin, points) == (NOW, 65, 65)
@@ -224,7 +223,7 @@ class TestDrawing(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page, broken="the recorder is off")
-            expect(page.locator("#tools [role=status]")).to_have_text("No history: the recorder is off")
+            expect(page.locator("#more [role=status]")).to_have_text("No history: the recorder is off")
             page.evaluate("plots.add({at: clock, values: {'azimuth.actualPosition': 5}}); plots.draw()")
             assert self.words(page)[1] == "5.000"
 
@@ -346,7 +345,7 @@ class TestWindow(PlotsCase):
             page.get_by_label("from", exact=True).fill("2026-11-25T22:00:00")
             page.get_by_label("to", exact=True).fill("2026-11-25T21:00:00")
             page.get_by_role("button", name="Show").click()
-            expect(page.locator("#tools [role=status]")).to_contain_text("ends before it begins")
+            expect(page.locator("#more [role=status]")).to_contain_text("ends before it begins")
             page.get_by_label("to", exact=True).fill("2026-11-25T23:00:00")
             page.get_by_role("button", name="Show").click()
             expect(page.locator("#plots-name")).to_have_text("2026-11-25, 22:00:00 to 23:00:00 UTC")
@@ -361,7 +360,7 @@ class TestWindow(PlotsCase):
             self.start(page)
             page.evaluate("plots.cursorAt(clock - 262)")
             page.get_by_role("button", name="Copy link to this moment").click()
-            expect(page.locator("#tools [role=status]")).to_have_text("The link to 02:09:25 UTC is copied.")
+            expect(page.locator("#more [role=status]")).to_have_text("The link to 02:09:25 UTC is copied.")
             link = page.evaluate("navigator.clipboard.readText()")
             assert link == "http://localhost/#t=2026-11-26T02:09:25.000Z"
             page.evaluate(f"location.href = {json.dumps(link)}")
@@ -383,7 +382,7 @@ class TestSignals(PlotsCase):
             page.get_by_role("button", name="Signals").click()
             page.get_by_label("signal", exact=True).fill("nothing")
             page.get_by_role("button", name="Add").click()
-            expect(page.locator("#tools [role=status]")).to_contain_text("No signal nothing")
+            expect(page.locator("#more [role=status]")).to_contain_text("No signal nothing")
             page.get_by_label("signal", exact=True).fill("elevation.actualCurrent")
             page.get_by_role("button", name="Add").click()
             expect(page.locator("#elevation .strip p").nth(1)).to_contain_text("elevation.actualCurrent, A")

@@ -4,13 +4,12 @@
 // Colours are the page's custom properties. Each drawing describes itself in its aria-label.
 
 import { draw } from "./dom.js";
-import { fixed, short } from "./figures.js";
+import { fixed, short } from "./scales.js";
 
 const RAD = Math.PI / 180;
 const SIZE = 256;
 const NEVER = { low: "calm", high: "calm" };
 const INK = { alarm: "var(--alarm-text)", caution: "var(--caution-line)" };
-const WORDS = { alarm: "var(--alarm-text)", caution: "var(--on-caution)" };
 
 // Draw the mount from above into `svg`.
 //
@@ -108,7 +107,7 @@ function above(view) {
   const { position, low, high, covers, stale } = view;
   const shapes = [["N", 0], ["E", 90], ["S", 180], ["W", 270]].map(([name, azimuth]) => {
     const [x, y] = polar(121, azimuth);
-    return draw("text", { x: x.toFixed(1), y: (y + 4.5).toFixed(1), "text-anchor": "middle", fill: "var(--muted)" }, name);
+    return draw("text", { x: x.toFixed(1), y: (y + 4.5).toFixed(1), "text-anchor": "middle" }, name);
   });
   if (known(low) && known(high)) shapes.push(...track(low, high));
   shapes.push(...mirror(position ?? 0, covers));
@@ -143,7 +142,7 @@ function ends({ low, high, level }) {
     const words = { x: (x + aside).toFixed(1), y: (y - 15).toFixed(1), "text-anchor": anchor };
     return [
       tick(spiral, azimuth, near ? 19 : 9, near ?? "var(--text)", near ? 4 : 3, { "data-part": `end-${end}`, "data-level": level[end] }),
-      draw("text", { ...words, fill: WORDS[level[end]] ?? "var(--muted)", "font-weight": near ? 700 : null }, azimuthOf(azimuth)),
+      draw("text", { ...words, "data-level": level[end] }, azimuthOf(azimuth)),
     ];
   });
 }
@@ -187,7 +186,7 @@ function side(view) {
   const { position, demand, low, high, stale, slewing } = view;
   const shapes = [draw("line", { x1: PIVOT_X - 20, y1: PIVOT_Y, x2: SIZE, y2: PIVOT_Y, stroke: "var(--rule)", "stroke-width": 1 })];
   if (known(low) && known(high)) shapes.push(...limits(view, [position, slewing ? demand : null].filter(known)));
-  shapes.push(draw("text", { x: SIZE, y: PIVOT_Y + 17, "text-anchor": "end", fill: "var(--muted)" }, "horizon"));
+  shapes.push(draw("text", { x: SIZE, y: PIVOT_Y + 17, "text-anchor": "end" }, "horizon"));
   shapes.push(tube(known(position) ? position : null, stale), draw("circle", { cx: PIVOT_X, cy: PIVOT_Y, r: 3.5, fill: "var(--edge)" }));
   const foot = `M${PIVOT_X - 20} ${PIVOT_Y + 30}h40m-31 0L${PIVOT_X} ${PIVOT_Y + 3}l11 27`;
   shapes.push(draw("path", { d: foot, ...stroke("var(--edge)", 1.5) }), ...markers(arc, view));
@@ -206,7 +205,7 @@ function limits({ low, high, level }, busy) {
   const free = (each) => [...busy, low, high].every((one) => Math.abs(one - each) > CLEAR);
   for (const each of [30, 60].filter(free)) {
     const [x, y] = arc(each, 19);
-    shapes.push(draw("text", { x: x.toFixed(1), y: (y + 4).toFixed(1), "text-anchor": "middle", fill: "var(--muted)" }, `${each}°`));
+    shapes.push(draw("text", { x: x.toFixed(1), y: (y + 4).toFixed(1), "text-anchor": "middle" }, `${each}°`));
   }
   for (const [end, elevation] of [["low", low], ["high", high]]) {
     const near = INK[level[end]];
@@ -214,7 +213,7 @@ function limits({ low, high, level }, busy) {
     const half = near ? 14 : 9;
     shapes.push(tick(arc, elevation, half, near ?? "var(--text)", near ? 4 : 3, { "data-part": `end-${end}`, "data-level": level[end] }));
     const words = { x: (end === "low" ? x : x + 4).toFixed(1), y: (y + (end === "low" ? 4 : 3)).toFixed(1) };
-    shapes.push(draw("text", { ...words, fill: WORDS[level[end]] ?? "var(--muted)", "font-weight": near ? 700 : null }, degrees(elevation)));
+    shapes.push(draw("text", { ...words, "data-level": level[end] }, degrees(elevation)));
   }
   return shapes;
 }

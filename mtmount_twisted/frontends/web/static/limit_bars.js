@@ -3,7 +3,7 @@
 // It touches only the element that it is given, which it fills with a list and a scale.
 
 import { draw, fill, make } from "./dom.js";
-import { clockOf, fixed, spanOf } from "./figures.js";
+import { clockOf, fixed, spanOf } from "./scales.js";
 
 const [LEAST, MOST] = [60, 43_200]; // s, the ends of the rail
 const GAPS = [300, 1800]; // s, where caution and alarm begin
@@ -13,11 +13,11 @@ const WIDTH = 336;
 // The place of a time on the rail, from 0 to 1.
 export const along = (seconds) => Math.log(Math.min(MOST, Math.max(LEAST, seconds)) / LEAST) / Math.log(MOST / LEAST);
 
-// Draw the nearest four of `rows`: {name, distance (deg), seconds (null: not within 12 h), at (UTC s or ISO text, or null),
+// Draw the nearest four of `rows`: {name, distance (deg or null), seconds (null: not within 12 h), at (UTC s or ISO text, or null),
 // level, basis}. `stale` marks them as last known.
 export function drawLimits(element, rows, stale = false) {
   const nearest = [...rows]
-    .sort((one, other) => (one.seconds ?? Infinity) - (other.seconds ?? Infinity) || one.distance - other.distance)
+    .sort((one, other) => rank(one.seconds) - rank(other.seconds) || rank(one.distance) - rank(other.distance))
     .slice(0, ROWS)
     .map((row) => ({ ...row, when: when(row) }));
   const key = JSON.stringify([stale, nearest.map(({ name, when, level }) => [name, when, level])]);
@@ -25,10 +25,13 @@ export function drawLimits(element, rows, stale = false) {
   element.classList.toggle("stale", stale);
 }
 
+// A number that no sum with infinity spoils, for what is not known or not within 12 h.
+const rank = (value) => value ?? 1e12;
+
 // The time to a limit in words, and the time of day.
 function when({ seconds, at, distance, basis }) {
   if (seconds !== null) return [spanOf(seconds), at === null || at === undefined ? "" : clockOf(utc(at)).slice(0, 5)];
-  return [basis === "still" ? `${fixed(distance, 1)}°, no motion` : "not in 12 h", ""];
+  return [basis !== "still" ? "not in 12 h" : distance === null ? "no motion" : `${fixed(distance, 1)}°, no motion`, ""];
 }
 
 const utc = (time) => (typeof time === "number" ? time : Date.parse(time) / 1000);

@@ -7,7 +7,7 @@
 
 import { Bins } from "./bins.js";
 import { make, write } from "./dom.js";
-import { binWidth, clockOf, fixed, signed } from "./figures.js";
+import { binWidth, clockOf, fixed, signed } from "./scales.js";
 import { drawStrip, drawTimes, inks, LEFT } from "./strip.js";
 
 export const SPANS = { "10 min": 600, "1 h": 3600, "12 h": 43_200 }; // s, of the windows that end now
@@ -17,6 +17,7 @@ const MOST = 31 * 86_400; // s, the longest that the history answers
 const MOST_BINS = 4000; // that the history answers
 const FINEST_LIVE = 1; // s: live samples come 4 times a second, and a bin has to have one
 const AGAIN = 60; // s between two reads of the history while live: it has the spikes between two samples
+const OFTEN = 5; // s, the same while a signal is shown of which no live samples come
 const SETTLE = 200; // ms after the last change of a window, before its history is read
 const STALE = 1.5; // s without a value until time counts as lost
 const TICK = 1000; // ms between two drawings
@@ -137,9 +138,9 @@ class Column {
         words = ranged(spec, bins.range(spec.signal, from, to));
         stale = false;
       } else if (words === null) {
-        const latest = this.plots.latest.get(spec.signal);
-        words = typeof latest?.value === "number" ? written(spec, latest.value) : "no value";
-        stale = !latest || now - latest.at > Math.max(STALE, 3 * (spec.period ?? 0));
+        const latest = this.plots.lastOf(spec.signal);
+        words = latest ? written(spec, latest.value) : "no value";
+        stale = !latest || now - latest.at > Math.max(STALE, latest.often, 3 * (spec.period ?? 0));
       }
       write(value, words);
       value.classList.toggle("stale", stale);
@@ -314,6 +315,15 @@ export class Plots extends EventTarget {
     for (const column of this.columns) {
       if (column.signals.some((name) => typeof sample.values[name] === "number")) column.lastAt = sample.at;
     }
+  }
+
+  // The latest value of a signal, {at, value, often: s between two values of this kind}, or null.
+  lastOf(signal) {
+    const live = this.latest.get(signal);
+    if (live || this.readUntil === null) return live ? { ...live, often: 0 } : null;
+    const at = this.readUntil - this.bins.width / 2;
+    const read = this.bins.read(signal, at);
+    return read && { at, value: read.mean, often: OFTEN + 2 * this.bins.width };
   }
 
   // What a strip says instead of its latest value; null for that again.
@@ -512,7 +522,8 @@ export class Plots extends EventTarget {
 
   tick() {
     if (document.hidden) return;
-    if (this.now() - this.readAt >= AGAIN && !(this.loading && this.now() - this.readAt < AGAIN)) this.readLive();
+    const again = this.signals.every((name) => this.latest.has(name)) ? AGAIN : OFTEN;
+    if (this.now() - this.readAt >= again) this.readLive();
     if (this.live) this.change();
   }
 
