@@ -53,8 +53,13 @@ from .translate import (
     utc_of,
 )
 
-CACHED_EVENTS = 256
-"""The number of the latest events that are translated once, however many clients receive them."""
+CACHED_EVENTS = 2048
+"""The number of the latest events that are translated once, however many clients receive them. All last values
+of the bridge (at most 1,000) and the events between two new clients fit: with fewer places each new client
+would have all of them translated anew."""
+
+LONGEST_CACHED = 4096
+"""The longest event that is kept, in bytes; the longer ones are translated for each client."""
 
 
 class TranslatedEnvelope(Struct, frozen=True, eq=False):
@@ -160,9 +165,12 @@ def _line(header: CommandEnvelope, outcome: Outcome, timestamp: datetime) -> byt
     return old.ReplyEnvelope(int(code), 0, rest).rewritten(header.sequence_id, header.source)
 
 
-@lru_cache(maxsize=CACHED_EVENTS)
 def event(line: bytes) -> TranslatedEvent:
     """Return a line of the controller to all clients as the client receives it."""
+    return _event(line) if len(line) <= LONGEST_CACHED else _translated(line)
+
+
+def _translated(line: bytes) -> TranslatedEvent:
     try:
         reply = decode_reply(line)
     except LineError:
@@ -176,6 +184,9 @@ def event(line: bytes) -> TranslatedEvent:
     if isinstance(translated, Dropped):
         return TranslatedEvent(None, translated.kind)
     return TranslatedEvent(translated.encode().removesuffix(DIALECT.terminator))
+
+
+_event = lru_cache(maxsize=CACHED_EVENTS)(_translated)
 
 
 def translate(command: CommandMessage) -> TranslatedCommand:

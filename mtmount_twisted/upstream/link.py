@@ -23,6 +23,9 @@ from mtmount_twisted.interfaces import IControllerLink
 from mtmount_twisted.net.admission import Network
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
+from mtmount_twisted.net.protocol import receive_little
+
+from .malformed import AT_ONCE, MalformedLines
 
 MAX_EARLY = 1000
 """Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
@@ -40,7 +43,8 @@ of the configured dialect mean something else to such a mount."""
 class ControllerLink(PairedSession):
     """The session with the controller. It reports to the bridge: link up, lines received, link down.
 
-    Reading from the controller never pauses while the link is up.
+    Reading from the controller never pauses while the link is up. A controller that sends mostly malformed
+    lines is disconnected; see `malformed`.
 
     A line of another dialect ends the link: one error in the log names the setting, and the link pauses for
     `OTHER_DIALECT_PAUSE`. The error is logged again only after the controller has spoken the right dialect.
@@ -54,6 +58,7 @@ class ControllerLink(PairedSession):
         self._starts = bridge.dialect.reply_starts
         self._retry: IDelayedCall | None = None
         self._logged = ""
+        self._malformed = MalformedLines()
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY)
         super().__init__(
             CONTROLLER, *arguments, carries=lines_of(bridge.dialect), send_at_once=True, **options
@@ -86,11 +91,24 @@ class ControllerLink(PairedSession):
         if self._logged and any(line and line[:1] in self._starts for line in lines):
             self._logged = ""
         if self.up:
-            self._bridge.process_replies(lines)
+            self._process(lines)
         else:
             self._early.extend(lines)
         if other is not None:
             self._end_as(other)
+
+    def _process(self, lines: list[bytes]) -> None:
+        counts = self._bridge.counts
+        for first in range(0, len(lines), AT_ONCE):
+            few = lines[first : first + AT_ONCE] if len(lines) > AT_ONCE else lines
+            before = counts["unreadable"]
+            self._bridge.process_replies(few)
+            if self._malformed.note(len(few), counts["unreadable"] - before):
+                why = f"{self._there} sends lines that are no replies: is controller.command_port right?"
+                self.limited_log.warning("%s: disconnected: %s", self.name, why)
+                self.end_session(why)
+                self.drop_connections()
+                break
 
     def client_changed(self, reason: Failure | None) -> None:
         """See `interfaces.IPairOwner`."""
@@ -98,6 +116,8 @@ class ControllerLink(PairedSession):
 
     def server_changed(self, reason: Failure | None) -> None:
         """See `interfaces.IPairOwner`."""
+        if self._server.reader is not None:
+            receive_little(self._server.reader.transport)
         super().server_changed(self._masked(reason))
 
     def _masked(self, reason: Failure | None) -> Failure | None:
@@ -154,7 +174,7 @@ class ControllerLink(PairedSession):
         early = list(self._early)
         self._early.clear()
         self._bridge.link_up(self)
-        self._bridge.process_replies(early)
+        self._process(early)
 
     def went_down(self, why: str, was_up: bool) -> None:
         """End the epoch, if one was running. Drop the lines that arrived early."""

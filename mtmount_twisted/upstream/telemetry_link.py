@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.dialects.content import lines_of
@@ -19,9 +20,11 @@ from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat
 from mtmount_twisted.interfaces import ITelemetry, ITelemetryValue
 from mtmount_twisted.net.duplex import DuplexConnection, IncomingHalf
 from mtmount_twisted.net.pair import ConnectionPair
-from mtmount_twisted.net.protocol import LineReader, SkippingReader
+from mtmount_twisted.net.protocol import LineReader, SkippingReader, receive_little
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.telemetry import SILENCE, ClockOffset, SilenceWatch
+
+from .malformed import AT_ONCE, MalformedLines
 
 TELEMETRY = "telemetry"
 """The name of the link in the log."""
@@ -80,7 +83,8 @@ class TelemetryLink(DuplexConnection[bytes]):
     """The connection to the telemetry server. It reconnects after each loss, until `close`.
 
     Reading never pauses. A line that is not telemetry is dropped, and so is one that is too long; the log has
-    one line about all of them in a minute. Values are kept across a loss: their age says how old they are.
+    one line about all of them in a minute. A server that sends mostly such lines is disconnected; see
+    `malformed`. Values are kept across a loss: their age says how old they are.
 
     :param host: host of the telemetry server, as a name or an address.
     :param port: its port, 1 to 65535.
@@ -109,6 +113,7 @@ class TelemetryLink(DuplexConnection[bytes]):
         self._tell_silence = silence_changed
         self._subscribers: list[Callable[[bytes], None]] = []
         self._value_subscribers: list[Callable[[Sequence[ITelemetryValue]], None]] = []
+        self._mostly_malformed = MalformedLines()
         self._malformed_log = RateLimitedLog(reactor, log)
         self._offset = ClockOffset(reactor, self._format.tai)
         self._watch = SilenceWatch(reactor, SILENCE, self._silence_changed)
@@ -159,7 +164,16 @@ class TelemetryLink(DuplexConnection[bytes]):
 
     def lines_received(self, lines: list[bytes]) -> None:
         """See `IPairOwner`."""
-        kept = [value for value in map(self._keep, lines) if value is not None]
+        kept: list[TelemetryValue] = []
+        for first in range(0, len(lines), AT_ONCE):
+            few = lines[first : first + AT_ONCE]
+            good = [value for value in map(self._keep, few) if value is not None]
+            kept += good
+            if self._mostly_malformed.note(len(few), len(few) - len(good)):
+                why = f"{self._there} sends lines that are no telemetry: is controller.telemetry_port right?"
+                self.limited_log.warning("%s: disconnected: %s", self.name, why)
+                self.drop_connections()
+                break
         if not kept:
             return
         self._watch.hear()
@@ -168,6 +182,12 @@ class TelemetryLink(DuplexConnection[bytes]):
             subscriber(data)
         for receive in self._value_subscribers:
             receive(kept)
+
+    def server_changed(self, reason: Failure | None) -> None:
+        """See `IPairOwner`."""
+        if self._server.reader is not None:
+            receive_little(self._server.reader.transport)
+        super().server_changed(reason)
 
     def _keep(self, line: bytes) -> TelemetryValue | None:
         """Keep a line as the latest of its topic, and return its value; None if it is not telemetry."""

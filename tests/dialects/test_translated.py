@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import assume, given
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.bridge.last_values import MAX_KNOWN
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.dialect import EventEnvelope, ReplyEnvelope, translator_between
 from mtmount_twisted.dialects.tma2020 import commands as old
@@ -201,6 +202,26 @@ class EventTests(SynchronousTestCase):
             self.assertEqual((made, dropped), (None, expected.kind))
         else:
             self.assertEqual((made, dropped), (expected.encode().removesuffix(b"\r\n"), ""))
+
+    def warning(self, code: int, description: str) -> bytes:
+        """A line about a warning."""
+        warning = replies.WarningReply(
+            name="a",
+            code=code,
+            active=True,
+            description=description,
+            subsystem_id=100,
+            subsystem_instance="x",
+        )
+        return warning.encode().removesuffix(b"\r\n")
+
+    def test_last_values_are_translated_once(self) -> None:
+        """All last values of a mount are kept; an event that is long is not, so that memory is bounded."""
+        lines = [self.warning(number, "x") for number in range(MAX_KNOWN)]
+        first = [TRANSLATOR.event(line) for line in lines]
+        self.assertTrue(all(TRANSLATOR.event(line) is made for line, made in zip(lines, first, strict=True)))
+        long = self.warning(1, "x" * 5000)
+        self.assertIsNot(TRANSLATOR.event(long), TRANSLATOR.event(long))
 
     def test_answer(self) -> None:
         """An observer receives the answers to other commanders."""

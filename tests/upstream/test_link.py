@@ -8,6 +8,7 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.interfaces import IControllerLink, IPairOwner
 from mtmount_twisted.upstream.link import MAX_EARLY, OTHER_DIALECT_PAUSE
+from mtmount_twisted.upstream.malformed import AT_ONCE, MAX_MALFORMED
 from tests.support.bridges import LOG, BridgeCase, command, explanation, reply
 from tests.support.commanders import MOVE, STATE, STOP
 
@@ -216,6 +217,18 @@ class LinkTests(BridgeCase):
         said = [line for peer, direction, _, line in self.journal.messages if peer == "controller"]
         self.assertEqual(len(said), 3000)
         self.assertNotIn("csc", self.service.bridge.clients)
+
+    def test_malformed_lines_without_end(self) -> None:
+        """A controller that sends them is disconnected before a chunk of them is read, and comes back."""
+        self.link()
+        with self.assertLogs(LOG, "WARNING") as logged:
+            self.controller.say(*[b"x"] * 20_000)
+        self.assertLessEqual(self.service.bridge.counts["unreadable"], MAX_MALFORMED + AT_ONCE)
+        self.assertIn("is controller.command_port right?", " ".join(logged.output))
+        self.pass_time(5)
+        self.link()
+        self.controller.say(*[b"x", b"x", STATE] * 50)  # a faulty one is not disconnected
+        self.assertEqual(len(self.csc.heard()), 50)
 
 
 class BusyControllerTests(BridgeCase):

@@ -15,6 +15,7 @@ from mtmount_twisted.interfaces import IPairOwner, ITelemetry, ITelemetryValue
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.net.telemetry import SILENCE
 from mtmount_twisted.testing import HOST, MemoryReactor
+from mtmount_twisted.upstream.malformed import AT_ONCE, MAX_MALFORMED
 from mtmount_twisted.upstream.telemetry_link import FRESH, MAX_TOPICS, TelemetryLink
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.telemetry import TAI, TelemetryServer, topic_line
@@ -165,6 +166,17 @@ class FaultTests(LinkCase):
         self.assertIn("telemetry_port", record.getMessage())
         self.assertEqual((self.link.malformed, self.link.lines), (9, 3))
         self.assertEqual(self.received, [topic_line(6, 1) + b"\r\n"] * 3)
+
+    def test_malformed_lines_without_end(self) -> None:
+        """A server that sends them is disconnected before a chunk of them is read, and connected again."""
+        with self.logged(logging.WARNING) as caught:
+            self.server.send(*[b"x"] * 20_000)
+        self.assertLessEqual(self.link.malformed, MAX_MALFORMED + AT_ONCE)
+        self.assertIn("is controller.telemetry_port right?", caught.records[-1].getMessage())
+        self.turn(5)
+        self.turn(SETTLE_TIME)
+        self.server.send(topic_line(6, 1))
+        self.assertEqual(self.latest_line(6), topic_line(6, 1))
 
     def test_line_over_the_limit(self) -> None:
         """A line over the limit is dropped, however it arrives; the next one comes on the same connection."""
