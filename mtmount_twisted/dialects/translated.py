@@ -54,9 +54,9 @@ from .translate import (
 )
 
 CACHED_EVENTS = 2048
-"""The number of the latest events that are translated once, however many clients receive them. All last values
-of the bridge (at most 1,000) and the events between two new clients fit: with fewer places each new client
-would have all of them translated anew."""
+"""The number of the latest events that are translated once, however many clients receive them. All last
+values of the bridge (at most 1,000) and the events between two new clients fit: with fewer places each new
+client would have all of them translated anew."""
 
 LONGEST_CACHED = 4096
 """The longest event that is kept, in bytes; the longer ones are translated for each client."""
