@@ -6,7 +6,9 @@ from typing import Any
 
 from mtmount_twisted.dialects.tma2020.codec import read_command_header
 from mtmount_twisted.enums import ReplyCode, Source
+from mtmount_twisted.frontends.web.api.leases import RENEW_TIME
 from mtmount_twisted.frontends.web.http.calls import Call
+from mtmount_twisted.records import ChangeRecord
 from tests.support.commanders import ASK, LOG
 from tests.support.web_houses import WebCase, user
 
@@ -137,6 +139,19 @@ class RequestTests(WebCase):
         event = ("lease_requested", "web/day", 1, "web/night has command")
         self.assertEqual(self.house.journal.events[-1], event)
         self.assertEqual(self.holder, "web/night")
+
+    def test_requests_without_end(self) -> None:
+        """They are one event and one row, which counts as one of a client without command."""
+        rows: list[ChangeRecord] = []
+        self.house.bus.subscribe(lambda record, number: rows.append(record), ChangeRecord)
+        for _ in range(100):
+            self.assertEqual(self.told(self.lease(REQUEST, self.day)).status, 202)
+        self.assertEqual(len(self.house.published), 1)
+        requests = [row.privileged for row in rows if row.kind == "lease_requested"]
+        self.assertEqual(requests, [False])
+        self.house.advance(RENEW_TIME)
+        self.lease(REQUEST, self.day)
+        self.assertEqual(len(self.house.published), 2)
 
     def test_expires(self) -> None:
         """A request stands for 60 s; to request again is to renew it."""

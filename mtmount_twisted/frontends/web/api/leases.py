@@ -26,6 +26,10 @@ from .commanders import Commanders, Given
 REQUEST_TIME = 60.0
 """The time for which a request for command is valid, in seconds."""
 
+RENEW_TIME = 10.0
+"""The time in which a commander's further requests change nothing, in seconds: each request is an event for
+every reader, and a row of the journal."""
+
 ASK_TIME = 60.0
 """The longest time that an answer waits for the controller's decision, in seconds. The bridge usually times
 out earlier, except after an Ack that announces a longer duration."""
@@ -189,10 +193,13 @@ class Leases:
 
     def _request(self, call: Call, holder: IClient) -> Answer:
         commander = self._commanders.enter(call.user)
-        now = self._requests[commander.name] = self._clock.seconds()
+        now = self._clock.seconds()
+        if now - self._requests.get(commander.name, -RENEW_TIME) < RENEW_TIME:
+            return Answer(self.shape(), 202)
+        self._requests[commander.name] = now
         self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
         bus, why = self._bus, f"{holder.name} has command"
-        bus.publish(ChangeRecord(bus.now(), bus.epoch, commander.name, "lease_requested", why))
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, commander.name, "lease_requested", why, False))
         self._publish("request", LeaseRequest(by=commander.name, time=self._stamps.of(now)))
         return Answer(self.shape(), 202)
 
