@@ -62,8 +62,7 @@ SET_UP = """async ([now, spikes, from, broken]) => {
     ];
     window.plots = new Plots({ columns, fetchHistory, now: () => window.clock });
     const names = async () => [{ name: 'elevation.actualCurrent', unit: 'A', period: 0.05 }];
-    const [heading, tools, more] = [...document.querySelectorAll('#plots-name, #tools, #more')];
-    plotTools({ heading, tools, more }, window.plots, names);
+    plotTools(document.querySelector('#tools'), window.plots, names);
 }"""
 
 ARROWS = """(index) => {
@@ -98,10 +97,7 @@ INKED = """([index, at]) => {
 class PlotsCase(StaticPageCase):
     """A page with two columns of plots."""
 
-    body = (
-        '<h2 id="plots-name"></h2><div id="tools" class="tools"></div><div id="more"></div>'
-        '<div class="plots"><div id="azimuth"></div><div id="elevation"></div></div>'
-    )
+    body = '<div id="tools"></div><div class="plots"><div id="azimuth"></div><div id="elevation"></div></div>'
     wide: ClassVar = {"viewport": {"width": 1100, "height": 700}}
 
     def start(
@@ -223,7 +219,7 @@ class TestDrawing(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page, broken="the recorder is off")
-            expect(page.locator("#more [role=status]")).to_have_text("No history: the recorder is off")
+            expect(page.locator("#tools [role=status]")).to_have_text("No history: the recorder is off")
             page.evaluate("plots.add({at: clock, values: {'azimuth.actualPosition': 5}}); plots.draw()")
             assert self.words(page)[1] == "5.000"
 
@@ -345,7 +341,7 @@ class TestWindow(PlotsCase):
             page.get_by_label("from", exact=True).fill("2026-11-25T22:00:00")
             page.get_by_label("to", exact=True).fill("2026-11-25T21:00:00")
             page.get_by_role("button", name="Show").click()
-            expect(page.locator("#more [role=status]")).to_contain_text("ends before it begins")
+            expect(page.locator("#tools [role=status]")).to_contain_text("ends before it begins")
             page.get_by_label("to", exact=True).fill("2026-11-25T23:00:00")
             page.get_by_role("button", name="Show").click()
             expect(page.locator("#plots-name")).to_have_text("2026-11-25, 22:00:00 to 23:00:00 UTC")
@@ -360,7 +356,7 @@ class TestWindow(PlotsCase):
             self.start(page)
             page.evaluate("plots.cursorAt(clock - 262)")
             page.get_by_role("button", name="Copy link to this moment").click()
-            expect(page.locator("#more [role=status]")).to_have_text("The link to 02:09:25 UTC is copied.")
+            expect(page.locator("#tools [role=status]")).to_have_text("The link to 02:09:25 UTC is copied.")
             link = page.evaluate("navigator.clipboard.readText()")
             assert link == "http://localhost/#t=2026-11-26T02:09:25.000Z"
             page.evaluate(f"location.href = {json.dumps(link)}")
@@ -382,7 +378,7 @@ class TestSignals(PlotsCase):
             page.get_by_role("button", name="Signals").click()
             page.get_by_label("signal", exact=True).fill("nothing")
             page.get_by_role("button", name="Add").click()
-            expect(page.locator("#more [role=status]")).to_contain_text("No signal nothing")
+            expect(page.locator("#tools [role=status]")).to_contain_text("No signal nothing")
             page.get_by_label("signal", exact=True).fill("elevation.actualCurrent")
             page.get_by_role("button", name="Add").click()
             expect(page.locator("#elevation .strip p").nth(1)).to_contain_text("elevation.actualCurrent, A")

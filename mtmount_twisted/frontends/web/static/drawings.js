@@ -4,7 +4,7 @@
 // Colours are the page's custom properties. Each drawing describes itself in its aria-label.
 
 import { draw } from "./dom.js";
-import { fixed, short } from "./scales.js";
+import { fixed, short } from "./figures.js";
 
 const RAD = Math.PI / 180;
 const SIZE = 256;

@@ -3,7 +3,7 @@
 // It touches only the element that it is given, which it fills with a list and a scale.
 
 import { draw, fill, make } from "./dom.js";
-import { clockOf, fixed, spanOf } from "./scales.js";
+import { clockOf, fixed, spanOf } from "./figures.js";
 
 const [LEAST, MOST] = [60, 43_200]; // s, the ends of the rail
 const GAPS = [300, 1800]; // s, where caution and alarm begin

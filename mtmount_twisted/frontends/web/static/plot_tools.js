@@ -3,7 +3,7 @@
 // It touches the elements that it is given, the address after "#", and the clipboard.
 
 import { make, show, write } from "./dom.js";
-import { clockOf, dayOf, iso, spanOf } from "./scales.js";
+import { clockOf, dayOf, iso, spanOf } from "./figures.js";
 import { SPANS } from "./plots.js";
 
 const BUTTON_ZOOM = 2;
@@ -18,9 +18,9 @@ export function momentIn(hash) {
 // The address of a moment.
 export const linkTo = (time) => `${location.href.replace(/#.*/, "")}#t=${iso(time)}`;
 
-// Write the heading, fill `tools` with the buttons, and `more` with what they open. `names()` resolves to [{name, unit,
-// period}] of all signals.
-export function plotTools({ heading, tools, more }, plots, names) {
+// Fill `element` with the heading and the buttons. `names()` resolves to [{name, unit, period}] of all signals.
+export function plotTools(element, plots, names) {
+  const heading = make("h2", { id: "plots-name" });
   const span = make("select", { "aria-label": "Window of the plots", change: () => chooseSpan() },
     ...Object.keys(SPANS).map((name) => make("option", { value: name }, name)),
     make("option", { value: "from" }, "from … to …"),
@@ -119,9 +119,11 @@ export function plotTools({ heading, tools, more }, plots, names) {
     if (plots.live) show(range, false);
   }
 
-  tools.replaceChildren(span, zoom(1 / BUTTON_ZOOM, "Zoom in", "+"), zoom(BUTTON_ZOOM, "Zoom out", "−"), hold,
-    make("button", { type: "button", click: () => copy() }, "Copy link to this moment"), opener);
-  more.replaceChildren(range, signals, link, status);
+  element.classList.add("head");
+  element.replaceChildren(heading,
+    make("div", { class: "tools quiet push" }, span, zoom(1 / BUTTON_ZOOM, "Zoom in", "+"), zoom(BUTTON_ZOOM, "Zoom out", "−"), hold,
+      make("button", { type: "button", click: () => copy() }, "Copy link to this moment"), opener),
+    range, signals, link, status);
   plots.addEventListener("window", tell);
   plots.addEventListener("trouble", () => write(status, plots.trouble));
   const go = () => {

@@ -7,7 +7,7 @@
 
 import { Bins } from "./bins.js";
 import { make, write } from "./dom.js";
-import { binWidth, clockOf, fixed, signed } from "./scales.js";
+import { binWidth, clockOf, fixed, signed } from "./figures.js";
 import { drawStrip, drawTimes, inks, LEFT } from "./strip.js";
 
 export const SPANS = { "10 min": 600, "1 h": 3600, "12 h": 43_200 }; // s, of the windows that end now

@@ -2,7 +2,7 @@
 //
 // It touches only the canvas that it is given. Colours are the page's custom properties, read by `inks`.
 
-import { fixed, roundScale, short, signed, timeMarks } from "./scales.js";
+import { fixed, roundScale, short, signed, timeMarks } from "./figures.js";
 
 export const LEFT = 52; // CSS pixels for the scale
 const EDGE = 4; // above and below the scale's ends
