@@ -9,6 +9,7 @@ It opens no file. Next to read: `settings`, the sections; `loading`, which reads
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -111,6 +112,9 @@ class ItemError(ValueError):
         self.given = given
 
 
+MAX_TABLES = 100
+"""The most tables of one section, such as ``[[port]]``: a file of 128 KiB could have 14,000 of them."""
+
 _WORDS = {
     str: "a string",
     int: "a whole number",
@@ -121,6 +125,7 @@ _WORDS = {
 _ACCEPTED: dict[type[Any], tuple[type[Any], ...]] = {float: (int, float), tuple: (list, tuple)}
 
 
+@functools.cache  # `get_type_hints` compiles each annotation anew
 def sections(file_class: Any) -> dict[str, Section]:
     """Return the sections of a file, by name."""
     hints = get_type_hints(file_class)
@@ -132,6 +137,7 @@ def sections(file_class: Any) -> dict[str, Section]:
     return found
 
 
+@functools.cache
 def keys(cls: Any) -> dict[str, Key]:
     """Return the keys of a section's class, by name. A field without metadata is not a key."""
     hints = get_type_hints(cls)
@@ -207,7 +213,7 @@ def as_tables(config: Any) -> dict[str, Any]:
         )
 
     tables: dict[str, Any] = {}
-    for name, section in sections(type(config)).items():
+    for name, section in sections(config.__class__).items():
         value = getattr(config, section.attribute)
         if value is not None:
             tables[name] = [table(each) for each in value] if section.many else table(value)
@@ -226,6 +232,9 @@ def _tables(name: str, many: bool, given: Any, problems: list[str]) -> Iterator[
     """Yield each table of one section with its path; several tables are numbered from 1."""
     if many and not isinstance(given, list):
         problems.append(f"{name}: expected [[{name}]], one for each, got {_shown(given)}")
+        return
+    if many and len(given) > MAX_TABLES:
+        problems.append(f"{name}: expected at most {MAX_TABLES} tables, got {len(given)}")
         return
     for number, table in enumerate(given if many else [given], 1):
         path = f"{name}[{number}]" if many else name

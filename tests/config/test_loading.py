@@ -260,6 +260,11 @@ class Problems(SynchronousTestCase):
         ):
             self.assertEqual(problems(text), [expected])
 
+    def test_too_many_tables(self) -> None:
+        """A file of thousands of tables is one line, and is not read table by table."""
+        [why] = problems("[[port]]\n" * 10_000)
+        self.assertEqual(why, "port: expected at most 100 tables, got 10000")
+
     def test_nothing_to_listen_on(self) -> None:
         """A bridge that nobody could connect to is a problem."""
         for text in ("", "[journal]\nenabled = false", "pair = []"):

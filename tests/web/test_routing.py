@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
+from urllib.parse import unquote
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -52,6 +54,13 @@ class Finding(SynchronousTestCase):
             },
         )
         self.assertEqual(ask(ROUTES, "POST", "/things", {"a": 1.5}).json["body"], {"a": 1.5})
+
+    def test_path_with_too_many_parts(self) -> None:
+        """A path with more parts than any route is 404 before its parts are read: 500 of them take 5 ms."""
+        with patch("mtmount_twisted.frontends.web.http.routing.unquote", wraps=unquote) as reading:
+            self.assertEqual(ask(ROUTES, "GET", "/%41" * 500).status, 404)
+            self.assertEqual(ask(ROUTES, "GET", "/%41").status, 404)
+        self.assertLessEqual(reading.call_count, 10)
 
     def test_written_out_goes_first(self) -> None:
         """A path that is written out wins over one with a name in braces."""

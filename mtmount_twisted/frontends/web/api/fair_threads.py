@@ -16,10 +16,12 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 THREADS = 4
-"""The most threads at work. A user has at most one, so that three users with slow queries leave one free."""
+"""The most threads at work. A user has at most one."""
 
-FOR_OBSERVERS = 3
-"""The most threads at work for observers: one is kept for users who may stop the mount or command it."""
+FOR_OBSERVERS = 1
+"""The most threads at work for observers. Python runs one thread at a time: with three that read, the reactor
+would wait for its lock at each system call, and the holder's commands with it (wire p99 20 ms instead of 8).
+The other threads are kept for users who may stop the mount or command it."""
 
 
 class InThread(Protocol):

@@ -93,7 +93,7 @@ GAVE_WAY = f"the query took longer than {SHARED_TIME:g} s while other users wait
 LONGEST_WAIT = 2 * PATIENCE + 2
 """The longest reading including the wait for another reading of the same user, in seconds."""
 
-REST_ROWS, REST_TIME = 100, 0.002
+REST_ROWS, REST_TIME = 20, 0.002
 """The number of rows after which a reading thread rests, and the length of the rest in seconds. Python runs
 one thread at a time, and a thread without rests delays each system call of the reactor's thread."""
 
