@@ -212,7 +212,7 @@ class IEventBus(Interface):
 
 
 class ITelemetryValue(Interface):
-    """The latest line of a telemetry topic. It is decoded at most once, when somebody asks for its topic."""
+    """The latest line of a telemetry topic. It is decoded at most once, when a caller asks for its topic."""
 
     topic_id: int = Attribute("The number of the topic.")
     timestamp: float = Attribute("The time of sending by the mount's clock (TAI, s since the unix epoch).")

@@ -646,7 +646,7 @@ TODAYS_TELEMETRY = TelemetryReaders(name="topics", endpoint=f"tcp:{TELEMETRY_POR
 def _with_extras(
     options: Options, config: Config, log: logging.Logger, have: Collection[tuple[str, int]]
 ) -> Config:
-    """Return the configuration with what the built-in simulator of today's mount offers without options.
+    """Return the configuration with the extra ports that the simulator of today's mount has without options.
 
     A newcomer must not have to free a port that no one asked for: a port that is taken costs a warning.
     """
@@ -725,7 +725,7 @@ def _bound(config: Config, found: dict[str, str]) -> Config:
 
 
 def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Found) -> Config:
-    """Return the configuration whose endpoints contain addresses in place of host names."""
+    """Return the configuration with addresses in place of the host names of its endpoints."""
     endpoints = {}
     for section, endpoint in config.endpoints.items():
         place = _place(options, f"{section}.endpoint")

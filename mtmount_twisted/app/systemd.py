@@ -32,8 +32,8 @@ BEAT = b"WATCHDOG=1"
 class ServiceManager:
     """Notify the process manager at ``NOTIFY_SOCKET``; without that variable, send nothing.
 
-    No call blocks. Systemd kills a daemon whose beat stops, so an error while sending ends neither the daemon
-    nor the beat: the error is logged, the beat is dropped, and the newest state is sent again.
+    No call blocks. Systemd kills a daemon without a beat. So an error while sending ends neither the daemon
+    nor later beats: the error is logged, this beat is dropped, and the newest state is sent again.
 
     :param environment: ``NOTIFY_SOCKET`` is a path or, with a leading ``@``, an abstract name. The watchdog
         expects a beat within ``WATCHDOG_USEC`` microseconds, from the process ``WATCHDOG_PID`` if it is set.

@@ -1,8 +1,8 @@
 """The log of a daemon under ``twistd``, written in a thread.
 
-Twisted's own log observers write in the reactor's thread, so that a log which nobody reads stops the reactor.
-``twistd`` makes no observer if the application already has one; `TwistdLog` makes one from the same options.
-Next to read: `net.output`, which writes; `daemon`, which sets the application's observer.
+Twisted's own log observers write in the reactor's thread, so that a full pipe without a reader stops the
+reactor. ``twistd`` makes no observer if the application already has one; `TwistdLog` makes one from the same
+options. Next to read: `net.output`, which writes; `daemon`, which sets the application's observer.
 """
 
 from __future__ import annotations

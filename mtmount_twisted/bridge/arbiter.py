@@ -439,7 +439,7 @@ class CommandArbiter:
             self._registry.tell_commander(client, number, make(number), recorded=client is holder)
 
     def _announce(self) -> None:
-        """Send the source that has command to each client that was told another one."""
+        """Send the source that has command to each client that last received another one."""
         make, holder = self._dialect.commander_event, self._lease.holder
         if make is None:
             return

@@ -1,11 +1,11 @@
 """The bridge's decisions: which command it accepts, where each reply goes, how each command ends.
 
 The front ends and the controller's link call `Bridge` when a commander or the controller connects, sends a
-line or disconnects. `Bridge` and its parts decide, and append what shall happen to one list of effects. Then
-`effects.Performer` performs them: it sends to clients and to the controller's link, publishes records, sets
-timers and writes the log. The bridge knows neither sockets nor files. Each command ends exactly once for its
-commander: with the mount's own reply, or with a NoAck of the bridge. The explanation of such a NoAck begins
-with one of `REASONS`.
+line or disconnects. `Bridge` and its parts decide, and append effects to one list. Then `effects.Performer`
+performs them: it sends to clients and to the controller's link, publishes records, sets timers and writes the
+log. The bridge knows neither sockets nor files. Each command ends exactly once for its commander: with the
+mount's own reply, or with a NoAck of the bridge. The explanation of such a NoAck begins with one of
+`REASONS`.
 
 Next to read: the parts of the bridge, `registry` (connected clients), `dispatcher` (pending commands),
 `arbiter` (the lease), `last_values` (the events for a new client), `repeats` (events that changed nothing),
@@ -276,7 +276,7 @@ class Bridge:
         """Remove a client before its disconnection: it is a slow consumer, it gives way at a full port, or
         sending to it failed.
 
-        The bridge ignores all later lines of the client, and the client drops what it is sent.
+        The bridge ignores all later lines of the client, and the client drops all lines for it.
         """
         self._registry.leave(client)
         self.counts["cut_off"] += 1

@@ -118,7 +118,7 @@ class CommandDispatcher:
 
     @property
     def unknown_timeout(self) -> float:
-        """The time to announce for a command whose duration is not known, in seconds."""
+        """The time to announce for a command of unknown duration, in seconds."""
         return self._deadlines.unknown_timeout
 
     # Down
@@ -206,8 +206,9 @@ class CommandDispatcher:
     def answer(self, answer: ReplyEnvelope) -> None:
         """Process a reply of the controller to a command.
 
-        The bridge drops a second Ack to one command: the commander has the first Ack already, and repeated
-        Acks must not postpone the command's timeout.
+        A reply that comes too late has no pending command any more: it is counted as ``unmatched`` and
+        dropped. The same holds for a second Ack to one command: the commander has the first Ack already, and
+        repeated Acks must not postpone the command's timeout.
         """
         command = self.pending.get(answer.sequence_id)
         meaning = answer.meaning
@@ -286,7 +287,7 @@ class CommandDispatcher:
                 self._lose(command, why)
 
     def lose_questions(self, why: str) -> None:
-        """End the questions of the bridge's own, whose answers it does not need any more."""
+        """End the questions of the bridge's own: it does not need their answers any more."""
         for command in self.pending:
             if command.client is self.own and command.header.kind.recalls is not None:
                 self._lose(command, why)
@@ -363,7 +364,7 @@ class CommandDispatcher:
             self._effects.append(SetTimer(Timer.SWEEP, SWEEP_INTERVAL))
 
     def sweep(self) -> None:
-        """End the commands whose deadline has passed: `Timer.SWEEP` has ended."""
+        """End the commands with a deadline that has passed: `Timer.SWEEP` has ended."""
         self._is_sweeping = False
         for command in self.pending.due(self._seconds()):
             self._give_up(command, self._why_late(command))

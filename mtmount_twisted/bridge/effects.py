@@ -128,7 +128,7 @@ class Performer:
     :param send_upstream: performs a `SendUpstream`.
     :param go_on: performs a `Continue`.
     :param timer_ended: called with each timer that ends.
-    :param send_failed: called with a client whose `send` raised, and the reason to cut it off.
+    :param send_failed: called with a client if its `send` raised, and the reason to cut it off.
     :ivar table: the function that performs an effect, by the type of the effect.
     :ivar is_performing: True inside `perform`.
     """
@@ -169,7 +169,8 @@ class Performer:
         self.table[kind] = cast(Callable[[Effect], None], act)
 
     def perform(self) -> None:
-        """Perform all effects, also those that the bridge decides meanwhile. Inside itself it does nothing.
+        """Perform all effects, also those that the bridge decides during the performance. Inside itself it
+        does nothing.
 
         An error in one effect is logged, and the others are performed. It is not raised, because it would end
         the connection whose line caused the effect, and that may be the controller's.

@@ -4,7 +4,7 @@ Only an event of the present connection counts as current. After the loss of a c
 longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
 entries as such; a new client does not receive them.
 
-It reads no line: `Dialect.subject_of` says what an event is about. Next to read: `core`, which sends the
+It reads no line: `Dialect.subject_of` returns the subject of an event. Next to read: `core`, which sends the
 values to a new client.
 """
 

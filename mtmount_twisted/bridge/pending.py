@@ -169,5 +169,5 @@ class PendingCommands:
         return [command for command in self._waiting.values() if not command.header.kind.is_ask]
 
     def due(self, now: float) -> list[PendingCommand]:
-        """Return the commands whose deadline has passed."""
+        """Return the commands with a deadline that has passed."""
         return [command for command in self._commands.values() if command.deadline <= now]

@@ -1,8 +1,8 @@
-"""What the bridge asks the controller for, and answers from memory: its state and its settings.
+"""The questions for the controller's state and settings, which the bridge answers from memory.
 
-The first answer of a mount may take a minute, and is long ("STATE_INFO and settings" in the protocol of
-2022): 39 kB to each client. So the bridge asks once for each connection, and once more after a command that
-changes the settings. Commanders that ask receive the last values.
+The first answer of a mount may take a minute, and the settings are long (protocol-tma2022.rst, "State and
+settings"): 39 kB to each client. So the bridge asks once for each connection, and once more after a command
+that changes the settings. Commanders that ask receive the last values.
 
 Nothing stale is sent. While the memory may lack something, the question of a commander waits for the answer
 to a question of the bridge. No two equal questions are in flight, however many commanders ask, because a
@@ -34,7 +34,7 @@ ENDS_AT_ONCE = 16
 
 @dataclass(slots=True, eq=False)
 class _Asker:
-    """A commander whose question waits.
+    """A commander that waits for the answer to its question.
 
     :ivar session_id: the number of the commander's session; see `registry`.
     """
@@ -48,7 +48,7 @@ class _Asker:
 class _Question:
     """A question of the bridge that the controller has not answered.
 
-    :ivar askers: the commanders that asked before it, for whom the answer is new enough in any case.
+    :ivar askers: the commanders that asked before it: the answer is new enough for them in any case.
     :ivar later: those that asked after it.
     :ivar is_current: False once the controller's values have changed since the question, or may have.
     :ivar again: True to ask once more after its end.

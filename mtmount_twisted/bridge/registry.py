@@ -41,7 +41,8 @@ class _Session:
     :ivar session_id: its number; no other session has the same.
     :ivar refusals: the number of its commands that were refused because it is an observer.
     :ivar sends_no_more: True once the client has closed its sending side.
-    :ivar told_commander: the number of the source that has command, as the client was told; None before that.
+    :ivar told_commander: the number of the source that has command, as the client last received it; None
+        before that.
     """
 
     client: IClient

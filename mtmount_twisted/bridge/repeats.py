@@ -1,10 +1,9 @@
 """`Repeats`: the events that changed nothing, which are counted, and not recorded one by one.
 
-A mount may send an event again and again without a change: one known mount sends 35 such lines a second
-("What is known of the mock controller" in the protocol of 2022). Every client receives each line, but the
-journal would hold nothing else. So the first line is recorded. An event ``repeated`` counts the lines that
-differ from it in their timestamp only: it is recorded when the event changes, and otherwise every
-`REPORT_EVERY`.
+A mount may send an event again and again without a change: one known mount sends 35 such lines a second.
+Every client receives each line, but the journal would hold nothing else. So the first line is recorded. An
+event ``repeated`` counts the lines that differ from it in their timestamp only: it is recorded when the event
+changes, and otherwise every `REPORT_EVERY`.
 
 It touches nothing but the list of effects. Next to read: `core`, the caller; `last_values`.
 """
@@ -26,7 +25,7 @@ REPORT_EVERY = 60.0
 """The time from the first repeat that is not recorded to the events that count them, in seconds."""
 
 MAX_SUBJECTS = 1000
-"""The most parts of the mount whose last event is remembered; beyond it, the one that changed longest ago is
+"""The most parts of the mount with a remembered event. Beyond it, the part that changed longest ago is
 forgotten, and its next event is recorded."""
 
 LONGEST_NAME = 200

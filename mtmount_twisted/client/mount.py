@@ -157,7 +157,7 @@ class Mount:
     :param clock: clock for the time-outs, an ``IReactorTime``; the communicator's reactor if None.
     :param ack_timeout: longest wait for the Ack of every command, in seconds; None for those of the dialect's
         `Deadlines`.
-    :param unknown_timeout: the expected duration of a command whose Ack announces none, in seconds; None for
+    :param unknown_timeout: the expected duration of a command if its Ack announces none, in seconds; None for
         that of the dialect: 300 s.
     :raises TypeError: if `communicator` is not a `Communicator`, or if it reads commands.
     """
@@ -326,7 +326,7 @@ class Mount:
             self._publish(reply)
             return
         sent = self._in_flight.get(outcome.sequence_id)
-        if sent is None or outcome.source not in (None, sent.command.source):
+        if sent is None or outcome.source not in (None, sent.command.source):  # too late, or for another one
             self._log.info("%s: reply to no command in flight: %s", self.communicator.name, reply)
         else:
             self._answered(sent, outcome)

@@ -401,7 +401,7 @@ class CommandRules:
     unknown_timeout: float = field(
         default=300.0,
         metadata={
-            "doc": "duration of a command whose Ack announces none, which only a tma2022 mount sends",
+            "doc": "duration of a command if its Ack announces none; only a tma2022 mount sends such an Ack",
             "unit": "s",
             "least": 1,
             "most": 86400,
@@ -416,8 +416,8 @@ class ClientLimits:
     max_behind_bytes: int = field(
         default=1_048_576,
         metadata={
-            "doc": "largest backlog; the least value holds all that a client receives as it connects, and "
-            "the settings of a tma2022 mount",
+            "doc": "largest backlog. The least value has room for all lines that a client receives as it "
+            "connects, and for the settings of a tma2022 mount",
             "unit": "bytes",
             "least": 262_144,
             "most": 2**30,
@@ -550,8 +550,9 @@ class WebSettings:
     max_connections: int = field(
         default=256,
         metadata={
-            "doc": "largest number of connections; at most half of them are for event streams, and half for "
-            "addresses without a valid token (where there are no tokens: without an event stream)",
+            "doc": "largest number of connections. Event streams may take half of them, and addresses "
+            "without a valid token may take half; where there are no tokens, addresses without an event "
+            "stream",
             "least": 2,
             "most": 65_536,
         },
@@ -587,7 +588,8 @@ class WebSettings:
     absent_after: float = field(
         default=30.0,
         metadata={
-            "doc": "time after its last request or event stream at which a user with command counts as gone",
+            "doc": "time without a request and without an event stream after which a user with command "
+            "counts as gone",
             "unit": "s",
             "least": 1,
             "most": 3600,

@@ -175,7 +175,7 @@ class Entry(NamedTuple):
 def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> list[Entry]:
     """Read the tables of a file.
 
-    :param file_class: the class whose fields are the sections.
+    :param file_class: the class; its fields are the sections.
     :param tables: the file, parsed.
     :param problems: receives a line for each error.
     """

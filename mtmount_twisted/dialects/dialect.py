@@ -49,7 +49,7 @@ class Meaning(Enum):
 
 
 class Recall(Enum):
-    """What a command only asks the mount for, so that the bridge can answer from memory."""
+    """The subject of a command that only asks, so that the bridge can answer it from memory."""
 
     STATE = "state"
     """Every event that the mount has, but the settings."""
@@ -70,8 +70,8 @@ class CommandKind(Struct, frozen=True, gc=False):
     :ivar needs_command: True if the mount accepts the command from the holder of command only.
     :ivar refusal: the explanation, with one of the bridge's beginnings, why the command can't be translated
         for the controller; empty if it can.
-    :ivar recalls: what the command asks for, if that is all that it does; every commander may send it.
-    :ivar changes: what the command changes so that an earlier answer holds no longer.
+    :ivar recalls: the subject of a command that only asks, which every commander may send; else None.
+    :ivar changes: the subject that the command changes, so that an earlier answer holds no longer.
     """
 
     code: int
@@ -182,8 +182,7 @@ class Subject(NamedTuple):
     :ivar lasts: False if the event only ends the one before, such as a warning that is over.
     :ivar is_alarm: True for a warning or an error.
     :ivar is_apart: True for an event that is kept beside the last values because of its size.
-    :ivar content: equal for two events that say the same, whatever their timestamps; None if each line is
-        recorded.
+    :ivar content: equal for two events that differ only in their timestamps; None if each line is recorded.
     :ivar name: the part of the mount, for people; empty if the code alone says it.
     """
 
@@ -536,7 +535,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Answered(NamedTuple):
-    """What follows from an answer to a translated command.
+    """The consequences of an answer to a translated command.
 
     :ivar lines: the lines for the commander, without terminators.
     :ivar then: the command that follows for the controller: the next part of one that became two; or None.
@@ -581,8 +580,8 @@ class Translator(Struct, frozen=True, kw_only=True, eq=False):
         translation is refused. It raises `errors.LineError` as `Dialect.read_command` does.
     :ivar read_to_refuse: as in `Dialect`.
     :ivar read_wanted: as in `Dialect`.
-    :ivar answered: return what follows from an answer of the controller, or of the bridge, to a command with
-        this envelope.
+    :ivar answered: return the consequences of an answer of the controller, or of the bridge, to a command
+        with this envelope.
     :ivar event: return a line of the controller to all clients as the client receives it.
     :ivar translate: return a command of the client's dialect as the controller receives it, with the same
         sequence id, source and time.
@@ -644,7 +643,7 @@ def dialect_of_line(line: bytes, is_command: bool, controller: Dialect) -> Diale
 
 
 def counterparts(name: str) -> tuple[str, ...]:
-    """Return the names of the commands of the other dialect that do what a command class does.
+    """Return the names of the commands of the other dialect with the same effect as a command class.
 
     :param name: the name of a command class in either dialect.
     :returns: nothing if there is no such class, or if it has no counterpart.

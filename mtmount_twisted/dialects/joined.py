@@ -1,4 +1,4 @@
-"""`Joined`: one commander's command that became several at the mount, whose answers become the answer to one.
+"""`Joined`: one command of a commander that became several at the mount, and their answers joined to one.
 
 Each part is sent after the success of the part before. The commander receives one Ack, with the longest
 timeout, when the last part is acknowledged, and Done when it has succeeded. A part that fails ends the
@@ -75,13 +75,13 @@ class Joined:
 
     @property
     def part(self) -> CommandMessage:
-        """The part that is in flight, or whose answer has ended the command."""
+        """The part that is in flight, or the part with the answer that has ended the command."""
         return self._parts[self._number]
 
     def answered(self, answer: Outcome) -> Step:
         """Process an answer to the part that is in flight. After the end it changes nothing.
 
-        :param answer: the answer; a failure with the caller's reason if none came in time.
+        :param answer: the answer. If none came in time, the caller makes a failure with the reason.
         """
         if self.has_ended:
             return Step()

@@ -10,7 +10,7 @@ the power on or off in tma2022. The rules for a command (whether it is a stop, n
 Ack) are those of the commander's class. So `AzimuthAxisEnableTracking` remains a command that overtakes no
 other command, although the mount receives an `AzimuthStop`.
 
-A reply says only what the mount said. Pure: no Twisted, no I/O, no clock.
+A reply has only the facts of the mount's reply. Pure: no Twisted, no I/O, no clock.
 
 Next to read: `joined`, which joins the answers of one command that became two.
 """
@@ -38,7 +38,7 @@ from .tma2022.enums import ReplyId, Source, System
 from .tma2022.outcomes import outcome_of
 
 UNKNOWN_TIMEOUT_MS = 300_000
-"""Timeout in the Ack of a command whose duration the mount does not know, in ms."""
+"""Timeout in the Ack of a command if the mount does not know its duration, in ms."""
 
 LONGEST_TIMEOUT_MS = 2**31 - 1
 """Longest timeout in an Ack, in ms: 24 days, the most that an integer of 32 bits holds."""
@@ -111,7 +111,7 @@ def _copier(becomes: type[C]) -> Callable[[old.Command], C]:
 
 
 def _same(becomes: type[new.Command]) -> Row:
-    """Return the row of a command whose counterpart has the same parameters."""
+    """Return the row of a command that has a counterpart with the same parameters."""
     copy = _copier(becomes)
     return Row((becomes,), lambda command: _one(copy(command)))
 
@@ -326,7 +326,7 @@ def nearest_to(code: OldCode) -> tuple[type[new.Command], ...]:
 
 
 def refuse_code(code: int) -> Refusal:
-    """Return the refusal of a command whose code has no class in tma2020."""
+    """Return the refusal of a command with a code that has no class in tma2020."""
     if code not in OldCode.__members__.values():
         return Refusal(f"tma2020 has no command {code}")
     known = OldCode(code)
@@ -372,12 +372,13 @@ _ONLY_IN_TMA2022: Mapping[type[new.Command], tuple[type[old.Command], ...]] = {
     new.MirrorCoverLocksLock: (old.MirrorCoverLocksMoveAll,),
     new.MirrorCoverLocksUnlock: (old.MirrorCoverLocksMoveAll,),
 }
-"""The commands that do together what a class does to which no class of tma2020 is translated."""
+"""The classes of tma2022 to which no command is translated, each with the commands that have its effect
+together."""
 
 
 def _backwards() -> dict[type[new.Command], tuple[type[old.Command], ...]]:
-    """Return the classes of tma2020 for each class of tma2022: those whose counterpart it is, before the
-    others that may become it."""
+    """Return the classes of tma2020 for each class of tma2022. A class with it as counterpart goes before a
+    class that only may become it."""
     found: dict[type[new.Command], tuple[type[old.Command], ...]] = dict(_ONLY_IN_TMA2022)
     for place in (0, 1):
         for command, row in TABLE.items():
@@ -387,7 +388,8 @@ def _backwards() -> dict[type[new.Command], tuple[type[old.Command], ...]]:
 
 
 BACKWARDS = _backwards()
-"""The classes of tma2020 that do what a class of tma2022 does; a class that is missing has no counterpart."""
+"""The classes of tma2020 with the effect of a class of tma2022. A class that is missing has no
+counterpart."""
 
 _COUNTERPARTS: dict[str, tuple[str, ...]] = {
     command.__name__: tuple(each.__name__ for each in classes)
@@ -397,7 +399,7 @@ _COUNTERPARTS: dict[str, tuple[str, ...]] = {
 
 
 def counterpart_of(name: str) -> tuple[str, ...]:
-    """Return the names of the command classes in the other dialect that do what a class does.
+    """Return the names of the command classes in the other dialect with the effect of a class.
 
     A name that both dialects have is its own counterpart. There are two names if the class is divided there.
 
@@ -480,7 +482,7 @@ def translate_answer(
     :param answer: the mount's answer, or the answer of a `joined.Joined`.
     :param sequence_id: the commander's id of the command.
     :param source: the source of the command.
-    :param ack_only: True for a track command, after whose Ack nothing follows.
+    :param ack_only: True for a track command: nothing follows its Ack.
     :param timestamp: the time of the answer, UTC; now if None.
     """
     header: dict[str, Any] = {"sequence_id": sequence_id, "source": source, "timestamp": timestamp}

@@ -1,8 +1,8 @@
 """`TRANSLATOR`: the lines of a client that speaks tma2020, before a controller that speaks tma2022.
 
-The bridge knows a translated command by a `TranslatedEnvelope`. It dispatches the command that the controller
-receives, judges it by the client's own command, and passes each answer to `TRANSLATOR`, which returns the
-client's lines.
+The bridge knows a translated command by a `TranslatedEnvelope`. It sends the controller's version of the
+command. The rules for it (is it a stop, does it need command) are those of the client's own version. The
+bridge passes each answer to `TRANSLATOR`, which returns the client's lines.
 
 Pure: no Twisted, no I/O. Next to read: `translate`, the table; `joined`, for a command that becomes two;
 ``bridge.registry``, which sends the lines.
@@ -139,7 +139,7 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
 
 
 def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
-    """Return what follows from an answer to a command."""
+    """Return the consequences of an answer to a command."""
     assert isinstance(answer, new.ReplyEnvelope)  # the controller's, or the bridge's own in its dialect
     outcome, timestamp = _outcome(answer), utc_at(answer.timestamp)
     if not isinstance(header, TranslatedEnvelope) or (joined := header.joined) is None:
@@ -152,8 +152,8 @@ def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
 def _outcome(answer: new.ReplyEnvelope) -> Outcome:
     if answer.meaning in _FREQUENT:
         return Outcome(answer.meaning, 0, timeout=answer.timeout)
-    # With the superseding command as the client knows it. The client's own numbers are written by `_line`: a
-    # reply can't have all that a client may send, and one that is malformed has no reason.
+    # This decodes the explanation, with the superseding command by the client's id. The id and the source are
+    # placeholders here: `_line` writes the client's own. A malformed reply has no explanation.
     found = outcome_of(decode_reply(answer.rewritten(0, Source.CSC)))
     return found or Outcome(answer.meaning, 0, explanation=answer.explanation)
 
@@ -161,7 +161,7 @@ def _outcome(answer: new.ReplyEnvelope) -> Outcome:
 def _line(header: CommandEnvelope, outcome: Outcome, timestamp: datetime) -> bytes:
     reply = translate_answer(outcome, 0, Source.CSC, ack_only=header.kind.ack_only, timestamp=timestamp)
     code, _, _, rest = reply.encode().removesuffix(DIALECT.terminator).split(b"\n", 3)
-    # The client's numbers may be any, also such as a message can't have.
+    # The client's numbers may exceed those that a message can have.
     return old.ReplyEnvelope(int(code), 0, rest).rewritten(header.sequence_id, header.source)
 
 
@@ -209,7 +209,7 @@ def _code_of(code: int) -> int:
 
 _SOURCES = frozenset(map(int, Source))
 _FREQUENT = (Meaning.ACKNOWLEDGED, Meaning.SUCCEEDED)
-"""The answers of which the envelope says all."""
+"""The answers without further content than that of the envelope."""
 
 TRANSLATOR = Translator(
     dialect=DIALECT,

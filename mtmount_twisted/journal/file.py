@@ -564,7 +564,7 @@ def _count(db: sqlite3.Connection, span: int) -> int:
 
 
 def _make_folders(folder: Path) -> None:
-    """Create a folder and its parents with mode 0700, whatever the umask."""
+    """Create a folder and its parents with mode 0700, regardless of the umask."""
     if not folder.is_dir():
         _make_folders(folder.parent)
         with contextlib.suppress(FileExistsError):  # another process made it; or a file, which SQLite reports
@@ -581,7 +581,7 @@ def _make_private(path: Path) -> list[str]:
 
     :returns: the files that other users could read or write, each with its previous mode.
     :raises NotAJournalError: if the file, or a file beside it, is not a regular file, or belongs to another
-        user, who could change it.
+        user: that user could change it.
     """
     with contextlib.suppress(OSError):
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -271,7 +271,7 @@ _IS_UNKNOWN = "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"
 
 
 def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Iterator[Any]:
-    """Return the selected commands whose first step has an id in a range."""
+    """Return the selected commands with a first step in a range of ids."""
     clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
     values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
     if wanted.run is not None:

@@ -112,7 +112,7 @@ def is_end(step: str, code: int, dialect: Dialect) -> bool:
 
 
 UNNAMED: DialectName = "tma2020"
-"""The dialect of a run whose dialect the file does not name: earlier versions spoke no other."""
+"""The dialect of a run without a dialect in the file: earlier versions spoke no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """`AcceptQueue`: the connections to a listening socket wait here for their turn.
 
 A connection takes a few tenths of a millisecond to set up, and the system hands connections over in the order
-in which they came. A user's connection would wait behind all those of strangers who connect again and again,
-or be dropped, because the system's queue is full. A hundredth of a millisecond suffices to take a connection
-from the system, and to see that its peer is gone. So the queue takes all connections and closes those whose
-peers are gone. Of the others it returns one in each turn of the reactor, every second time one from a known
-address if one waits. The known addresses have their turns one after the other, and so have the others. On a
-Unix socket the peer's user stands for its address.
+of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
+dropped because the system's queue is full. But to take a connection from the system, and to see that its peer
+is gone, takes only a hundredth of a millisecond. So the queue takes all connections at once, and closes those
+without a peer. In each turn of the reactor it returns one of the rest: every second time one from a known
+address, if one waits. The known addresses take turns, and so do the unknown ones. On a Unix socket the peer's
+user counts as its address.
 
-Next to read: `unix_sockets`, for what else differs there; ``frontends.tcp.ports`` and
-``frontends.web.http.site``, whose sockets accept in this way.
+Next to read: `unix_sockets`, for other differences of these sockets; ``frontends.tcp.ports`` and
+``frontends.web.http.site``, which accept in this way.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ MAX_TAKEN = 64
 MAX_WAITING = 256
 """The most connections that wait in one queue, each with an open file.
 
-Of more, one is closed, because it would keep out other addresses from the system's queue. It is one of the
-address with most: its newest that had sent nothing when it came, as a user sends a request at once.
+If there are more, one is closed, so that the system's queue has room for other addresses. It comes from the
+address with most waiting connections. If possible it had sent nothing on its arrival: a user sends a request
+at once. Of several, the newest is closed.
 """
 
 
@@ -58,13 +59,13 @@ class _Waiting(NamedTuple):
 
 
 class AcceptQueue:
-    """Stands in for the socket of a listening port: `accept` returns the connection whose turn it is.
+    """Stands in for the socket of a listening port: `accept` returns the connection that has its turn.
 
     :param listening: the socket; it does not block.
-    :param reactor: its next turn has room for `ACCEPTS` connections more.
+    :param reactor: each of its turns has room for `ACCEPTS` connections.
     :param accept_on: called in a later turn while connections wait, to call `accept`.
-    :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
-    :param drops_ended: True to close also a connection whose peer has ended its side and sent nothing.
+    :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
+    :param drops_ended: True to close also a connection if its peer has ended its side and sent nothing.
     :param closer: closes connections that carry open files; required for a Unix socket.
     """
 

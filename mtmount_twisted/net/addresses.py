@@ -84,9 +84,9 @@ _ALL = ("0.0.0.0", "::")
 
 
 def replies_by_default(controller: str) -> str:
-    """Return the default address for the controller's replies. A host name is taken for this machine.
+    """Return the default address for the controller's replies. A host name counts as this machine.
 
-    This is conservative: an error about an address used twice holds for every location of the controller.
+    So an error about an address that is used twice is right for every location of a named controller.
     """
     host = canonical(controller)
     near, far = ("::1", "::") if ":" in host else ("127.0.0.1", "0.0.0.0")

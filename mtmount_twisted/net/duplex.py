@@ -95,7 +95,8 @@ class DuplexProtocol(LineWriter):
             self._wait(SETTLE_TIME, self._come_up)
 
     def handshakeCompleted(self) -> None:
-        """Wait until the connection has settled. The server's name is proved; the server now checks ours."""
+        """Wait until the connection has settled: the server's name is verified, and the server now checks
+        this side's."""
         self._wait(SETTLE_TIME, self._come_up)
 
     def _wait(self, seconds: float, then: Callable[[], Any]) -> None:
@@ -261,7 +262,7 @@ class DuplexReader(LineReader):
         self._writer: LineWriter | None = writer
 
     def connectionMade(self) -> None:
-        """Make the writer usable first: whoever learns of a client by its first line can answer it."""
+        """Make the writer usable before the reader: the owner can then answer the client's first line."""
         if self.owner.is_closed:
             self._writer = None
         else:
@@ -371,7 +372,7 @@ class DuplexConnection(ConnectionPair[M]):
     :param log: the `logging.Logger` to use.
     :param listen: True for a server.
     :param tls: the result of `tls.client_options`; None for a connection without TLS. A server has none.
-    :param connect_callback: as for `ConnectionPair`; both ends of it change with the one connection.
+    :param connect_callback: as for `ConnectionPair`; both directions change at once, with the one connection.
     :param reactor: the reactor; the global one if None.
     :param options: the other keyword arguments of the base class.
     :raises TypeError: if an argument has a wrong type. The error names the parameter.

@@ -3,8 +3,8 @@
 A step of a handshake costs 0.2 ms of computing, with a key of RSA 4096 several milliseconds, and many can be
 due at once. Here `STEPS` usual steps are computed in each turn of the reactor, or one that takes as long, of
 all servers that share `handshake_turns`, so that the messages of established connections wait for few steps.
-What established connections of strangers send shares these steps; see `records`. The servers have their turns
-one after the other. Of one server's connections the order is:
+The bytes that strangers send on established connections share these steps; see `records`. The servers have
+their turns one after the other. Of one server's connections the order is:
 
 1. those from known addresses;
 2. those that were answered, because a peer that sends its first flight and nothing more never gets there;
@@ -14,7 +14,7 @@ one after the other. Of one server's connections the order is:
 In the first two groups the addresses have their turns one after the other; in the last, an address that has
 had its turn goes behind the others.
 
-Values only: no Twisted. Next to read: `tls_connections`, whose handshakes these are.
+Values only: no Twisted. Next to read: `tls_connections`, which has the handshakes.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def handshake_turns(reactor: Any) -> Turns:
 
 
 class HandshakeQueue:
-    """The connections of one server whose next step is due.
+    """The connections of one server with a next step that is due.
 
     :param turns: from `handshake_turns`, shared by all servers of the process.
     :param now: returns the monotonic clock, in seconds.
-    :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
+    :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
     :ivar records: where the server's connections wait once their handshakes are over.
     """
 

@@ -13,7 +13,7 @@ KNOWN_TIME = 3600.0
 """How long an address stays known after its last proof, in seconds."""
 
 MAX_KNOWN = 1000
-"""How many addresses are known at most; the one whose last proof is oldest is forgotten first."""
+"""How many addresses are known at most; the one with the oldest proof is forgotten first."""
 
 
 class KnownAddresses:

@@ -17,11 +17,11 @@ the watch, as experiments on Linux 6.18 show:
 * It counts from the first retransmission. If a peer went before we wrote, the silence before and the time-out
   after would together take nearly eight seconds.
 
-If the reactor is held up for more than about a second, the watch can lose a live peer whose window is closed.
+If the reactor is held up for more than about a second, the watch can lose a live peer with a closed window.
 
 If a platform lacks the options, or if the kernel's ``struct tcp_info`` ends before ``snd_wnd`` (Linux before
 5.4, or not Linux), the system's own time-outs apply: no live peer is ever killed. This module touches only a
-transport's socket. Next to read: `protocol`, whose connections are watched.
+transport's socket. Next to read: `protocol`: its connections are watched.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _Watch:
         self._next = self._clock.callLater(PERIOD, self.look)
 
     def _set_timeout(self, info: _Info) -> None:
-        """Keep the time-out ahead of the kernel's count, whose start the kernel does not report.
+        """Keep the time-out ahead of the kernel's count. The kernel does not report the start of its count.
 
         Without data in flight, the count starts after the last data was sent; it does not run while there is
         nothing to send. With data in flight (a receiver without memory closes its window on it), the count

@@ -20,7 +20,7 @@ from .waiting import Waiters
 T = TypeVar("T")
 
 MAX_DIRECT = 20
-"""Number of reads in a row that a callback may get answered at once while its own read is being answered."""
+"""Number of further reads that are answered at once if the callback of a read begins them."""
 
 
 class ReceiveQueue(Generic[T]):

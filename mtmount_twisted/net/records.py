@@ -1,11 +1,11 @@
-"""Turns for decrypting: what strangers send on established TLS connections is decrypted in slices.
+"""Turns for decrypting: the bytes that strangers send on established TLS connections are decrypted in slices.
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
 peer without rights has slices of `SLICE` bytes, and all of them share the steps of `handshakes`: a slice is a
 step. First come known addresses, then the first slices of connections, which hold a whole stop, then the
 others; the addresses have their turns one after the other.
 
-Values only: no Twisted. Next to read: `tls_connections`, whose bytes these are.
+Values only: no Twisted. Next to read: `tls_connections`, which has the bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RecordQueue:
 
     :param turns: from `handshakes.handshake_turns`, shared by all servers of the process.
     :param now: returns the monotonic clock, in seconds.
-    :param is_known: whether a network, as `hosts.client_network` names it, goes before the others.
+    :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
     """
 
     def __init__(self, turns: Turns, now: Callable[[], float], is_known: Callable[[str], bool]) -> None:

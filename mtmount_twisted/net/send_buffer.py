@@ -8,7 +8,7 @@ peer, and no other peer waits for a slow one.
 
 This module touches a clock and a transport, or any object with the same methods for bytes and a producer.
 
-Next to read: `protocol`, whose connections write with it.
+Next to read: `protocol`: its connections write with it.
 """
 
 from __future__ import annotations

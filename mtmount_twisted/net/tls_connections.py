@@ -41,10 +41,10 @@ SHAKING, SHAKEN, GONE = TLSState
 class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
-    Until its handshake is over, what was received waits for a turn, and little more is received meanwhile. No
-    step is computed for a peer that is gone, unless it said its last in good order.
-    A peer that sends `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take
-    100 KB of certificates, and 30 ms to look through them.
+    During the handshake, received bytes wait for a turn, and until then little more is received. No step is
+    computed for a peer that is gone, unless it said its last in good order. A peer that sends `MAX_HANDSHAKE`
+    bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of certificates, and 30 ms to
+    look through them.
 
     Behind the handshake each slice waits for a turn too, until `read_freely`; see `records`. Once this side
     has closed, one slice more is decrypted, in which the peer may close, too; the rest is dropped.
@@ -128,7 +128,7 @@ class ServerConnection(BufferingTLSTransport):
             self.failVerification(Failure(HandshakeTooLongError(MAX_HANDSHAKE)))  # type: ignore[no-untyped-call]
 
     def _go_on(self) -> None:
-        """Decrypt what was received: at once, or in turn. Receive no more until then, not even the end."""
+        """Decrypt the received bytes: at once, or in turn. Receive no more until then, not even the end."""
         queue = self.factory.handshakes
         if self.due and (queue is None or (self._reads_freely and not self.disconnecting)):
             due, self.due = self.due, b""
@@ -158,7 +158,7 @@ class ServerConnection(BufferingTLSTransport):
             self._go_on()
 
     def _decrypt(self, data: bytes) -> None:
-        """Decrypt in a turn, in which no error may end another connection, whose turn it was before."""
+        """Decrypt in a turn. No error here may end the connection that had its turn before."""
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
         except Exception:
@@ -176,7 +176,7 @@ class ServerConnection(BufferingTLSTransport):
         super().connectionLost(reason)
 
     def _hear_last_words(self) -> None:
-        """Read what may be the end of the handshake, with a command behind it."""
+        """Read bytes that may be the end of the handshake, with a command behind it."""
         while self.due and self.state is SHAKING:
             self._shake(SLICE)
         if self.due:

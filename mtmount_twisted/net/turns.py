@@ -5,7 +5,7 @@ Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a pa
 it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
 per turn, and the connections are read in slices, one after another.
 
-Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``, whose connections take
+Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``: their connections take
 turns.
 """
 
@@ -33,7 +33,7 @@ class Rank(IntEnum):
     """Which connections go before others; a lower number goes first."""
 
     FIRST = 0
-    """The newest of them goes first: a crowd that requests its turns at once delays nobody behind it."""
+    """The newest of them goes first: a crowd that requests its turns at once delays no later reader."""
     SECOND = 1
     USUAL = 2
 

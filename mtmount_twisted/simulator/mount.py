@@ -127,7 +127,7 @@ class SimulatedMount:
         return methods
 
     def _device_method(self, name: str) -> Method:
-        """Return the method of a command class whose name begins with a device."""
+        """Return the method of a command class with a name that begins with a device."""
         for prefix, device in self.devices.items():
             if name.startswith(prefix) and name.removeprefix(prefix) in device.methods:
                 return device.methods[name.removeprefix(prefix)]

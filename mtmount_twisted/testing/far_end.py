@@ -205,7 +205,7 @@ class DuplexFarEnd(_ListeningEnd):
         return None if self.client.is_connected else super()._accept()
 
     def accept_client(self) -> bool:
-        """Let a client whose attempt is due connect, and `SETTLE_TIME` pass; return True if it is connected.
+        """Let a client connect if its attempt is due, and `SETTLE_TIME` pass; return True if it is connected.
 
         A `DuplexCommunicator` counts as connected only after that time, because a mount that refuses a client
         closes its connection at once.

@@ -241,7 +241,7 @@ def _axis(axis: dict[str, Any]) -> str:
 
 
 _LISTED = ("causes", "effects")
-"""Things whose value is a list, and not one value for each part."""
+"""Things with a list as their value, and not with one value for each part."""
 
 
 def _device(things: dict[str, Any]) -> str:

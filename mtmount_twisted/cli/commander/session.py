@@ -30,7 +30,7 @@ from .manual import help_all, help_command
 from .watch import Standing
 
 MOST_SHOWN = 1000
-"""Number of the mount's parts whose last event is remembered, to show only changes."""
+"""Number of the mount's parts with a remembered event, to show only changes."""
 
 Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
 """Function that asks the daemon for its state, and returns it with the `Standing` in it."""

@@ -1,7 +1,7 @@
 """`ClientFactory`: admits the peers that connect to a port, and makes a client of each.
 
 It refuses a peer by its address, or because the port is full; see `places`. Next to read: `ports` and
-`telemetry`, whose clients these are; `tls`, which stands before the factory of an encrypted port.
+`telemetry`, which have such clients; `tls`, which stands before the factory of an encrypted port.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Refused(Protocol):
 
 
 class Unproven(Structure):
-    """A connection whose handshake is not over; see `tls.HandshakeReader`."""
+    """A connection during its handshake; see `tls.HandshakeReader`."""
 
     peer: IAddress | None
     network: str
@@ -91,7 +91,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
     :param terminator: the end of a line.
     :ivar settings: the port's section in the configuration.
     :ivar places: the clients, counted by address.
-    :ivar unproven: the connections whose handshake is not over, oldest first.
+    :ivar unproven: the connections during their handshakes, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
     """
@@ -119,7 +119,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
 
     @property
     def connected(self) -> Collection[Member]:
-        """The clients whose connections are up or being closed."""
+        """The clients with a connection that is up or being closed."""
         return self.places.clients.keys()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -141,8 +141,8 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
     def why_full(self, peer: IAddress | None) -> str:
         """Return the reason why the port has no place for a peer at this address.
 
-        The reason is empty if there is a place, or a client that gives way. A peer holds no place during
-        its handshake, so that strangers who never finish one keep no client out.
+        The reason is empty if there is a place, or a client that gives way. A peer holds no place during its
+        handshake. So strangers with endless handshakes keep no client out.
         """
         if not self.places.are_full or self.places.find_to_displace(address_of(peer)) is not None:
             return ""

@@ -2,12 +2,12 @@
 
 The bridge refuses the commands of a commander that does not have command. A refusal takes the bridge as long
 as a command, so that a commander that sends moves without end would delay the holder. Such commands are
-therefore dispatched in turns (`net.turns`). The commands of the holder never wait, nor do the first stops of
-any commander in a second. A commander's first asks in a second go before all refusals. The first ask after
-`QUIET_TIME` without one goes before these, the newest first, so that it waits for no crowd that asks without
-end.
+therefore dispatched in turns (`net.turns`). The commands of the holder and the first stops of any commander
+in a second never wait. A commander's first asks in a second go before all refusals. An ask after `QUIET_TIME`
+without one goes before other asks, so that it waits for no crowd that asks without end; if several such asks
+wait, the newest goes first.
 
-Next to read: `commanders` and `ports`, whose clients have a queue each.
+Next to read: `commanders` and `ports`: each of their clients has a queue.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from mtmount_twisted.net.turns import LEAST, Rank, Turns
 _log = Logger()
 
 STOPS_AT_ONCE = 16
-"""The number of stops of one commander without command that wait for no turn, in `ALLOWANCE_TIME`."""
+"""The number of stops in `ALLOWANCE_TIME` that wait for no turn, of one commander without command."""
 
 FREE_COUNTS = 4
-"""The number of refusals that another stop counts as, and a question for the state or the settings: a stop
-goes to the mount, and all clients get its reply, and the answer to a question has up to 56 KiB."""
+"""The number of refusals that a further stop, or a question for the state or the settings, counts as. A stop
+goes to the mount, and all clients get its reply. The answer to a question has up to 56 KiB."""
 
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""

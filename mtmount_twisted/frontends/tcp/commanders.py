@@ -3,7 +3,7 @@
 Like the controller, it has two one-way connections (`OneWayPairClient`) or one in both directions
 (`DuplexPairClient`).
 
-Next to read: `ports`, whose clients have one connection each; `core.Bridge`, which sees no difference
+Next to read: `ports`, for clients with one connection each; `core.Bridge`, which sees no difference
 (`interfaces.IClient`).
 """
 
@@ -58,10 +58,10 @@ REFUSED_AT_ONCE = 512
 
 
 class ReadTurns:
-    """The turns in which a bridge reads what it is going to refuse, on all its ports and pairs.
+    """The turns in which a bridge reads commands that it is going to refuse, on all its ports and pairs.
 
-    :ivar without_rights: the turns of observers, and of peers at the command port of a pair whose reply
-        connection is not up.
+    :ivar without_rights: the turns of observers, and of peers at the command port of a pair without a reply
+        connection.
     :ivar without_command: the turns of commanders that do not have command. They are separate, so that no
         client without rights delays a commander's ask.
     """
@@ -231,7 +231,7 @@ class PairClient(PairedSession):
                 self._bridge.commanded_late(self, line)
 
     def went_down(self, why: str, was_up: bool) -> None:
-        """Send the commander what is left for it, and drop the commands that it sent too early."""
+        """Send the commander the lines that wait for it, and drop the commands that it sent too early."""
         self._drop_held()
         self._queue.close()
         try:

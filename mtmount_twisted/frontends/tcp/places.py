@@ -4,14 +4,14 @@ A client holds a place from when its connection is up until the connection is go
 clients without rights are disconnected for a newcomer, in this order:
 
 1. the client that has been closing for longest;
-2. the client that has been half-closed for longest: it sends no more, and nobody can tell whether it still
-   listens. An address never takes the place of such a client of another address that holds fewer places;
+2. the client that has been half-closed for longest: it sends no more, and may not listen any more. An address
+   never takes the place of such a client of another address that holds fewer places;
 3. the oldest client of the address with most places, if that address holds more than the newcomer's.
 
 The newcomer counts among the places of its address, so that two addresses do not take places from each other
 in turns. If there is no such client, the newcomer is refused. A client with rights is never disconnected.
 
-Values only: no Twisted. Next to read: `ports`, whose clients these are.
+Values only: no Twisted. Next to read: `ports`, which has such clients.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class PortPlaces(Generic[Client]):
     """The clients of a port, counted by address; IPv6 addresses of one /64 count as one.
 
     :param total: how many places there are.
-    :ivar clients: the clients whose connections are up or being closed, each with its network; oldest first.
+    :ivar clients: the clients with a connection that is up or being closed, each with its network; oldest
+        first.
     """
 
     def __init__(self, total: int) -> None:
@@ -61,7 +62,7 @@ class PortPlaces(Generic[Client]):
         return self.held >= self._total
 
     def take_place(self, client: Client, host: str) -> None:
-        """Give a place to a client whose connection is up.
+        """Give a place to a connected client.
 
         :param host: the peer's address; empty if it has none.
         """

@@ -130,7 +130,7 @@ class PortClient:
         self.cut_off(why)
 
     def cut_off(self, why: str) -> None:
-        """Disconnect at once, whatever the client has not read. The caller writes the log line."""
+        """Disconnect at once, even if the client has not read all. The caller writes the log line."""
         if self._is_served:
             self._bridge.cut_off(self, why)
             self._lose(why)

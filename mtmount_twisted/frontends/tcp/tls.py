@@ -1,9 +1,9 @@
 """TLS on the bridge's ports: certificates for both sides, and client names from certificates.
 
-`with_credentials` reads the certificate files of a configuration. `HandshakeFactory` accepts a client whose
-certificate is signed by the site's authority, and names the client after the certificate. Such a client may
-reconnect under its name and return to its lease; each name has at most one connection at a time. If a port
-asks for no certificate, its clients are numbered. In both cases the handshake must end within
+`with_credentials` reads the certificate files of a configuration. `HandshakeFactory` accepts a client with a
+certificate that the site's authority has signed, and names the client after the certificate. Such a client
+may reconnect under its name and return to its lease; each name has at most one connection at a time. If a
+port asks for no certificate, its clients are numbered. In both cases the handshake must end within
 `HANDSHAKE_TIME`. Next to read: `ports`, which defines the clients; `net.tls`, which reads certificates.
 """
 

@@ -131,7 +131,7 @@ class Areas:
 
 
 def _noted(route: Route, commanders: Commanders) -> Route:
-    """Return a route of the API whose requests keep their users present; any other route as it is.
+    """Return a route of the API with requests that keep their users present; any other route as it is.
 
     A program that scrapes ``/metrics`` for ever must not keep command for a user that went away, and without
     tokens the two are one user.

@@ -97,7 +97,7 @@ class Alarms:
                 self._unlatch(entry)
 
     def reset(self, system: System) -> bool:
-        """Unlatch the alarms of a device whose conditions have ended. Return True if none is left."""
+        """Unlatch the alarms of a device that have no condition any more. Return True if none is left."""
         own = [entry for entry in self._conditions if DEVICES.get(entry.subsystem_id) is system]
         for entry in own:
             if self._conditions[entry].is_latched and not self._conditions[entry].is_active:

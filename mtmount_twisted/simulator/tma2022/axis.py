@@ -280,7 +280,7 @@ class Axis(Device):
         return self._moving(goal, "HOME", lambda: setattr(self, "homed", True))
 
     def move(self, position: float) -> Plan:
-        """Move to a position, deg. The axis moves as fast as it can, whatever the command says."""
+        """Move to a position, deg. The axis moves as fast as it can, not as the command says."""
         self._check_ready()
         if self.tracking:
             raise refusal("Tracking not disabled")

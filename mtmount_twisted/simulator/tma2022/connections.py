@@ -2,7 +2,7 @@
 
 `CommandPort` is the factory of the command port. It accepts one client at a time; a second one is closed at
 once, without a byte, and the first is not disturbed (protocol-tma2022.rst, "Connections"). `TelemetryPort`
-accepts many readers. A reader that does not read misses lines, and delays nobody.
+accepts many readers. A reader that does not read misses lines, and delays no other.
 
 This module touches only transports. Next to read: `service`, which owns both.
 """
@@ -32,7 +32,7 @@ CLOSE_TIMEOUT = 0.5
 """Time in seconds in which a closing connection may send its remaining data."""
 
 MAX_UNSENT = 16 * 2**20
-"""Largest number of bytes that wait for a command client that does not read; what exceeds it is dropped."""
+"""Largest number of bytes that wait for a command client that does not read; further bytes are dropped."""
 
 MAX_READERS = 1000
 """Largest number of readers of telemetry."""

@@ -279,7 +279,7 @@ _OIL_CODES = ("COOLING", "CIRCULATION_PUMP", "MAIN_PUMP")
 
 
 class Deployables(Device):
-    """The mirror covers, or their locks: four drives that move as one, whatever drive a command names.
+    """The mirror covers, or their locks: four drives that move as one, even if a command names one drive.
 
     :param deployed: True if they are deployed at first.
     :ivar powered: True if their power is on.

@@ -104,7 +104,7 @@ CHILLED = (
 class Watched:
     """An event.
 
-    :ivar value: return the value whose change sends the event.
+    :ivar value: return the value; its change sends the event.
     :ivar make: return the event with this timestamp.
     """
 
@@ -113,7 +113,7 @@ class Watched:
 
 
 def _event(reply: type[Reply], value: Callable[[], tuple[Any, ...]], *names: str, **fixed: Any) -> Watched:
-    """Return an event whose parameters `names` have the values of the tuple."""
+    """Return an event with the values of the tuple for its parameters `names`."""
     return Watched(value, lambda timestamp: reply(timestamp=timestamp, **fixed, **dict(zip(names, value()))))
 
 
@@ -251,7 +251,7 @@ class Announcer:
         self._sent = [(event, event.value()) for event in events]
 
     def send_changed(self) -> None:
-        """Send each event whose value has changed."""
+        """Send each event with a changed value."""
         self._send(everything=False)
 
     def send_all(self) -> None:

@@ -61,7 +61,7 @@ ALARM_OF_EFFECT = {
 in the catalogue. The other effects have no device here."""
 
 EXTRAPOLATION = {System.AZIMUTH: (100, 160), System.ELEVATION: (400, 460)}
-"""The alarm of each main axis whose targets come too late."""
+"""The alarm of each main axis for targets that come too late."""
 
 ENABLED = "Enable"
 """State of the Operation Manager while all is well; the other one that is known is `CONNECTING`."""
@@ -100,8 +100,8 @@ class SimulatedMount:
     :param ready: True to start with power, oil and homing done.
     :param at_once: True to send events when their values change; False to send them in `look` only.
     :param operation_manager: True to send the Operation Manager's state, event 50, on change.
-    :param vendor_events: True to send what the vendor's documents have and the mock controller has not:
-        event 102, ``chillerMode`` in event 103, and event 11 for late targets.
+    :param vendor_events: True to send events that the vendor's documents have and the mock controller has
+        not: event 102, ``chillerMode`` in event 103, and event 11 for late targets.
     :raises ValueError: if `speed` or `heartbeat_timeout` is out of range.
     :ivar commander: the commander that has command.
     :ivar at_once: the parameter.
@@ -360,7 +360,8 @@ class SimulatedMount:
     # Events.
 
     def look(self) -> None:
-        """Send the events whose values have changed, and the second half of the state to those who asked."""
+        """Send the events with changed values. If a client has asked for the state, send its second half,
+        too."""
         if self._state_requests:
             requests, self._state_requests = self._state_requests, []
             self._first.send_changed()

@@ -140,7 +140,7 @@ class Safety:
         return indexes
 
     def reset(self, indexes: list[int]) -> None:
-        """Forget stored causes. A cause whose condition lasts stays."""
+        """Forget stored causes. A cause stays as long as its condition."""
         for index in indexes:
             self._stored &= ~(1 << index)
         self._stored |= self.masks["causes"] & STORABLE

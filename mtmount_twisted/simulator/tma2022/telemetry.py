@@ -29,7 +29,7 @@ TICK = 0.05
 telemetry")."""
 
 UNKNOWN_PERIOD = 1.0
-"""Period of topic 18, whose real period is not known, s."""
+"""Period of topic 18, s; the real one is not known."""
 
 MAX_NOISE = 1000.0
 """Largest factor of noise."""

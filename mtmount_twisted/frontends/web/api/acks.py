@@ -98,7 +98,7 @@ class Column:
     :ivar start: the start of the column (clock, s).
     :ivar counts: the number of Acks in each bin.
     :ivar slowest: the longest time to an Ack, in seconds.
-    :ivar refused: the number of commands whose answer was a NoAck instead of an Ack.
+    :ivar refused: the number of commands with a NoAck instead of an Ack.
     :ivar unanswered: the number of commands without an answer in time.
     """
 
@@ -114,7 +114,7 @@ class AckTimes:
 
     :param bus: the source of the steps of commands, until `close`.
     :param dialect: the dialect of the controller.
-    :param clock: an ``IReactorTime`` whose `seconds` is monotonic.
+    :param clock: an ``IReactorTime`` with a monotonic `seconds`.
     :param stamps: converts the clock to the time of day.
     :ivar to_ack: the times from sending a command to its first Ack, since the start.
     :ivar to_done: the times from sending a command to its Done, since the start.

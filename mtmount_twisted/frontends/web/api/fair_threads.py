@@ -21,7 +21,7 @@ THREADS = 4
 FOR_OBSERVERS = 1
 """The most threads at work for observers. Python runs one thread at a time: with three that read, the reactor
 would wait for its lock at each system call, and the holder's commands with it (wire p99 20 ms instead of 8).
-The other threads are kept for users who may stop the mount or command it."""
+The other threads are for users with the right to stop or command."""
 
 
 class InThread(Protocol):

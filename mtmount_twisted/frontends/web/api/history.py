@@ -140,7 +140,7 @@ class Shelf:
     """The journal's file and the threads that read it.
 
     :param path: the file; None if the journal is disabled.
-    :param reactor: the reactor whose thread receives the results; also an ``IReactorFromThreads``.
+    :param reactor: the reactor; its thread receives the results; also an ``IReactorFromThreads``.
     :param in_thread: calls a function in a thread; a new daemon thread for each call if None.
     :param now: returns the monotonic clock, in seconds.
     """
@@ -298,7 +298,7 @@ class History:
     :param shelf: reads the journal's file.
     :param turns: the turns of the reactor in which entries are encoded.
     :param wall_clock: returns Unix time in seconds, the reference of ``10 min ago``.
-    :param dialect: the dialect of the controller, whose names a query may have.
+    :param dialect: the dialect of the controller, with the names that a query may have.
     :param rest: called in the reading thread after each `REST_ROWS` rows; waits for `REST_TIME` if None.
     """
 

@@ -110,7 +110,7 @@ class Request(Protocol):
         """Let the connection pause and resume a producer of the answer."""
 
     def unregisterProducer(self) -> None:
-        """End what `registerProducer` began."""
+        """Undo `registerProducer`."""
 
     def write(self, data: bytes) -> None:
         """Send a part of the answer."""
@@ -126,7 +126,7 @@ class Request(Protocol):
 class Call:
     """A request.
 
-    :ivar user: the user, who has the role that the route needs.
+    :ivar user: the user, with the role that the route needs.
     :ivar parts: the parts of the path that match a name in braces in the route, by that name.
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.

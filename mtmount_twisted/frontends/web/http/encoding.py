@@ -58,7 +58,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def as_body(value: object) -> bytes:
-    """Return an answer as a whole body, with a newline at the end for users who print it in a shell."""
+    """Return an answer as a whole body, with a newline at the end for a shell that prints it."""
     return as_json(value) + b"\n"
 
 

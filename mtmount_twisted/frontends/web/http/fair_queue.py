@@ -2,7 +2,7 @@
 
 A user with many requests therefore delays another user's by one at a time, and a program that floods with a
 user's token delays a request with the same token from another place by one at a time, too. Values only: no
-Twisted. Next to read: `site`, whose requests wait here.
+Twisted. Next to read: `site`: its requests wait here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FairQueue(Generic[T]):
         self._users.setdefault(user, {}).setdefault(network, deque()).append(item)
 
     def pop(self) -> T:
-        """Remove and return the item whose turn it is; the queue must have one."""
+        """Remove and return the item that has its turn; the queue must have one."""
         user = next(iter(self._users))
         networks = self._users.pop(user)
         network = next(iter(networks))

@@ -1,7 +1,7 @@
 """Bounds on the input that is read from HTTP clients in one turn of the reactor.
 
-The bounds apply to clients with and without a token, because only parsing a request reveals its user. Next
-to read: `net.turns`, the turns; `site`, whose connections take them.
+The bounds apply to clients with and without a token, because only parsing a request reveals its user. Next to
+read: `net.turns`, the turns; `site`: its connections take these turns.
 """
 
 from __future__ import annotations

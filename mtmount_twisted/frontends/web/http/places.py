@@ -67,7 +67,7 @@ class Places(Generic[C]):
         address, has no such bound, because it may be a proxy.
     :param now: returns the monotonic clock, in seconds.
     :param close: starts to close a connection that gives way. It returns True if it has aborted the
-        connection, whose place is then free at once; otherwise the place is free once the connection is gone.
+        connection: the place is then free at once; otherwise the place is free once the connection is gone.
     """
 
     def __init__(
@@ -213,7 +213,7 @@ class Places(Generic[C]):
 
 
 def _longest_idle(places: Iterable[Place[C]]) -> Place[C] | None:
-    """Return the place whose connection is idle for longest; None if none is idle."""
+    """Return the place with the connection that is idle for longest; None if none is idle."""
     idle = {place: since for place in places if (since := place.connection.idle_since) is not None}
     return min(idle, key=idle.__getitem__, default=None)
 

@@ -159,7 +159,7 @@ class Router:
         return route.max_body
 
     def turn_of(self, request: Request) -> tuple[str, str]:
-        """Return the user and the network among whose requests this one has its turn.
+        """Return the user and the network that a request counts for in the turns.
 
         A request that will be rejected has no user; without tokens, all requests have one.
         """

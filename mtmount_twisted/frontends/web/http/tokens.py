@@ -120,7 +120,7 @@ def _is_private(path: str, mode: int) -> bool:
 def _is_credential(path: str) -> bool:
     """Return True if systemd provides the file to this daemon alone (``LoadCredential=``).
 
-    Systemd gives access by an access list, whose mask looks like a right of the group.
+    Systemd gives access by an access list, and the mask of that list looks like a right of the group.
     """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(folder) and os.path.dirname(os.path.abspath(path)) == os.path.abspath(str(folder))
