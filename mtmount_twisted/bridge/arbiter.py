@@ -15,9 +15,9 @@ Rules beyond those of the protocol:
   new holder is in charge.
 * If the controller does not answer in time, the asks time out. A holder keeps its lease: the answer to each
   of its commands shows whether the controller accepts it.
-* Commands that a client sends behind an ask that may give it command wait for the outcome of the ask, so
-  that a program need not wait for the Done of its ask. They count as in flight. Stops from the holder do
-  not wait, nor do stops that need no command.
+* Behind an ask that may give it command, a client's commands wait for the outcome of the ask, so that a
+  program need not wait for the Done of its ask. They count as in flight. Stops from the holder do not wait,
+  nor do stops that need no command.
 * A stop also ends the commands that wait behind any ask and came before the stop, because they would move
   the mount again. If a stop needs command, it is sent as soon as its sender has command, before all else
   that the sender sent. The asks themselves go on.
@@ -28,8 +28,8 @@ Rules beyond those of the protocol:
 * A stop needs no command from the bridge, but the controller accepts it only from its holder. So the bridge
   asks for command first and gives it back afterwards. A stop therefore works while no client has command,
   and takes command from a program that commands the controller without the bridge.
-* A commander sees in the events of the mount that name the commander whether it has command of the bridge:
-  the bridge makes these events itself and passes none of the mount's on.
+* The bridge itself makes the events that name the commander, and passes on none of the mount's. They tell
+  each commander whether it has command of the bridge.
 * If the mount says that another source has command, the lease ends at once. The bridge then neither asks for
   command by itself nor stops the mount, which would refuse the stop.
 * If the time of grace ends while the link is down, the bridge stops the mount as soon as the link is up

@@ -196,7 +196,7 @@ class CommandDispatcher:
             self._unsent += 1
 
     def sent_upstream(self) -> None:
-        """Note that the link was sent a command; hand over those for which it had no room."""
+        """Note that a command was sent to the link; hand over the commands for which it had no room."""
         self._unsent -= 1
         if self.pending.are_waiting:
             self.hand_over()
@@ -267,10 +267,10 @@ class CommandDispatcher:
     def withdraw(self, lease: int, why: str) -> None:
         """End the commands of an ended lease that still wait to be written.
 
-        The new holder does not expect these commands, nor does a site without a holder. A stop continues if
-        a commander may send it without having command. It continues also if the mount has given command to
-        another source, and may refuse the stop: the mount decides on each stop and says why, and command may
-        have come back before the stop arrives.
+        The new holder does not expect these commands, nor does a site without a holder. A stop continues if a
+        commander may send it without having command. It continues even if the mount has given command to
+        another source and may refuse the stop. The mount decides on each stop and gives its reason, and
+        command may have come back before the stop arrives.
         """
         for command in self.pending.waiting():
             stops = command.header.kind.is_stop and self._rules.anyone_may_stop

@@ -2,8 +2,8 @@
 
 The deciding parts (`core`, `arbiter`, `dispatcher`, `registry`) append effects to one list, and act on
 nothing: no client, link, timer, log or subscriber runs while they decide. `Performer` performs the effects in
-the order of the list. If that calls the bridge again, for example because a send cuts off a slow consumer,
-the bridge decides at once, on a consistent state, and the new effects wait at the end of the list.
+the order of the list. An effect may call the bridge again, for example if a send cuts off a slow consumer.
+The bridge then decides at once, on a consistent state, and the new effects wait at the end of the list.
 
 A `records.Record` is an effect, too: to publish it.
 

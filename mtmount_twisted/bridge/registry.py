@@ -30,8 +30,8 @@ from .event_bus import EventBus
 from .observers import Observers
 
 MAX_PIECE = 64 * 1024
-"""The most bytes in one piece for a client, unless one line is longer: a chunk from a socket may complete a
-much longer line, and memory holds each piece once for each client."""
+"""The most bytes in one piece for a client, unless a single line is longer. A chunk from a socket may
+complete a much longer line. Memory holds each piece once for each client."""
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +146,8 @@ class ClientRegistry:
     ) -> CommandEnvelope | None:
         """Send a reply to its client and, if the client may command, to observers.
 
-        Return the command that follows: the next part of one that the translation has made two of; or None.
+        If the translation has made two commands of this one, return the second after the success of the
+        first; else None.
 
         :param header: the header of the command, as the client sent it.
         :param session_id: the session of the command; None for the present one. If that session is over, the

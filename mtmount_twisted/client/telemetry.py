@@ -91,8 +91,8 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
     :ivar silent: True while no telemetry has come for `silence_after` seconds, connected or not; the log has
         a warning then. It stays False while this side does not read from the socket.
     :ivar clock_offset: the mount's clock minus this machine's, in seconds: the largest difference between the
-        timestamp and the arrival of a line in the last full second, so that the delay of most lines does not
-        count. None before the first line of the topics in `TIMED_TOPICS`.
+        timestamp and the arrival of a line in the last full second. So only the fastest line counts. None
+        before the first line of the topics in `TIMED_TOPICS`.
     :ivar missed: number of lines that a later line of their topic replaced before they were read.
     """
 

@@ -9,9 +9,9 @@ file and from the events in memory. Four bounds hold:
 * one session, from the event ``connected`` to ``disconnected``, records at most `SESSION_ROWS` rows of lines
   and steps at once, and `ROW_RATE` rows a second over time;
 * all clients of one port together record `PORT_ROWS` rows at once, and `ROW_RATE` rows a second over time;
-* when a port has used up its rows, a session may still record what it has saved since its begin, at
-  `ROW_RATE`: a client that floods a port takes nothing from the others there, and gains nothing by a new
-  session.
+* when a port has used up its rows, a session may still record the rows that it has saved since its beginning,
+  at `ROW_RATE`. So a client that floods a port takes nothing from other clients there, and gains nothing by a
+  new session.
 
 The limiter counts the rows beyond the bounds. An event ``omitted`` reports the count: one at the end of a
 session, and at most one a minute for a port or session.

@@ -460,8 +460,8 @@ class Journal(Waiting):
         A caller may call it twice and at any time.
 
         :param within: the longest time, in seconds: after it the journal gives up the thread, which hangs.
-        :param last: the kind of the run's last event, which has the number of the run's lost rows; the event
-            is not recorded if the kind is empty, or if the file can't be written.
+        :param last: the kind of the run's last event, which has the number of the run's lost rows. If the
+            kind is empty, or the file can't be written, the event is not recorded.
         :returns: a Deferred that fires when the file is closed or given up; it never fails.
         """
         if not self._running:

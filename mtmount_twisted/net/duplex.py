@@ -4,10 +4,11 @@ As a client, the client half makes the connection, and the bytes that arrive on 
 never listens. As a server, the server half accepts one client, and a client half that never connects writes
 on the same connection.
 
-If a server refuses a client, it closes the connection at once. The reason may be that it has a client already
-or, at a ``[[port]]`` of the bridge, that the peer's address is not allowed, that the port has too many
-clients, that the name is already connected or, with TLS 1.3, that the certificate is not accepted. So a
-client's connection counts as made only when data has arrived on it, or when it has lasted for `SETTLE_TIME`.
+If a server refuses a client, it closes the connection at once. The reason may be that it has a client
+already. At a ``[[port]]`` of the bridge there are further reasons: the peer's address is not allowed, the
+port has too many clients, the name is already connected or, with TLS 1.3, the certificate is not accepted. So
+a client's connection counts as made only when data has arrived on it, or when it has lasted for
+`SETTLE_TIME`.
 
 It uses the network through the halves of `halves`. Next to read: `pair`, for everything else; `net.tls`.
 """

@@ -1,18 +1,18 @@
 """TLS handshakes in turns, and bounded: strangers can begin as many as they like.
 
 A step of a handshake costs 0.2 ms of computing, with a key of RSA 4096 several milliseconds, and many can be
-due at once. Here `STEPS` usual steps are computed in each turn of the reactor, or one that takes as long, of
-all servers that share `handshake_turns`, so that the messages of established connections wait for few steps.
-The bytes that strangers send on established connections share these steps; see `records`. The servers have
-their turns one after the other. Of one server's connections the order is:
+due at once. All servers that share `handshake_turns` compute `STEPS` usual steps together in each turn of the
+reactor, or one step that takes as long. So the messages of established connections wait for few steps. The
+bytes that strangers send on established connections share these steps; see `records`. The servers take turns.
+Of one server's connections the order is:
 
 1. those from known addresses;
 2. those that were answered, because a peer that sends its first flight and nothing more never gets there;
 3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
    turn, and a newcomer behind them would be, too.
 
-In the first two groups the addresses have their turns one after the other; in the last, an address that has
-had its turn goes behind the others.
+In the first two groups the addresses take turns. In the last one, an address that has had its turn goes
+behind the others.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the handshakes.
 """

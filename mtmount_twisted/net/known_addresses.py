@@ -34,7 +34,7 @@ class KnownAddresses:
             self._until.popitem(last=False)
 
     def networks(self) -> KeysView[str]:
-        """Return the networks of which `holds` may be true; of all others it is False."""
+        """Return the networks for which `holds` may return True. For any other network it returns False."""
         return self._until.keys()
 
     def holds(self, network: str, is_used: Callable[[], bool] = lambda: False) -> bool:

@@ -2,8 +2,8 @@
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
 peer without rights has slices of `SLICE` bytes, and all of them share the steps of `handshakes`: a slice is a
-step. First come known addresses, then the first slices of connections, which hold a whole stop, then the
-others; the addresses have their turns one after the other.
+step. Known addresses go first, then the first slice of each connection, which holds a whole stop, then other
+slices. The addresses take turns.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the bytes.
 """

@@ -22,7 +22,7 @@ OFFSET_INTERVAL = 1.0
 
 class ClockOffset:
     """The mount's clock minus this machine's: the largest difference between the timestamp and the arrival of
-    a line in the last full `OFFSET_INTERVAL`, so that the delay of most lines does not count.
+    a line in the last full `OFFSET_INTERVAL`. So only the fastest line counts.
 
     :param clock: the monotonic clock of the intervals.
     :param tai: function that returns TAI seconds since the unix epoch.

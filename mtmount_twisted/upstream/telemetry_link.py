@@ -82,9 +82,9 @@ class TelemetryValue:
 class TelemetryLink(DuplexConnection[bytes]):
     """The connection to the telemetry server. It reconnects after each loss, until `close`.
 
-    Reading never pauses. A line that is not telemetry is dropped, and so is one that is too long; the log has
-    one line about all of them in a minute. A server that sends mostly such lines is disconnected; see
-    `malformed`. Values are kept across a loss: their age says how old they are.
+    Reading never pauses. A line that is too long, or is not telemetry, is dropped. The log has one line a
+    minute about all of them. A server that sends mostly such lines is disconnected; see `malformed`. Values
+    are kept across a loss: their age says how old they are.
 
     :param host: host of the telemetry server, as a name or an address.
     :param port: its port, 1 to 65535.

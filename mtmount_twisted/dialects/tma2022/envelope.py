@@ -268,8 +268,8 @@ def mask_password(line: bytes) -> bytes:
     The settings event, 40, contains the password of the motion controller in clear ("STATE_INFO and
     settings"). A value is a password if its name says so, in any reply. The function also masks a line that
     is cut off, because rejected lines are logged. A number becomes a text of as many ``*``. A line that
-    spells a letter as an escape, as no known mount does, is written anew if it has a password; if it is
-    malformed, all of it becomes ``*``.
+    spells a letter as an escape is written anew if it has a password, and all of it becomes ``*`` if it is
+    malformed; no known mount sends such a line.
 
     Its time is linear in the length of the line: regular expressions look for the names, and Python code
     runs only for each name and value, up to `MOST_MASKED`.

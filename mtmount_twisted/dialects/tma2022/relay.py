@@ -456,7 +456,7 @@ def subject_of(event: EventEnvelope) -> Subject | None:
 
 
 def _content_of(line: bytes) -> bytes | None:
-    """Return a digest of all that an event says but its timestamp; None if that is unreadable."""
+    """Return a digest of an event without its timestamp; None if the event is unreadable."""
     try:
         content = bytes(_decode_content(line).parameters)
     except (ValueError, RecursionError):  # NaN, or a further member

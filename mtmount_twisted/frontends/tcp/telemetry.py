@@ -1,8 +1,8 @@
 """The ``[[telemetry]]`` ports: `TelemetryReader` is a client that receives the mount's telemetry as it came.
 
-`TelemetryFanout` gives the lines that arrived together to all readers as the same bytes, to a few of them in
-each turn of the reactor, so that commands go between. It does nothing for a reader that has no room: when the
-reader has room again, it receives the latest line of each topic that it missed. Thus no reader delays
+`TelemetryFanout` writes all lines that arrived together to each reader, as the same bytes. Each turn of the
+reactor serves a few readers, so that commands go between. It does nothing for a reader that has no room: when
+the reader has room again, it receives the latest line of each topic that it missed. Thus no reader delays
 another one or the mount.
 
 Neither opens a socket: `app.bridge_service` listens with a `TelemetryFactory`. Next to read:

@@ -123,7 +123,7 @@ class Kept:
     A life with a key of the sender lasts: if the tracker dropped it within `LASTING`, a repeated request
     would move the mount again. The life of a stop does not last: a second stop is harmless, and no stop may
     ever be refused. The life of a command that was never sent does not last either: the command moved
-    nothing, and must not use up the place of a command that may have.
+    nothing, and must not use up the place of a command that may have moved something.
 
     :ivar number: the number of lives.
     :ivar ended: the lives that ended; the earliest end first.

@@ -38,7 +38,8 @@ class Stamps:
 
         :param moment: seconds by the monotonic clock.
         :param recorded: the time (s, Unix time) of the moment's record in an event or the journal, if any.
-            The method returns this time, so that a reader can match the two, unless the clock was set since.
+            Unless the clock was set since then, the method returns this time, so that a reader can match the
+            two.
         """
         ahead = self._wall_clock() - self._clock.seconds()
         if abs(ahead - self._ahead) > STEP:

@@ -1,8 +1,8 @@
 """`FairQueue`: requests that wait, of which each user has one in turn, and so has each network of a user.
 
-A user with many requests therefore delays another user's by one at a time, and a program that floods with a
-user's token delays a request with the same token from another place by one at a time, too. Values only: no
-Twisted. Next to read: `site`: its requests wait here.
+So many requests of one user delay another user's request by one request only. A flood with a user's token
+delays a request with the same token from another place by one request only, too. Values only: no Twisted.
+Next to read: `site`: its requests wait here.
 """
 
 from __future__ import annotations

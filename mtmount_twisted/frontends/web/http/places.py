@@ -190,9 +190,9 @@ class Places(Generic[C]):
         """Close the oldest connection without an accepted request, or else the one that is idle for longest.
 
         A new connection has `GRACE` to show a token. If no place is left, the oldest connection of an
-        observer is closed, because an unfinished request must not hold a place that a stop needs; or else the
-        oldest one that still has `GRACE`. A connection that waits for an answer is never closed. The address
-        with the most connections is searched first.
+        observer is closed, because an unfinished request must not hold a place that a stop needs. If there is
+        none, the oldest connection that still has `GRACE` is closed. A connection that waits for an answer is
+        never closed. The address with the most connections is searched first.
 
         :param groups: the connections to choose from, by address; none of them is leaving.
         :param bound: the number of places that they share.

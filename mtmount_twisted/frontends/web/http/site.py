@@ -544,7 +544,7 @@ class WebSite(http.HTTPFactory):
         """Answer a request: at once if it is the first in this turn of the reactor, else in a later turn.
 
         The mount's messages therefore wait for one request at most. A POST, which may be a stop, is answered
-        before all waiting requests of other methods; the users have their turns one after the other.
+        before all waiting requests of other methods; the users take turns.
         """
         if request.channel.holds(request):
             return
