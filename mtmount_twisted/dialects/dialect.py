@@ -559,8 +559,8 @@ class TranslatedEvent(NamedTuple):
 class TranslatedCommand(NamedTuple):
     """A client's command as the controller receives it.
 
-    :ivar commands: one command, or two, of which the second needs the success of the first; none if there is
-        no translation.
+    :ivar commands: one command, or two: the second needs the success of the first; none if there is no
+        translation.
     :ivar refusal: the reason why there is none; empty if there is one.
     """
 

@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
 class Translated(NamedTuple):
     """A command as the mount receives it.
 
-    :ivar commands: one command, or two, of which the second needs the success of the first.
+    :ivar commands: one command, or two: the second needs the success of the first.
     """
 
     commands: tuple[new.Command, ...]

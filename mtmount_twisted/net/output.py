@@ -112,7 +112,7 @@ class OutputThread:
 
     :param sink: the destination of the records.
     :param notice: function that makes the record in place of dropped ones. Its arguments are their number and
-        the error because of which they could not be written; None if the buffer was full.
+        the error that prevented the writing; None if the buffer was full.
     :param not_reopened: function that makes the record about a failure to open the file again; None for no
         such record.
     :param max_bytes: largest number of bytes that wait, at least 1.

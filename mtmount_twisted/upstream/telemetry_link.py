@@ -30,7 +30,7 @@ TELEMETRY = "telemetry"
 """The name of the link in the log."""
 
 MAX_TOPICS = 100
-"""Number of topics of which the last line is kept. The mount has 26; a line of a further topic counts as
+"""Number of topics with a last line that is kept. The mount has 26; a line of a further topic counts as
 malformed."""
 
 FRESH = 10.0

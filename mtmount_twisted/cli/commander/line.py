@@ -128,8 +128,9 @@ def parse_line(
 
 
 def commands_for_mount(command: CommandMessage, dialect: Dialect) -> tuple[CommandMessage, ...]:
-    """Return a parsed command as the mount receives it: one, or two, of which the second needs the success of
-    the first.
+    """Return the commands that the mount receives for a parsed command: one or two.
+
+    The second command needs the success of the first.
 
     :param dialect: the protocol of the mount.
     :raises MessageError: if the command is of another dialect, and is not translated.

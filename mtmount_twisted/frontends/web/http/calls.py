@@ -205,7 +205,7 @@ def names_in(place: str, parameters: Iterable[Parameter]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """JSON of which the document has more to say than one class does.
+    """JSON for which the API's document has more facts than one class has.
 
     :ivar name: the name of its schema.
     :ivar schemas: makes that schema, and those that it refers to, by name.

@@ -1,4 +1,4 @@
-"""`FairQueue`: requests that wait, of which each user has one in turn, and so has each network of a user.
+"""`FairQueue`: requests that wait for their turns. The users take turns, and so do the networks of one user.
 
 So many requests of one user delay another user's request by one request only. A flood with a user's token
 delays a request with the same token from another place by one request only, too. Values only: no Twisted.
