@@ -21,6 +21,7 @@ from mtmount_twisted.dialects.tma2022.enums import Source as NewSource
 from mtmount_twisted.dialects.tma2022.enums import System
 from mtmount_twisted.dialects.translate import (
     BACKWARDS,
+    TABLE,
     Dropped,
     Refusal,
     Translated,
@@ -103,8 +104,8 @@ def translated(line: bytes) -> Translated:
 
 @st.composite
 def commands(draw: st.DrawFn) -> old.Command:
-    """Valid commands of every class of tma2020."""
-    command = draw(st.sampled_from(old.Commands))
+    """Valid commands of every class of tma2020 that has a row."""
+    command = draw(st.sampled_from(tuple(TABLE)))
     fields = [info for info in command.field_infos if not info.constant]
     made: old.Command = command(**{info.name: draw(strategies.values(info)) for info in fields})
     return made
@@ -274,12 +275,12 @@ class CounterpartTests(SynchronousTestCase):
             self.assertEqual(counterpart_of(name), other, name)
 
     def test_there_and_back(self) -> None:
-        """Each class of tma2020 is the counterpart of one of its own, but where two became one."""
+        """Each class of tma2020 with a row is the counterpart of one of its own, but where two became one."""
         there_and_back = {
             command.__name__: {
                 back for name in counterpart_of(command.__name__) for back in counterpart_of(name)
             }
-            for command in old.Commands
+            for command in TABLE
         }
         self.assertEqual([name for name, back in there_and_back.items() if name not in back], [])
 

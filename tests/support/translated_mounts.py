@@ -21,6 +21,7 @@ from mtmount_twisted.dialects.tma2020.codec import decode_command, decode_reply
 from mtmount_twisted.dialects.tma2020.enums import Commander, Source
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.enums import Source as NewSource
+from mtmount_twisted.dialects.translate import TABLE
 from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.simulator.mount import SimulatedMount as OldMount
 from mtmount_twisted.simulator.tma2022.mount import SimulatedMount as NewMount
@@ -282,8 +283,8 @@ READY = (
 
 
 def random_command(random: Random, tai: float) -> old.Command:
-    """A valid command of any class, more often one to an axis; most values have a meaning for the mount."""
-    command = random.choice(old.Commands if random.random() < 0.3 else MOVING)
+    """A valid command that has a translation, more often one to an axis; most values have a meaning."""
+    command = random.choice(tuple(TABLE) if random.random() < 0.3 else MOVING)
     odd = random.random() < 0.15
     values = {
         info.name: _value(random, command, info, tai, odd)
@@ -296,7 +297,7 @@ def random_command(random: Random, tai: float) -> old.Command:
 
 MOVING = [
     command
-    for command in old.Commands
+    for command in TABLE
     if re.match("Azimuth|Elevation|BothAxes|CameraCableWrap|MirrorCovers|MainPower|AskFor", command.__name__)
 ]
 
