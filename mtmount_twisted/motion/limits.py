@@ -37,8 +37,8 @@ LIMITS: dict[AxisName, AxisLimits] = {
     "elevation": AxisLimits(15.1, 86.4),
     "cameraCableWrap": AxisLimits(-90.0, 90.0),
 }
-"""The limits of a mount that has not sent its settings (protocol-tma2022.rst, "How the mount behaves", and
-for elevation the adjustable limits under "Settings")."""
+"""The limits of a mount that has not sent its settings (protocol-tma2022.rst, "The motion of the mount"; for
+elevation the adjustable limits of its settings)."""
 
 
 @dataclass(frozen=True, slots=True)
