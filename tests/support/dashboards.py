@@ -15,11 +15,12 @@ from twisted.trial.unittest import TestCase
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import PortCommanders, WebSettings
+from mtmount_twisted.config.settings import Controller, PortCommanders, WebSettings
 from mtmount_twisted.journal.recorder import Journal
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.replies import Reply
 from mtmount_twisted.simulator.service import SimulatorService
+from mtmount_twisted.simulator.tma2022.service import SimulatorService as MountOfToday
 from mtmount_twisted.testing import HOST, ChaosProxy
 
 from .browsers import browser, missing
@@ -50,11 +51,15 @@ class House:
         bus = EventBus(reactor, self.journal)
         hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
         desk = PortCommanders(name="desk", endpoint=f"tcp:0:interface={HOST}", role="commander")
-        config = Config(controller=None, pairs=(), ports=(hall, desk))
+        config = Config(controller=self.controller(), pairs=(), ports=(hall, desk))
         self.served = BridgeService(config, LOG, bus)
         parts = Parts(self.served, bus, self.journal, config.clients)
 
         self.web = WebService(settings or WebSettings(), f"tcp:0:interface={HOST}", tokens, parts, LOG)
+
+    def controller(self) -> Controller | None:
+        """Return where the mount is; None if the link is told later."""
+        return None
 
     @property
     def url(self) -> str:
@@ -122,6 +127,38 @@ class House:
         """The mount says something unasked."""
         for reply in replies:
             await self.mount.communicator.write(reply)
+
+
+class HouseOfToday(House):
+    """A house whose mount speaks tma2022: it sends telemetry.
+
+    :param options: of the simulated mount.
+    """
+
+    mount: Any
+
+    def __init__(self, journal: str, settings: WebSettings | None = None, **options: Any) -> None:
+        self._options = options
+        self._ports = (0, 0)
+        self._begin_mount()
+        super().__init__(journal, settings=settings)
+
+    def controller(self) -> Controller:
+        """Return both ports of the mount, which listens already."""
+        return Controller(
+            host=HOST, dialect="tma2022", command_port=self._ports[0], telemetry_port=self._ports[1]
+        )
+
+    def _begin_mount(self) -> None:
+        command, telemetry = self._ports
+        self.mount = MountOfToday(command_port=command, telemetry_port=telemetry, log=LOG, **self._options)
+        self.mount.startService()
+        self._ports = self.mount.port_numbers()
+
+    async def start_mount(self) -> None:
+        """Start the mount unless it runs, on its ports; the bridge connects by itself."""
+        if not self.mount.running:
+            self._begin_mount()
 
 
 def on_reactor(work: Callable[..., Any], *args: Any) -> None:

@@ -23,7 +23,7 @@ TIMES = """
         if (counted) known.setPastAnswers(counted, 1e6);
         return known;
     };
-    const told = (known, later) => topbar.refusing(known, 1e6 + later * 1000)?.text ?? null;
+    const told = (known, later) => answers.refusing(known, 1e6 + later * 1000)?.rate ?? null;
 """
 
 
@@ -36,7 +36,7 @@ class TestRefusals(DashboardCase):
         def work(page: Any) -> None:
             page.goto(f"{self.house.url}static/style.css")
             loads = "".join(
-                f"const {name} = await import('/static/{name}.js');" for name in ("clock", "store", "topbar")
+                f"const {name} = await import('/static/{name}.js');" for name in ("clock", "store", "answers")
             )
             result = page.evaluate(f"async () => {{ {loads} {TIMES} {script} }}")
             assert result == expected, result
@@ -52,7 +52,7 @@ class TestRefusals(DashboardCase):
             const rare = tab("none", 0, counts(0, 3, {refusals: [-9, -7, -5, -3, -1].map(refusal)}));
             return [slow, fast, rare].flatMap((known) => [0, 2, 4.9, 8].map((later) => told(known, later)));
         """
-        slow, fast = ["Refuses 1/s"] * 3 + [None], ["Refuses 10/s"] * 3 + [None]
+        slow, fast = [1] * 3 + [None], [10] * 3 + [None]
         return self.call(script, [*slow, *fast, None, None, None, None])
 
     def test_clock_that_is_set_back(self) -> Deferred[None]:
@@ -64,10 +64,10 @@ class TestRefusals(DashboardCase):
             known.state = {controller: {connected: true}, in_flight: []};
             const before = told(known, 0);
             clock.setDaemonTime(at(-3600));
-            const answer = topbar.answers(known, 1.7e12 - 3600e3 + 60e3, 1e6 + 60e3)[0];
-            return [before, told(known, 2), answer];
+            const { name, figure, sub } = answers.answers(known, 1.7e12 - 3600e3 + 60e3, 1e6 + 60e3);
+            return [before, told(known, 2), name, figure, sub];
         """
-        return self.call(script, ["Refuses 1/s", None, "Answered in 1 ms, 1 min ago"])
+        return self.call(script, [1, None, "Mount answered", "in 1 ms", "1 min ago"])
 
     def test_times_in_the_future(self) -> Deferred[None]:
         """Refusals that carry a time in the future, from before the clock was set back, are not of now."""
@@ -78,6 +78,6 @@ class TestRefusals(DashboardCase):
             const known = tab("", 0, null);
             const step = {type: "step", step: "noack", key: 1, command: "x", peer: "y"};
             past.forEach(({time}) => known.addEntry({...step, time}));
-            return [...counted, topbar.refusing(known, performance.now())];
+            return [...counted, answers.refusing(known, performance.now())];
         """
         return self.call(script, [None, None, None])

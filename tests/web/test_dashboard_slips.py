@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from tests.support.dashboards import DashboardCase
 
-from .test_dashboard import choose, expect
+from .test_dashboard import all_commands, choose, expect
 
 
 class SlipsCase(DashboardCase):
@@ -30,7 +30,8 @@ class SlipsCase(DashboardCase):
         page.evaluate("fetch('healthz').then(answer => answer.text())")
 
     def wait_for_list(self, page: Any) -> None:
-        """Wait until the list of commands is there."""
+        """Show the list of commands, and wait until it has them."""
+        all_commands(page)
         expect(page.locator("#command option")).not_to_have_count(0)
 
 
@@ -152,7 +153,7 @@ class TestPresses(SlipsCase):
         def work(page: Any) -> None:
             sent = self.watch(page)
             page.get_by_role("button", name="Take command").dblclick()
-            expect(page.locator("#holder")).to_have_text("you")
+            expect(page.locator("#holder")).to_have_text("You")
             self.settle(page)
             assert sent == [("POST", "lease", {})], sent
 

@@ -32,48 +32,6 @@ class TestVisible(DashboardCase):
 
         return self.browse(work)
 
-    def test_mount(self) -> Deferred[None]:
-        """The page names the protocol, and has positions, the state of axes and that of devices."""
-        told = {"stale": False, "age": 0.1, "time": "2026-11-27T03:00:00.000Z"}
-        motion = {"position": 12.34567, "demand_position": None, "velocity": 0.0, "demand_velocity": None}
-        silent = {"in_position": None, "stale": False, "time": None, "telemetry": None}
-        state = {
-            "dialect": "tma2022",
-            "mount": {"description": "Enable", "stale": False, "time": None},
-            "axes": {
-                "azimuth": {"in_position": True, **told, "telemetry": {**motion, **told}},
-                "elevation": {**silent, "telemetry": {**motion, **told, "position": None, "stale": True}},
-                "camera_cable_wrap": silent,
-            },
-            "devices": {
-                "oil_supply_system": {"power": {"value": "TURNING_ON", "unit": "", **told}},
-                "mirror_covers": {"motion": {"value": "DEPLOYED", "unit": "", **told, "stale": True}},
-                "safety_system": {"causes": {"value": ["Azimuth overspeed", "bit 36"], "unit": "", **told}},
-                "settings": {},
-            },
-        }
-
-        def work(page: Any) -> None:
-            script = """state => import('./static/facts.js').then(its => {
-                const list = document.createElement("dl");
-                list.append(...its.about(state));
-                return [...list.children].map((row) => row.textContent);
-            })"""
-            rows = page.evaluate(script, state)
-            assert list(zip(rows[::2], rows[1::2], strict=True)) == [
-                ("protocol", "tma2022"),
-                ("state", "Enable"),
-                ("azimuth position", "12.3457°"),
-                ("azimuth", "in position"),
-                ("elevation position", "not measured — old: no telemetry has come since"),
-                ("oil supply system", "turning on"),
-                ("mirror covers", "deployed — stale: said before the link was lost"),
-                ("interlocks", "Azimuth overspeed; bit 36"),
-            ], rows
-            expect(page.locator("#axes")).to_contain_text("tma2020")
-
-        return self.browse(work)
-
     def test_same_function(self) -> Deferred[None]:
         """The page's function and that of the programs write the same escapes."""
 

@@ -81,12 +81,13 @@ class TestAnswers(TrackingCase):
         return self.browse(work)
 
     def test_refusals(self) -> Deferred[None]:
-        """The Mount tile is amber at one refusal a second, and explains the last one in full."""
+        """The Mount cell says one refusal a second, and the notice explains the last one in full."""
         explanation = f"AzimuthAxis {' and '.join(60 * ['is off'])}."
 
         def refused(page: Any) -> None:
-            expect(page.locator("#tile-mount")).to_have_attribute("data-mood", "warn")
-            expect(page.locator("#answers")).to_have_text(re.compile(r"Refuses \d/s"))
+            expect(page.locator("#tile-mount")).to_have_attribute("data-mood", "caution")
+            expect(page.locator("#tile-mount-name")).to_have_text("Mount refuses")
+            expect(page.locator("#answers")).to_have_text(re.compile(r"\d/s"))
             expect(page.locator("#refusal")).to_have_text(f"AzimuthAxisTrack of desk/1: {explanation}")
             expect(page.locator("#refusal")).to_be_visible()
 
@@ -256,11 +257,11 @@ class TestBackground(DashboardCase):
                 icons.append(page.locator("link[rel=icon]").get_attribute("href"))
 
             on_reactor(self.house.say, ErrorReply(on=True, active=True, code=812, subsystem="800. Oil"))
-            told("(1 error) Mount")
+            told("(1 alarm) Mount")
             on_reactor(self.house.say, ErrorReply(on=True, active=True, code=813, subsystem="800. Oil"))
-            told("(2 errors) Mount")
+            told("(2 alarms) Mount")
             on_reactor(self.house.stop_mount)
-            told("(no link, 2 errors) Mount")
+            told("(no link, 2 alarms) Mount")
             on_reactor(self.house.cut)
             told("NOT LIVE: Mount")
             calm, error, errors, link, lost = icons
@@ -276,7 +277,7 @@ class TestBackground(DashboardCase):
 
         def work(page: Any) -> None:
             on_reactor(self.house.say, ErrorReply(on=True, active=True, code=812, subsystem="800. Oil"))
-            expect(page).to_have_title("(1 error) Mount")
+            expect(page).to_have_title("(1 alarm) Mount")
             on_reactor(self.house.say, ErrorReply(on=True, active=False, code=812, subsystem="800. Oil"))
             expect(page).to_have_title("Mount")
 
@@ -292,16 +293,16 @@ class TestPace(DashboardCase):
         page.reload()
         page.wait_for_selector("body[data-live=yes]")
         page.clock.pause_at(page.evaluate("Date.now() + 60_000"))
-        names = "acks pace store tail topbar"
+        names = "acks bar pace shown store tail"
         loads = ", ".join(f"{name}: await import('./static/{name}.js')" for name in names.split())
         page.evaluate(f"async () => ({script})({{{loads}}})")
 
     def test_list_and_bar(self) -> Deferred[None]:
         """With 320 entries a second list and top bar are drawn at most four times a second."""
-        begin = """({ store, tail, topbar }) => {
+        begin = """({ store, shown, tail, bar }) => {
             const known = new store.Store();
             tail.tail(known);
-            topbar.topbar(known, () => {});
+            bar.bar(known, new shown.Shown(known));
             window.draws = {tail: 0, word: 0};
             for (const id of Object.keys(window.draws)) {
                 const count = () => (window.draws[id] += 1);
@@ -374,7 +375,7 @@ class TestTrackingModules(DashboardCase):
         """Call a function that gets the modules and a value; compare what it gives."""
 
         def work(page: Any) -> None:
-            names = "acks names topbar words"
+            names = "acks names answers words"
             loads = ", ".join(f"{name}: await import('./static/{name}.js')" for name in names.split())
             got = page.evaluate(f"async (given) => ({script})({{{loads}}}, given)", given)
             assert got == wanted, got
@@ -420,15 +421,15 @@ class TestTrackingModules(DashboardCase):
 
     def test_one_refusal_a_second(self) -> Deferred[None]:
         """One refusal a second counts, half a second late as well; one in two seconds does not."""
-        script = """({ topbar }, cases) => cases.map(([ages, is]) => topbar.refusing({
+        script = """({ answers }, cases) => cases.map(([ages, is]) => answers.refusing({
             live: {is, events: ""},
             refusals: ages.map((age) => ({at: 1e12 - age * 1000, command: "x", commander: "csc"})),
-        }, 1e12)?.text ?? null)"""
-        cases: list[tuple[list[float], bool, str | None]] = [
-            ([4, 3, 2, 1, 0], True, "Refuses 1/s"),
-            ([4.9, 3.9, 2.9, 1.9, 0.9], True, "Refuses 1/s"),
-            ([5.4, 4.4, 3.4, 2.4, 1.4], True, "Refuses 1/s"),
-            ([*(count / 20 for count in range(200, 0, -1))], True, "Refuses 20/s"),
+        }, 1e12)?.rate ?? null)"""
+        cases: list[tuple[list[float], bool, int | None]] = [
+            ([4, 3, 2, 1, 0], True, 1),
+            ([4.9, 3.9, 2.9, 1.9, 0.9], True, 1),
+            ([5.4, 4.4, 3.4, 2.4, 1.4], True, 1),
+            ([*(count / 20 for count in range(200, 0, -1))], True, 20),
             ([4, 3, 2, 1, 0], False, None),
             ([8, 6, 4, 2, 0], True, None),
             ([9, 8, 7, 6, 5.6], True, None),

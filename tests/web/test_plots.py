@@ -317,8 +317,10 @@ class TestWindow(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page)
-            choice = page.get_by_label("Window of the plots")
-            choice.select_option("1 h")
+            page.get_by_role("button", name="1 h", exact=True).click()
+            expect(page.get_by_role("button", name="1 h", exact=True)).to_have_attribute(
+                "aria-pressed", "true"
+            )
             assert self.window(page) == [3600, 0]
             expect(page.locator("#plots-name")).to_have_text("Last 1 h")
             page.get_by_role("button", name="Zoom in").click()
@@ -337,7 +339,7 @@ class TestWindow(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page)
-            page.get_by_label("Window of the plots").select_option("from")
+            page.get_by_role("button", name="from … to …").click()
             page.get_by_label("from", exact=True).fill("2026-11-25T22:00:00")
             page.get_by_label("to", exact=True).fill("2026-11-25T21:00:00")
             page.get_by_role("button", name="Show").click()

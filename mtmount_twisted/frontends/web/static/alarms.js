@@ -37,6 +37,7 @@ function row(isError, alarm) {
       make("span", { class: "about" }, `${alarm.code} ${alarm.what ?? ""}`),
       alarm.description ? `: ${alarm.description}` : "",
       notes ? ` (${notes})` : "",
+      alarm.remedy ? make("span", { class: "remedy" }, `Vendor’s advice: ${alarm.remedy}`) : null,
     ),
     make("span", { class: "number", "data-time": alarm.time }),
   );

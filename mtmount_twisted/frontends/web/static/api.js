@@ -55,6 +55,9 @@ export const takeCommand = () => ask("POST", "api/v1/lease", { value: { take: tr
 export const requestCommand = () => ask("POST", "api/v1/lease", { value: {} });
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { grant: name } });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
+export const getSlews = (query) => ask("GET", `api/v1/slews?${new URLSearchParams(query)}`);
+export const getHistory = (query) => ask("GET", `api/v1/telemetry/history?${new URLSearchParams(query)}`);
+export const getSignals = () => ask("GET", "api/v1/telemetry/signals");
 export const getAcks = () => ask("GET", "api/v1/acks");
 
 // Wait for the turn to read the journal. The disk may be slow, so only one such request at a time uses a connection of

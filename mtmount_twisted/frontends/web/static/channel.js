@@ -3,7 +3,7 @@
 // It touches no network and no page. A way is usable once its hub has sent "hello".
 
 // Change the number with the messages between hub and tabs: the hub of an older page may still run.
-const PROTOCOL = 2;
+const PROTOCOL = 3;
 const PATIENCE = 5000; // ms
 
 const url = () => new URL("./worker.js", import.meta.url);

@@ -81,3 +81,34 @@ export function binWidth(span, columns, most = 4000) {
   const fine = WIDTHS.findLast((width) => width <= span / columns) ?? WIDTHS[0];
   return WIDTHS.find((width) => width >= fine && span / width < most - 2) ?? WIDTHS.at(-1);
 }
+
+export const degrees = (value, digits = 3) => `${fixed(value, digits)}°`;
+
+const turn = (angle) => ((angle % 360) + 360) % 360;
+
+// An angle in degrees as a time of day: 03h 57m, or with seconds 03h 57m 12s.
+export function clockAngle(angle, seconds = false) {
+  const whole = Math.floor(turn(angle) * 240 + 1e-6);
+  const minutes = `${two(Math.floor(whole / 3600))}h ${two(Math.floor(whole / 60) % 60)}m`;
+  return seconds ? `${minutes} ${two(whole % 60)}s` : minutes;
+}
+
+// An angle in degrees east or west of the meridian: −02h 06m.
+export function hourAngle(angle) {
+  const west = turn(angle + 180) - 180;
+  return `${west < 0 ? MINUS : "+"}${clockAngle(Math.abs(west))}`;
+}
+
+// An angle in degrees to the arc minute: −44° 25′.
+export function arcMinutes(angle) {
+  const whole = Math.round(Math.abs(angle) * 60);
+  return `${angle < 0 ? MINUS : "+"}${two(Math.floor(whole / 60))}° ${two(whole % 60)}′`;
+}
+
+// A number of things: 1 alarm, 2 alarms.
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+
+// MIRROR_COVERS as words.
+export const spoken = (name) => name.toLowerCase().replaceAll("_", " ");
+
+export const titled = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -129,7 +129,7 @@ export class Follower {
     this.tellLive();
   }
 
-  hear({ word, id, state, events = [], lost = 0, live, refused }) {
+  hear({ word, id, state, summary, signals, events = [], lost = 0, live, refused }) {
     [this.turns, this.spoke] = [0, performance.now()];
     if (word === "wake") return ring(id);
     if (word === "gone") return this.following && this.follow();
@@ -142,6 +142,8 @@ export class Follower {
       setDaemonTime(state.time);
       this.store.setState(state);
     }
+    if (summary) this.store.setSummary(summary);
+    if (signals) this.store.setSignals(signals);
     if (lost) this.addGap(lost, "this tab did not keep up");
     events.forEach((event) => this.take(event));
     if (live) this.setLive(live);

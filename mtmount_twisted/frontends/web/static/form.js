@@ -24,6 +24,7 @@ export function form(store, commands) {
   async function load() {
     if (chooser.options.length) return;
     catalogue = (await getCatalogue()).commands;
+    store.setCatalogue(catalogue);
     list();
     chooser.selectedIndex = -1; // none: an accidental press of "Send" sends nothing
   }
@@ -175,7 +176,17 @@ export function form(store, commands) {
     event.preventDefault();
     submit();
   });
-  return { load };
+  // Show a command, and the others that Find lists with it; nothing is sent.
+  function prepare(name, text) {
+    find.value = text;
+    list();
+    chooser.value = name;
+    showCommand();
+    write(byId("command-none"), "");
+    chooser.focus();
+  }
+
+  return { load, prepare };
 }
 
 const inputs = (field) => document.querySelectorAll(`#parameters [name="${CSS.escape(field.name)}"]`);

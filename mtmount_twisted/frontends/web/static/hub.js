@@ -39,6 +39,8 @@ export class Hub {
     const all = (news) => tabs.forEach((each) => each.tell(news));
     const source = new Source(token, {
       state: (state) => all({ state }),
+      summary: (summary) => all({ summary }),
+      signals: (signals) => all({ signals }),
       events: (events) => all({ events }),
       live: (live) => all({ live }),
       refused: (refused) => all({ refused }),
@@ -91,8 +93,9 @@ class Tab {
     this.leave();
     this.hub.tabs.add(this);
     this.user = this.hub.follow(this, token);
-    const { state, kept: events, live } = this.user.source;
+    const { state, summary, kept: events, live } = this.user.source;
     if (state !== null) this.tell({ state });
+    if (summary !== null) this.tell({ summary });
     this.tell({ live, events });
     this.user.source.refresh();
   }

@@ -62,9 +62,9 @@ export function lease(store, refresh) {
     if (!you.roles.includes("command")) return [];
     if (you.has_command) return [button("Give up command", giveUpCommand)];
     // A request, not a take: another commander may just have taken command.
-    if (holder === null) return [button("Take command", requestCommand, "", "first")];
+    if (holder === null) return [button("Take command", requestCommand, "", "go")];
     return [
-      button(`Ask ${holder} for command`, requestCommand, `The request was sent to ${holder}.`, "first"),
+      button(`Ask ${holder} for command`, requestCommand, `The request was sent to ${holder}.`, "go"),
       armedButton(`Take it from ${holder}`, `Press again to take it from ${holder}`, takeCommand),
     ];
   }

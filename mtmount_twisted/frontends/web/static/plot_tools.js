@@ -1,12 +1,14 @@
 // The heading and the buttons of the plots: window, zoom, pause, link to a moment, choice of signals.
 //
-// It touches the elements that it is given, the address after "#", and the clipboard.
+// It touches the elements that it is given, the address after "#", and the clipboard. It has lists and buttons and no
+// menus: while a menu is open, the browser withholds every key from the page, also that of STOP.
 
 import { make, show, write } from "./dom.js";
 import { clockOf, dayOf, iso, spanOf } from "./figures.js";
 import { SPANS } from "./plots.js";
 
 const BUTTON_ZOOM = 2;
+const MOST_LISTED = 5; // signals in sight
 
 // The moment that the address names, UTC s, or null: "#t=2026-11-26T02:13:47Z".
 export function momentIn(hash) {
@@ -21,10 +23,9 @@ export const linkTo = (time) => `${location.href.replace(/#.*/, "")}#t=${iso(tim
 // Fill `element` with the heading and the buttons. `names()` resolves to [{name, unit, period}] of all signals.
 export function plotTools(element, plots, names) {
   const heading = make("h2", { id: "plots-name" });
-  const span = make("select", { "aria-label": "Window of the plots", change: () => chooseSpan() },
-    ...Object.keys(SPANS).map((name) => make("option", { value: name }, name)),
-    make("option", { value: "from" }, "from … to …"),
-    make("option", { value: "", hidden: true }, "other"));
+  const spans = Object.keys(SPANS).map((name) =>
+    make("button", { type: "button", "aria-pressed": "false", click: () => plots.showLive(SPANS[name]) }, name));
+  const other = make("button", { type: "button", "aria-expanded": "false", click: () => openRange() }, "from … to …");
   const hold = make("button", { type: "button", click: () => (plots.live ? plots.pause() : plots.resume()) });
   const zoom = (factor, name, sign) => make("button", { type: "button", "aria-label": name, title: `${name}: also by a drag, or by the wheel with Ctrl`, click: () => plots.zoom(factor) }, sign);
   const status = make("p", { class: "note", role: "status" });
@@ -54,10 +55,10 @@ export function plotTools(element, plots, names) {
     make("label", {}, "from ", from), make("label", {}, "to ", to), make("span", {}, "UTC"),
     make("button", { type: "submit" }, "Show"));
 
-  function chooseSpan() {
-    if (SPANS[span.value]) plots.showLive(SPANS[span.value]);
-    show(range, span.value === "from");
-    if (span.value !== "from") return;
+  function openRange() {
+    show(range, range.hidden);
+    other.setAttribute("aria-expanded", String(!range.hidden));
+    if (range.hidden) return;
     const window = plots.window;
     [from.value, to.value] = [iso(window.from).slice(0, 19), iso(window.to).slice(0, 19)];
     from.focus();
@@ -72,8 +73,8 @@ export function plotTools(element, plots, names) {
 
   // ---------- signals ----------
 
-  const list = make("datalist", { id: "plots-signals" });
-  const name = make("input", { type: "search", list: "plots-signals", autocomplete: "off", spellcheck: "false", required: true, placeholder: "azimuth.actualCurrent" });
+  const list = make("select", { size: MOST_LISTED, "aria-label": "Signals with this text", change: () => (name.value = list.value) });
+  const name = make("input", { type: "search", autocomplete: "off", spellcheck: "false", required: true, placeholder: "any part of a name", input: () => narrow() });
   const signals = make("form", { class: "tools", hidden: true, submit: (event) => addSignal(event) },
     make("label", {}, "signal ", name), list, make("button", { type: "submit" }, "Add"));
   let known = null;
@@ -85,10 +86,17 @@ export function plotTools(element, plots, names) {
     name.focus();
     try {
       known ??= await names();
-      list.replaceChildren(...known.map((each) => make("option", { value: each.name }, each.unit)));
+      narrow();
     } catch (error) {
       write(status, `No list of signals: ${error.message}`);
     }
+  }
+
+  // List the signals with the typed text.
+  function narrow() {
+    const text = name.value.trim().toLowerCase();
+    const fitting = (known ?? []).filter((each) => each.name.toLowerCase().includes(text));
+    list.replaceChildren(...fitting.map((each) => make("option", { value: each.name }, each.unit ? `${each.name}, ${each.unit}` : each.name)));
   }
 
   function addSignal(event) {
@@ -114,14 +122,14 @@ export function plotTools(element, plots, names) {
     const paused = plots.live ? `Last ${words.replace(/^10 min$/, "10 minutes")}` : `${dayOf(window.to)}, ${clockOf(window.from)} to ${clockOf(window.to)} UTC`;
     write(heading, paused);
     write(hold, plots.live ? "Pause" : "Back to now");
-    const chosen = plots.live ? (Object.keys(SPANS).find((each) => SPANS[each] === plots.span) ?? "") : "from";
-    if (span.value !== chosen) span.value = chosen;
-    if (plots.live) show(range, false);
+    for (const button of spans) {
+      button.setAttribute("aria-pressed", String(plots.live && SPANS[button.textContent] === plots.span));
+    }
   }
 
   element.classList.add("head");
   element.replaceChildren(heading,
-    make("div", { class: "tools quiet push" }, span, zoom(1 / BUTTON_ZOOM, "Zoom in", "+"), zoom(BUTTON_ZOOM, "Zoom out", "−"), hold,
+    make("div", { class: "tools quiet push" }, ...spans, other, zoom(1 / BUTTON_ZOOM, "Zoom in", "+"), zoom(BUTTON_ZOOM, "Zoom out", "−"), hold,
       make("button", { type: "button", click: () => copy() }, "Copy link to this moment"), opener),
     range, signals, link, status);
   plots.addEventListener("window", tell);

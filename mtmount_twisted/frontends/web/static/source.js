@@ -6,11 +6,12 @@
 
 import { now, setDaemonTime } from "./clock.js";
 import { ApiError, ask, failure, request } from "./http.js";
+import { EVENTS } from "./signals.js";
 import { Slot, STREAMS } from "./slots.js";
 import { EventStream } from "./stream.js";
 
 const APART = 400; // least ms between two reads of the state
-const RETRY = 2000; // ms until the next read, after a failure or without events, and while positions change
+const RETRY = 2000; // ms until the next read, after a failure or without events
 const MOST_KEPT = 200; // events for a tab that opens later: the journal may not have them yet
 // Events that change the state, of both dialects.
 const TELLING = new Set([
@@ -21,7 +22,7 @@ const TELLING = new Set([
 ]);
 
 export class Source {
-  // on: {state(state), events(events), live(live), refused({status, message})}
+  // on: {state(state), summary(summary), signals(signals), events(events), live(live), refused({status, message})}
   // An event is {type, value}. live is {is, since, why, events, run}: `events` is "" or the reason for
   // their absence; `run` changes when a stream begins that does not continue the previous one.
   constructor(token, on) {
@@ -29,6 +30,7 @@ export class Source {
     this.on = on;
     this.live = { is: false, since: null, why: "connecting", events: "", run: 0 };
     this.state = null;
+    this.summary = null;
     this.kept = [];
     this.slot = new Slot({ granted: () => this.stream.start(), denied: (why) => this.denied(why) }, STREAMS);
     this.stream = new EventStream((headers, signal) => this.connect(headers, signal), {
@@ -80,7 +82,7 @@ export class Source {
   }
 
   async connect(headers, signal) {
-    const response = await request("api/v1/events", this.token, {
+    const response = await request(EVENTS, this.token, {
       headers: { ...headers, Accept: "text/event-stream" },
       signal,
     });
@@ -131,6 +133,11 @@ export class Source {
 
   take({ type, data }) {
     const value = JSON.parse(data);
+    if (type === "signals") return this.on.signals(value); // they change no state
+    if (type === "summary") {
+      this.summary = value;
+      return this.on.summary(value);
+    }
     if (type === "hello") {
       this.stream.lastId ||= value.last_id ?? ""; // the stream can resume from here
     } else if (["gone", "message", "step", "change"].includes(type)) {
@@ -165,7 +172,6 @@ export class Source {
       this.state = state;
       this.on.state(state);
       this.nowLive();
-      if (state.telemetry !== null) wait = RETRY;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (!this.wanted) return;

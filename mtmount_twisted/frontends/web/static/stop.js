@@ -55,14 +55,20 @@ export function stop(store, commands) {
     if (ended && good) timer = setTimeout(() => tell("", false), SHOWN);
   }
 
+  // What the button says of itself: it can be pressed without a link too, and the outcome says why nothing was sent.
   function permit() {
+    const { live, state } = store;
+    const lost = may() && (!live.is || (state !== null && !state.controller.connected));
     button.disabled = !may();
-    show(byId("stop-key"), may());
+    button.dataset.reach = lost ? "no" : "yes";
+    show(byId("stop-key"), may() && !lost);
+    show(byId("stop-both"), may() && !lost);
     show(byId("stop-not"), !may());
+    show(byId("stop-lost"), lost);
   }
 
   store.on("lives", follow);
-  store.on("state", permit);
+  store.on("state live", permit);
   store.on("live", () => {
     if (latest?.waits && !store.live.is) tell(`STOP of ${latest.at}: NO ANSWER from the daemon yet`, true);
   });

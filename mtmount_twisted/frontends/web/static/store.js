@@ -1,9 +1,11 @@
 // Holds the page's data, and notifies the views of changes.
 //
 // Values only: it touches neither page nor network. Every list in it has a bound. Topics: "live" (whether the
-// data is current), "state", "entry" (the tail), "acks" (answers of the mount), "lives" (this page's commands),
-// "tick" (a second has passed).
+// data is current), "state", "summary" (telemetry, once a second), "signals" (figures, four times a second), "entry" (the
+// tail), "acks" (answers of the mount), "lives" (this page's commands), "catalogue", "tick" (a second has passed). What
+// shows the mount reads shown.js, which may be of another time.
 
+import { targetsIn } from "./asked.js";
 import { now } from "./clock.js";
 import { Names } from "./names.js";
 import { byTime, Recent } from "./recent.js";
@@ -27,6 +29,11 @@ export class Store {
     this.topics = new Map();
     this.live = { is: false, since: null, why: "connecting", events: "" };
     this.state = null;
+    this.summary = null; // the latest summary of telemetry; null if there is none
+    this.summaryAt = 0; // its time by performance.now()
+    this.values = {}; // a signal's name -> its latest number, or null
+    this.catalogue = null; // the commands by name
+    this.asked = {}; // an axis -> what was asked of it last: {value, time, by, how}
     this.recent = new Recent(); // entries
     this.lastWord = null; // the mount's latest message
     this.answer = null; // the mount's latest: {at, ms, step}, `at` by performance.now()
@@ -69,9 +76,27 @@ export class Store {
     this.tell("state");
   }
 
+  setSummary(summary) {
+    this.summary = summary;
+    this.summaryAt = performance.now();
+    this.tell("summary");
+  }
+
+  // The latest figures: {at, values}, of which `values` may lack some signals.
+  setSignals({ at, values }) {
+    Object.assign(this.values, values);
+    this.tell("signals", { at, values });
+  }
+
+  setCatalogue(catalogue) {
+    this.catalogue = catalogue;
+    this.tell("catalogue");
+  }
+
   // Add an entry of the journal, live or from history.
   addEntry(entry) {
     this.names.note(entry);
+    Object.assign(this.asked, targetsIn(entry));
     this.recent.add(entry, this.names.isTracking(entry));
     if (isWord(entry)) this.lastWord = entry;
     if (entry.type === "step") this.measure(entry);
@@ -83,6 +108,7 @@ export class Store {
     for (const entry of [...entries].sort(byTime)) this.names.note(entry);
     this.recent.merge(entries, (entry) => this.names.isTracking(entry));
     this.lastWord = this.entries.findLast(isWord) ?? this.lastWord;
+    for (const entry of this.entries) Object.assign(this.asked, targetsIn(entry));
     this.tell("entry", null);
   }
 

@@ -28,7 +28,8 @@
     const button = document.getElementById("theme");
     const tell = () => {
       const night = document.documentElement.dataset.theme === "night";
-      button.textContent = night ? "Day theme" : "Night theme";
+      button.textContent = night ? "Day" : "Night";
+      button.setAttribute("aria-label", `${button.textContent} theme`);
     };
     button.addEventListener("click", () => {
       const next = document.documentElement.dataset.theme === "night" ? "day" : "night";

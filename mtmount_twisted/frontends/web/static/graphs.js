@@ -1,0 +1,59 @@
+// The plots of both axes: error, position, velocity and torque of the last ten minutes, or of any window.
+//
+// It touches its own part, the network by api.js, and reads the store; plots.js draws. The plots begin when the mount is
+// known to send telemetry. `errorWords` is pure.
+
+import { getHistory, getSignals } from "./api.js";
+import { now } from "./clock.js";
+import { byId } from "./dom.js";
+import { iso } from "./figures.js";
+import { axisOf, isOld, isSlewing, isTracking } from "./levels.js";
+import { seldom } from "./pace.js";
+import { plotTools } from "./plot_tools.js";
+import { Plots } from "./plots.js";
+
+const GOAL = 0.01; // arcsec, RMS on the sky
+const AXES = [
+  ["azimuth", "Azimuth", 7, 50], // name, title, greatest velocity (deg/s), ends of the scale of torque (kN m)
+  ["elevation", "Elevation", 3.5, 25],
+];
+
+const strips = (axis, title, velocity, torque) => [
+  { signal: `motion.${axis}.errorSky`, title: `${title} error on the sky`, unit: "″", spoken: "arcsec", low: -0.03, high: 0.03, band: GOAL },
+  { signal: `${axis}.actualPosition`, title, unit: "°", spoken: "degrees" },
+  { signal: `${axis}.actualVelocity`, title: "Velocity", unit: "°/s", spoken: "degrees a second", low: -velocity, high: velocity, digits: 4 },
+  { signal: `${axis}.actualTorque`, title: "Torque", unit: "kN m", factor: 1e-3, low: -torque, high: torque, digits: 1 },
+];
+
+async function fetchHistory(signals, from, to, points) {
+  return getHistory({ signals: signals.join(), from: iso(from), to: iso(to), points });
+}
+
+export function graphs(store, shown) {
+  let plots = null;
+
+  function begin() {
+    if (plots !== null || store.state === null || isOld(store) || store.state.telemetry === null) return;
+    const columns = AXES.map(([name, ...more]) => ({ element: byId(`plots-${name}`), name, strips: strips(name, ...more) }));
+    plots = new Plots({ columns, fetchHistory, now: () => (shown.at ?? now()) / 1000 });
+    plotTools(byId("plot-tools"), plots, async () => (await getSignals()).signals);
+  }
+
+  const tell = seldom(() => {
+    const view = shown.view();
+    for (const [axis] of plots === null ? [] : AXES) plots.say(`motion.${axis}.errorSky`, ...errorWords(view, axis));
+  });
+  store.on("state", begin);
+  store.on("signals", (sample) => plots?.add(sample));
+  store.on("summary live moment", tell);
+}
+
+// What the strip of the error says, and whether that is stale.
+export function errorWords(view, name) {
+  const axis = axisOf(view, name);
+  if (axis === null) return ["not told", true];
+  if (isSlewing(view)) return ["slewing", axis.stale];
+  if (!isTracking(view)) return ["not following", axis.stale];
+  if (axis.rms === null || axis.rms === undefined) return ["settling", axis.stale];
+  return [`RMS ${axis.rms.toFixed(3)} of ${GOAL.toFixed(3)} · greatest ${axis.greatest.toFixed(3)}`, axis.stale];
+}

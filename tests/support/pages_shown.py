@@ -1,0 +1,277 @@
+"""The page with made-up data: its parts in a browser, without a daemon, at a time that stands still.
+
+`state` and `summary` give the shapes of ``GET /api/v1/state`` and of the event ``summary``. Next to read:
+`tests.web.test_page_words`, `tests.web.test_page_layout`.
+"""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+from mtmount_twisted.frontends.web.http.pages import FOLDER, TYPES
+from mtmount_twisted.frontends.web.http.routing import HEADERS
+
+ORIGIN = "http://localhost/"
+NOW = 1_795_659_227.0
+"""2026-11-26T02:13:47Z, the time of the pictures of the design."""
+
+
+def ago(seconds: float) -> str:
+    """The time so many seconds before now, as the API writes it."""
+    return (
+        datetime.fromtimestamp(NOW - seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def said(value: Any, seconds: float = 600.0, **more: Any) -> dict[str, Any]:
+    """A fact about a device, reported so many seconds ago."""
+    return {"value": value, "unit": "", "stale": False, "age": seconds, "time": ago(seconds), **more}
+
+
+def state(**more: Any) -> dict[str, Any]:
+    """The state of a tma2022 mount that tracks, and what differs from that."""
+    on, axis = said("ON"), {"in_position": True, "stale": False, "time": ago(42), "telemetry": None}
+    drives = {"azimuth": 16, "elevation": 12}
+    found: dict[str, Any] = {
+        "time": ago(0),
+        "version": "1.0",
+        "dialect": "tma2022",
+        "controller": {
+            "connected": True,
+            "epoch": 3,
+            "since": ago(22_920),
+            "command_connection": True,
+            "reply_connection": True,
+            "address": "10.1.2.3:30005",
+        },
+        "lease": {
+            "holder": "scheduler",
+            "source": "CSC",
+            "number": 4,
+            "since": ago(7800),
+            "holder_gone": False,
+            "requests": [],
+        },
+        "you": {
+            "name": "anna",
+            "commander": "web/anna",
+            "roles": ["command", "observe", "stop"],
+            "source": "CSC",
+            "has_command": False,
+        },
+        "commanders": [
+            _commander("scheduler", "CSC", True),
+            _commander("web/anna", "CSC", True),
+            _commander("web/control-room", "CSC", False),
+        ],
+        "axes": {"azimuth": axis, "elevation": axis, "camera_cable_wrap": axis},
+        "devices": {
+            "safety_system": {"causes": said([])},
+            "main_axes_power_supply": {"power": on},
+            **{
+                name: {
+                    "power": on,
+                    "homed": said(True),
+                    "motion": said("TRACKING", 42),
+                    "drives": said(["ON"] * count),
+                    "limits": said([[]]),
+                }
+                for name, count in drives.items()
+            },
+            "azimuth_cable_wrap": {"power": on, "parts_power": said(["ON", "ON"])},
+            "camera_cable_wrap": {"power": on, "motion": said("TRACKING", 42)},
+            "mirror_covers": {"motion": said("RETRACTED"), "parts_motion": said(["RETRACTED"] * 4)},
+            "mirror_cover_locks": {"motion": said("DEPLOYED"), "parts_motion": said(["DEPLOYED"] * 4)},
+            "locking_pins": {"motion": said("UNLOCKED"), "parts_motion": said(["UNLOCKED"] * 2)},
+            "deployable_platforms": {"motion": said("RETRACTED"), "parts_motion": said(["RETRACTED"] * 2)},
+            "oil_supply_system": {"power": on},
+            "top_end_chiller": {"power": on, "setpoints": said([8.0])},
+            "main_cabinet_thermal": {"power": on},
+        },
+        "telemetry": {"connected": True, "silent": False, "clock_offset": 0.001},
+        "mount": {"description": "Enable", "stale": False, "time": ago(22_896)},
+        "warnings": [],
+        "errors": [],
+        "in_flight": [],
+        "journal": {"path": "/var/lib/mtmount/journal.sqlite", "lag": 0, "lost": 0, "fault": ""},
+        "counts": {},
+    }
+    return merged(found, more)
+
+
+def _commander(name: str, source: str, may: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "source": source,
+        "address": "",
+        "may_command": may,
+        "in_flight": 0,
+        "behind_bytes": 0,
+    }
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    """The motion of a mount that tracks, and what differs from that."""
+    found: dict[str, Any] = {
+        "time": ago(0),
+        "at": None,
+        "live": True,
+        "available": True,
+        "why": "",
+        "connected": True,
+        "silent": False,
+        "age": 0.05,
+        "clock_offset": 0.001,
+        "recorder": {"enabled": False, "oldest": None, "why": "the recorder is off"},
+        "motion": {"word": "Tracking", "detail": "", "since": ago(42), "seconds": None},
+        "axes": {
+            "azimuth": axis(128.484, -270.0, 270.0, -0.003, 0.0020),
+            "elevation": axis(61.320, 15.1, 86.4, 0.001, 0.0028),
+            "cameraCableWrap": {"position": 17.6, "velocity": 0.001, "stale": False, "age": 0.05},
+        },
+        "sky": {
+            "right_ascension": 59.3,
+            "declination": -44.42,
+            "hour_angle": -31.6,
+            "sidereal_time": 27.725,
+            "parallactic_angle": -71.0,
+            "airmass": 1.14,
+            "ut1_stale": False,
+        },
+        "limits": [
+            limit(
+                "Camera cable wrap \u00b190\u00b0", "cameraCableWrap", "+", "software", 90.0, 72.4, 26_400.0
+            ),
+            limit("Elevation 15.1\u00b0, sets", "elevation", "-", "sets", 15.1, 46.2, 31_140.0),
+            limit("Azimuth +270\u00b0, cable wrap", "azimuth", "+", "wrap", 270.0, 141.5, None),
+            limit("Azimuth \u2212270\u00b0, cable wrap", "azimuth", "-", "wrap", -270.0, 398.5, None),
+        ],
+        "slew": None,
+    }
+    return merged(found, more)
+
+
+def axis(position: float, low: float, high: float, error: float, velocity: float) -> dict[str, Any]:
+    """An axis that tracks."""
+    return {
+        "position": position,
+        "demand": position,
+        "velocity": velocity,
+        "torque": 100.0,
+        "age": 0.05,
+        "stale": False,
+        "time": ago(0.05),
+        "error": error,
+        "error_sky": error,
+        "rms": 0.005,
+        "greatest": 0.012,
+        "window": 15.0,
+        "in_position": True,
+        "on_target_since": ago(42),
+        "to_go": 0.0,
+        "seconds_to_go": 0.0,
+        "limit_low": low,
+        "limit_high": high,
+        "limits_from": "settings",
+    }
+
+
+def limit(
+    name: str, axis: str, direction: str, kind: str, at: float, distance: float, seconds: float | None
+) -> dict[str, Any]:
+    """The way to a limit."""
+    level = "calm" if seconds is None or seconds >= 1800 else "caution" if seconds >= 300 else "alarm"
+    return {
+        "name": name,
+        "axis": axis,
+        "direction": direction,
+        "kind": kind,
+        "limit": at,
+        "distance": distance,
+        "seconds": seconds,
+        "at": None if seconds is None else ago(-seconds),
+        "level": level,
+        "basis": "still" if seconds is None else "tracking",
+    }
+
+
+def alarm(code: int, what: str, **more: Any) -> dict[str, Any]:
+    """An error of azimuth that is active and latched, or what differs from that."""
+    return {
+        "code": code,
+        "subsystem": "AZIMUTH",
+        "what": what,
+        "description": "",
+        "active": True,
+        "latched": True,
+        "stale": False,
+        "time": ago(49),
+        "remedy": "",
+        **more,
+    }
+
+
+def merged(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a shape with other members; those of a dict are merged."""
+    result = copy.deepcopy(found)
+    for name, value in more.items():
+        old = result.get(name)
+        result[name] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+TELLING = """([now, state, summary, values, live]) => {
+    const { store } = window.shownPage;
+    window.shownPage.setDaemonTime(new Date(now * 1000).toISOString());
+    if (values) store.setSignals({ at: now, values });
+    store.setSummary(summary);
+    store.setState(state);
+    store.setLive(live.is, live.since ?? null, live.why ?? "", live.events ?? "");
+}"""
+
+STARTING = """async () => {
+    const load = (name) => import(`./static/${name}.js`);
+    const [{ Store }, { Shown }, { Commands }, { assemble }, { setDaemonTime }] =
+        await Promise.all(["store", "shown", "commands", "page", "clock"].map(load));
+    const store = new Store();
+    const shown = new Shown(store);
+    const nothing = () => {};
+    assemble({ store, shown, commands: new Commands(store), hurry: nothing, refresh: nothing });
+    window.shownPage = { store, shown, setDaemonTime };
+}"""
+
+
+def serve(page: Any) -> None:
+    """Open the page's files, with its policy, and without the script that starts it; nothing "
+    "answers the API."""
+
+    def answer(route: Any) -> None:
+        name = route.request.url.split("#")[0].removeprefix(ORIGIN).removeprefix("static/") or "index.html"
+        path = FOLDER / name
+        if name == "main.js":
+            route.fulfill(body="", content_type=TYPES[".js"])
+        elif path.is_file():
+            route.fulfill(body=path.read_bytes(), headers=HEADERS | {"Content-Type": TYPES[path.suffix]})
+        else:
+            route.fulfill(status=404, json={"error": "unknown path"})
+
+    page.route(f"{ORIGIN}**", answer)
+    page.goto(ORIGIN)
+    page.evaluate(STARTING)
+
+
+def tell(
+    page: Any,
+    state: dict[str, Any],
+    summary: dict[str, Any] | None = None,
+    values: dict[str, float] | None = None,
+    **live: Any,
+) -> None:
+    """Give the parts their data, which they draw within a second.
+
+    :param live: of the store: ``is_live`` (True unless given), ``since`` (ms), ``why``, ``events``.
+    """
+    told = {"is": live.pop("is_live", True), **live}
+    page.evaluate(TELLING, [NOW, state, summary, values, told])
