@@ -346,7 +346,7 @@ class TestFind(SlipsCase):
             expect(page.locator("#command-find")).to_be_focused()
             for name in ("ask_for_command", "2101", "ask"):
                 page.fill("#command-find", name)
-                expect(none).to_have_text("To take or give up command, use the panel “Command”.")
+                expect(none).to_have_text("To take or give up command, use the buttons above.")
             page.fill("#command-find", "home")
             expect(none).to_have_text("")
 

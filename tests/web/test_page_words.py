@@ -559,7 +559,7 @@ class TestFacts(WordsCase):
         """The title and the icon of the tab tell the worst: not live, no link, alarms, a limit."""
         script = """(its, plain, view) => Object.values(its.sign.told(view)).join("|")"""
         cold = [alarm(831, "Oil supply: cold", latched=False)]
-        two = [alarm(120, "x"), alarm(121, "y", active=False)]
+        two = [alarm(120, "x"), alarm(121, "y"), alarm(122, "z", active=False)]
         return self.table(
             script,
             ({"state": state(), "summary": summary()}, "Mount|calm"),

@@ -59,7 +59,7 @@ export function form(store, commands) {
   }
 
   function nothing(typed) {
-    if (isElsewhere(catalogue, typed)) return "To take or give up command, use the panel “Command”.";
+    if (isElsewhere(catalogue, typed)) return "To take or give up command, use the buttons above.";
     return `No command matches “${typed}”.`;
   }
 

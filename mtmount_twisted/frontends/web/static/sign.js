@@ -30,12 +30,12 @@ export function sign(store, shown) {
   });
 }
 
-// The title and the icon for the worst condition: not live, then a lost link, an alarm, a limit; a warning has only an
+// The title and the icon for the worst condition: not live, a lost link, an active alarm, a limit; a warning has only an
 // icon.
 export function told({ live, state, summary }) {
   if (!live.is || state === null) return { title: "NOT LIVE: Mount", name: "lost" };
   const { connected } = state.controller;
-  const alarms = state.errors.filter((error) => error.active || error.latched).length;
+  const alarms = state.errors.filter((error) => error.active).length;
   const near = connected && nearLimits({ summary }, "alarm").length;
   const news = [!connected && "no link", alarms && count(alarms, "alarm"), near && "limit"].filter(Boolean);
   const warned = state.warnings.length || nearLimits({ summary }, "caution").length;
