@@ -14,6 +14,7 @@ from . import (
     bridge_tma2022,
     codec,
     codec_tma2022,
+    motion,
     one_way,
     page,
     receiving,
@@ -26,7 +27,7 @@ from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
     codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams, page,
-    starting,
+    starting, motion,
 )}  # fmt: skip
 
 

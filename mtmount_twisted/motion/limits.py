@@ -9,6 +9,8 @@ Next to read: `sky`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -47,6 +49,19 @@ class LimitSettings:
 
     caution: float = 1800.0
     alarm: float = 300.0
+
+
+_SIGNS: dict[Direction, float] = {"+": 1.0, "-": -1.0}
+_NAMES: dict[AxisName, str] = {
+    "azimuth": "Azimuth",
+    "elevation": "Elevation",
+    "cameraCableWrap": "Cable wrap",
+}
+_WHOLE = 2 * math.pi
+_TURN_RATE = (
+    1.00273781191135448 * _WHOLE / 86400.0
+)  # of the Earth, rad/s (IAU 2000, the Earth rotation angle)
+_TINY = 1e-9  # rad; 14 µs
 
 
 class AxisMotion(NamedTuple):
@@ -104,7 +119,14 @@ def time_to_limit(position: float, velocity: float, limit: float, direction: Dir
 
     :param direction: ``+`` for an upper limit, ``-`` for a lower one.
     """
-    raise NotImplementedError
+    sign = _SIGNS[direction]
+    way, speed = sign * (limit - position), sign * velocity
+    if way <= 0:
+        return 0.0
+    if speed <= STILL:
+        return None
+    seconds = way / speed
+    return seconds if seconds <= AHEAD else None
 
 
 def track_ends(
@@ -114,18 +136,125 @@ def track_ends(
     azimuth_limits: AxisLimits,
     elevation_limits: AxisLimits,
 ) -> TrackEnds:
-    """Return when the place in the sky to which the mount points now reaches each limit. It takes some 10 µs.
+    """Return when the place in the sky to which the mount points now reaches each limit. It takes some 20 µs.
 
     :param latitude: of the site, deg.
     :param azimuth: of the mount, not folded, deg.
     :param elevation: of the mount, deg.
     """
-    raise NotImplementedError
+    place = _Place.of(latitude, azimuth, elevation)
+    low, high = elevation_limits
+    azimuth_low, azimuth_high = azimuth_limits
+    return TrackEnds(
+        sets=0.0 if elevation <= low else _sinks_to(place, low),
+        zenith=0.0 if elevation >= high else _rises_to(place, high),
+        unwrap_low=0.0 if azimuth <= azimuth_low else _turns_to(place, azimuth, azimuth_low),
+        unwrap_high=0.0 if azimuth >= azimuth_high else _turns_to(place, azimuth, azimuth_high),
+    )
+
+
+class _Place(NamedTuple):
+    """A place in the sky as the site sees it, without air: it turns about the pole at a constant rate."""
+
+    sin_latitude: float
+    cos_latitude: float
+    sin_declination: float
+    cos_declination: float
+    hour_angle: float  # now, rad
+
+    @classmethod
+    def of(cls, latitude: float, azimuth: float, elevation: float) -> _Place:
+        phi, az, el = math.radians(latitude), math.radians(azimuth), math.radians(elevation)
+        north, east, up = math.cos(el) * math.cos(az), math.cos(el) * math.sin(az), math.sin(el)
+        to_equator = up * math.cos(phi) - north * math.sin(phi)
+        return cls(
+            math.sin(phi),
+            math.cos(phi),
+            up * math.sin(phi) + north * math.cos(phi),
+            math.hypot(to_equator, east),
+            math.atan2(-east, to_equator),
+        )
+
+
+def _turn(place: _Place, hour_angle: float) -> float:
+    """Return the angle (rad, 0 to 2π) from now until the place is at an hour angle."""
+    turn = (hour_angle - place.hour_angle) % _WHOLE
+    return 0.0 if turn > _WHOLE - _TINY else turn
+
+
+def _seconds(turn: float) -> float | None:
+    seconds = turn / _TURN_RATE
+    return seconds if seconds <= AHEAD else None
+
+
+def _hour_angle_at(place: _Place, elevation: float) -> float | None:
+    """Return the hour angle west of the meridian (rad, 0 to π) at this elevation (deg); None if never."""
+    across = place.cos_latitude * place.cos_declination
+    above = math.sin(math.radians(elevation)) - place.sin_latitude * place.sin_declination
+    return math.acos(above / across) if abs(above) <= across and across else None
+
+
+def _sinks_to(place: _Place, elevation: float) -> float | None:
+    hour_angle = _hour_angle_at(place, elevation)
+    return None if hour_angle is None else _seconds(_turn(place, hour_angle))
+
+
+def _rises_to(place: _Place, elevation: float) -> float | None:
+    hour_angle = _hour_angle_at(place, elevation)
+    return None if hour_angle is None else _seconds(_turn(place, -hour_angle))
+
+
+def _turns_to(place: _Place, azimuth: float, limit: float) -> float | None:
+    """Return the time (s) until the azimuth, which is not folded, is at a limit; None if not within `AHEAD`.
+
+    The place crosses the vertical circle through the limit at most twice a day. Between two crossings the
+    azimuth is in one half-turn from the limit (`half` counts them: 0 is from the limit to 180 deg above it).
+    At a crossing it is at one end of this half-turn: the end at an even number of half-turns if the place is
+    on the limit's side, and at the odd one if it is on the opposite side. Then it is in the next half-turn.
+    """
+    half = math.floor((azimuth - limit) / 180.0)
+    for turn, is_on_limit_side in _crossings(place, limit):
+        seconds = _seconds(turn)
+        if seconds is None:
+            return None
+        end = half + ((half % 2 == 1) if is_on_limit_side else (half % 2 == 0))
+        if end == 0:
+            return seconds
+        half = half - 1 if end == half else half + 1
+    return None
+
+
+def _crossings(place: _Place, azimuth: float) -> list[tuple[float, bool]]:
+    """Return the next crossings of the vertical circle through an azimuth (deg), the next one first.
+
+    :returns: for each the angle (rad) until then, and True if it is on the side of this azimuth, False if on
+        the opposite side.
+    """
+    sin_az, cos_az = math.sin(math.radians(azimuth)), math.cos(math.radians(azimuth))
+    # North * sin_az == east * cos_az, as a function of the hour angle H: x cos H + y sin H == z.
+    x = place.cos_declination * place.sin_latitude * sin_az
+    y = -place.cos_declination * cos_az
+    z = place.sin_declination * place.cos_latitude * sin_az
+    radius = math.hypot(x, y)
+    if abs(z) >= radius:
+        return []
+    middle, half = math.atan2(y, x), math.acos(z / radius)
+    found = []
+    for hour_angle in (middle - half, middle + half):
+        north = (
+            place.sin_declination * place.cos_latitude
+            - place.cos_declination * place.sin_latitude * math.cos(hour_angle)
+        )
+        east = -place.cos_declination * math.sin(hour_angle)
+        turn = (hour_angle - place.hour_angle) % _WHOLE
+        if _TINY < turn < _WHOLE - _TINY:  # else it crosses now, and `_turns_to` knows where it is
+            found.append((turn, north * cos_az + east * sin_az > 0))
+    return sorted(found)
 
 
 def limits(
-    axes: dict[AxisName, AxisMotion],
-    bounds: dict[AxisName, AxisLimits],
+    axes: Mapping[AxisName, AxisMotion],
+    bounds: Mapping[AxisName, AxisLimits] = LIMITS,
     *,
     tracking: bool,
     latitude: float,
@@ -137,7 +266,53 @@ def limits(
 
     :param axes: the motion of each axis that is known.
     :param bounds: the limits of these axes; `LIMITS` is for axes that it lacks.
-    :param tracking: True if azimuth and elevation track a place in the sky (and are there).
+    :param tracking: True if azimuth and elevation track a place in the sky, and are there.
     :param latitude: of the site, deg.
     """
-    raise NotImplementedError
+    times: dict[tuple[AxisName, Direction], tuple[Kind, float | None]] = {}
+    if tracking and "azimuth" in axes and "elevation" in axes:
+        ends = track_ends(
+            latitude,
+            axes["azimuth"].position,
+            axes["elevation"].position,
+            bounds.get("azimuth", LIMITS["azimuth"]),
+            bounds.get("elevation", LIMITS["elevation"]),
+        )
+        times = {
+            ("azimuth", "-"): ("unwrap", ends.unwrap_low),
+            ("azimuth", "+"): ("unwrap", ends.unwrap_high),
+            ("elevation", "-"): ("sets", ends.sets),
+            ("elevation", "+"): ("zenith", ends.zenith),
+        }
+    rows = []
+    for axis, (position, velocity) in axes.items():
+        low, high = bounds.get(axis, LIMITS[axis])
+        ends_of_axis: tuple[tuple[Direction, float], ...] = (("-", low), ("+", high))
+        for direction, limit in ends_of_axis:
+            if (axis, direction) in times:
+                kind, seconds = times[axis, direction]
+                basis: Basis = "tracking"
+            else:
+                kind = "wrap" if axis == "cameraCableWrap" else "software"
+                seconds = time_to_limit(position, velocity, limit, direction)
+                basis = "still" if abs(velocity) <= STILL else "motion"
+            rows.append(
+                Limit(
+                    name=f"{_NAMES[axis]} {direction}",
+                    axis=axis,
+                    direction=direction,
+                    kind=kind,
+                    limit=limit,
+                    distance=max(0.0, _SIGNS[direction] * (limit - position)),
+                    seconds=seconds,
+                    level=_level(seconds, settings),
+                    basis=basis,
+                )
+            )
+    return sorted(rows, key=lambda row: (row.seconds is None, row.seconds or 0.0, row.distance))
+
+
+def _level(seconds: float | None, settings: LimitSettings) -> Level:
+    if seconds is None or seconds > settings.caution:
+        return "calm"
+    return "caution" if seconds > settings.alarm else "alarm"
