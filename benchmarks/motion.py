@@ -1,4 +1,4 @@
-"""The numbers about motion: a sample of an axis, a second of both axes, and once a second the sky and limits."""
+"""The numbers about motion: a sample, a second of both axes, and once a second the sky and the limits."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ LIMITS: dict[AxisName, AxisLimits] = {
     "cameraCableWrap": AxisLimits(-90.0, 90.0),
 }
 """The limits of a mount that has not sent its settings (protocol-tma2022.rst, "The motion of the mount"; for
-elevation the adjustable limits of its settings)."""
+elevation, the adjustable limits in the recorded settings of the real mount)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +264,12 @@ def limits(
 
     Rows without a time come last, by distance.
 
-    :param axes: the motion of each axis that is known.
+    :param axes: the motion of each axis that is known; one with a NaN is not.
     :param bounds: the limits of these axes; `LIMITS` is for axes that it lacks.
     :param tracking: True if azimuth and elevation track a place in the sky, and are there.
     :param latitude: of the site, deg.
     """
+    axes = {axis: motion for axis, motion in axes.items() if all(map(math.isfinite, motion))}
     times: dict[tuple[AxisName, Direction], tuple[Kind, float | None]] = {}
     if tracking and "azimuth" in axes and "elevation" in axes:
         ends = track_ends(

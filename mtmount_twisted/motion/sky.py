@@ -19,6 +19,7 @@ UT1_DAYS = 90
 """Age of a value of UT1-UTC from which it is stale, days. UT1-UTC changes by up to 1 ms a day, so its error
 is below 0.1 s then: 1.4 arcsec."""
 
+_BOUNDS = {"elevation": (-90.0, 180.0), "declination": (-90.0, 90.0)}  # deg
 _UNIX_EPOCH = 2440587.5  # Julian date of 1970-01-01
 _DAY = 86400.0
 
@@ -69,7 +70,7 @@ def position(site: Site, azimuth: float, elevation: float, utc: float) -> Sky:
     numpy.
 
     :param azimuth: deg, from north over east; any number of turns.
-    :param elevation: deg, -90 to 90.
+    :param elevation: deg, -90 to 180; over 90 is beyond the zenith, which the mount can reach by 0.1 deg.
     :param utc: unix time, s.
     :raises ValueError: if a number is not finite or the elevation is out of its bounds.
     """
@@ -132,10 +133,11 @@ def _observer(site: Site) -> tuple[float, ...]:
 
 def _check(**numbers: float) -> None:
     for name, value in numbers.items():
-        bound = 90.0 if name in ("elevation", "declination") else math.inf
-        if not math.isfinite(value) or abs(value) > bound:
-            expected = "a finite number" if bound == math.inf else "-90 to 90 deg"
-            raise ValueError(f"{name}: {value!r} is not {expected}")
+        low, high = _BOUNDS.get(name, (-math.inf, math.inf))
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: {value!r} is not a finite number")
+        if not low <= value <= high:
+            raise ValueError(f"{name}: {value!r} is not in {low:g} to {high:g} deg")
 
 
 @cache

@@ -214,3 +214,9 @@ class LimitsTests(SynchronousTestCase):
         )
         self.assertEqual((rows[0].limit, rows[0].seconds, rows[0].level), (100.0, 100.0, "caution"))
         self.assertEqual(len(rows), 2)
+
+    def test_not_a_number(self) -> None:
+        """An axis whose position or velocity is NaN has no row, and the others have theirs."""
+        axes = {"azimuth": AxisMotion(math.nan, 1.0), "elevation": AxisMotion(45.0, 0.0)}
+        rows = limits(axes, tracking=True, latitude=SITE.latitude)  # type: ignore[arg-type]
+        self.assertEqual([(row.axis, row.basis) for row in rows], [("elevation", "still")] * 2)

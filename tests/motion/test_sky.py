@@ -111,11 +111,18 @@ class SkyTests(SynchronousTestCase):
         self.assertIsNone(position(SITES[0], 10.0, 0.0, 1.79e9).airmass)
         self.assertIsNone(position(SITES[0], 10.0, -5.0, 1.79e9).airmass)
 
+    def test_beyond_the_zenith(self) -> None:
+        """An elevation just over 90 deg is the same place as one below it on the other side."""
+        over, other = position(SITES[0], 10.0, 90.05, 1.79e9), position(SITES[0], 190.0, 89.95, 1.79e9)
+        self.assertLess(apart(over.right_ascension, other.right_ascension), LIMIT)
+        self.assertLess(apart(over.declination, other.declination), LIMIT)
+        self.assertAlmostEqual(over.hour_angle, other.hour_angle, places=6)
+
     def test_wrong_numbers(self) -> None:
         """A number that is none is refused by its name."""
         for arguments, name in (
             ((math.nan, 45.0, 1.79e9), "azimuth"),
-            ((10.0, 91.0, 1.79e9), "elevation"),
+            ((10.0, -90.5, 1.79e9), "elevation"),
             ((10.0, 45.0, math.inf), "utc"),
         ):
             error = self.assertRaises(ValueError, position, SITES[0], *arguments)
