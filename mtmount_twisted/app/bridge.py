@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
@@ -63,6 +63,8 @@ from .bridge_service import DRAIN_TIME, BridgeService
 from .built_in import HOST, BuiltIn, built_in, closed
 
 DAEMON = "mtmount-bridge"
+
+S = TypeVar("S", JournalSettings, WebSettings)
 
 END_TIME = 3.7
 """The longest time for every part except the journal to end after SIGTERM, in seconds.
@@ -183,8 +185,8 @@ def configured(options: Any, path: str | None) -> Config:
         controller=_controller(options, config.controller),
         simulator=_simulator(options, config.simulator),
         pairs=_pairs(options, config.pairs),
-        journal=_journal(options, config.journal),
-        web=_web(options, config.web),
+        journal=_switched(config.journal, "path", options["journal"]),
+        web=_switched(config.web, "endpoint", options["web"]),
     )
     wrong = tuple(_without_effect(options, config))
     if wrong:
@@ -271,20 +273,12 @@ def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommande
     return attrs.evolve(first, **given), *pairs[1:]
 
 
-def _journal(options: Any, journal: JournalSettings) -> JournalSettings:
-    if options["journal"] is None:
-        return journal
-    if options["journal"] == "none":
-        return attrs.evolve(journal, enabled=False)
-    return attrs.evolve(journal, enabled=True, path=options["journal"])
-
-
-def _web(options: Any, web: WebSettings) -> WebSettings:
-    if options["web"] is None:
-        return web
-    if options["web"] == "none":
-        return attrs.evolve(web, enabled=False)
-    return attrs.evolve(web, enabled=True, endpoint=options["web"])
+def _switched(section: S, field: str, value: str | None) -> S:
+    """Return a section as an option sets it: ``none`` turns it off, and another value of its field on."""
+    if value is None:
+        return section
+    changes: dict[str, Any] = {"enabled": False} if value == "none" else {"enabled": True, field: value}
+    return attrs.evolve(section, **changes)
 
 
 def _given(options: Any, **names: str) -> dict[str, Any]:
