@@ -44,6 +44,7 @@ from mtmount_twisted.dialects.tma2022.relay import ReplyEnvelope
 from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.enums import Source
 from mtmount_twisted.errors import ConfigError, LineError
+from mtmount_twisted.frontends.web.api import signal_history, slews
 from mtmount_twisted.frontends.web.api.command_body import judge, parameters_of
 from mtmount_twisted.frontends.web.api.history import read_query
 from mtmount_twisted.frontends.web.events.streams import read_call
@@ -154,7 +155,11 @@ def query(data: bytes) -> None:
         with suppress(RequestError):
             read_query(given, NOW, dialect)
         with suppress(RequestError):
-            read_call(Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")}), dialect)
+            call = Call(ANYONE, query=given, headers={"last-event-id": data.decode("latin-1")})
+            read_call(call, dialect, None)
+    for read in (signal_history.read_query, slews.read_query):
+        with suppress(RequestError):
+            read(given, NOW)
 
 
 _FAULTS: list[BaseException] = []

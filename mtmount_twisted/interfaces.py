@@ -8,7 +8,7 @@ objects.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,30 @@ class ISignals(Interface):
         :raises KeyError: if there is no such signal.
         """
 
+    def snapshot(names: Iterable[str]) -> Sequence[Any]:
+        """Return the rows of some signals in memory, for a thread: each an `upstream.signals.SignalRows`.
+
+        :raises KeyError: if there is no such signal.
+        """
+
+    def oldest(names: Iterable[str]) -> float | None:
+        """Return the time from which memory has all of these signals (UTC, s); None if it has none.
+
+        :raises KeyError: if there is no such signal.
+        """
+
+
+class IMotion(Interface):
+    """The motion of the mount."""
+
+    rules = Attribute("The settings of the site: a `motion.present.Rules`.")
+    slews = Attribute(
+        "The finished slews in memory, the latest last: each the start (UTC, s) and a `motion.slews.Slew`."
+    )
+
+    def present() -> Any:
+        """Return the motion now: a `motion.present.Present`. All calls within a moment share one."""
+
 
 class ITelemetryPort(Interface):
     """A ``[[telemetry]]`` port: readers that receive the mount's telemetry."""
@@ -301,5 +325,6 @@ class IServed(Interface):
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
     telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
     signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")
+    motion: IMotion | None = Attribute("The mount's motion; None if the bridge receives no telemetry.")
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -91,7 +91,7 @@ ROOMS: dict[str, Room] = {
     ),
     "dialects": room(  # the messages
         "dialects dialects.tma2022.commands dialects.tma2022.enums "
-        "dialects.tma2022.fields dialects.tma2022.interlocks "
+        "dialects.tma2022.faults dialects.tma2022.fields dialects.tma2022.interlocks "
         "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.signals "
         "dialects.tma2022.telemetry "
         "dialects.tma2022.topic_type",
@@ -116,12 +116,12 @@ ROOMS: dict[str, Room] = {
     "journal": room("journal", "version visible files errors interfaces dialect net records"),
     "config": room("config", "files hosts errors dialect net journal"),
     "bridge": room("bridge", "errors interfaces wire dialect net journal config records"),
-    "upstream": room("upstream", "errors interfaces dialect net bridge"),
+    "upstream": room("upstream", "errors interfaces dialect net journal bridge motion records"),
     "tcp": room("frontends.tcp", "hosts errors interfaces wire dialect net journal config bridge"),
     "http": room("frontends.web.http", "files hosts errors wire dialect net journal config"),
     "web": room(
         "frontends.web frontends",
-        "version visible hosts errors interfaces wire dialect net journal config http records",
+        "version visible hosts errors interfaces wire dialect net journal config http motion records",
     ),
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
@@ -130,7 +130,7 @@ ROOMS: dict[str, Room] = {
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net journal config "
-        "bridge records upstream tcp http web simulator cli",
+        "bridge motion records upstream tcp http web simulator cli",
     ),
 }
 

@@ -344,8 +344,15 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         self._certificates.startService()  # type: ignore[no-untyped-call]
         ready = succeed(None) if self._simulator is None else self._simulator.join(self._bridge.link)
-        ready.addCallbacks(lambda joined: self.announce(self._log, f"serving {self._describe()}"), closed)
+        ready.addCallbacks(self._serve, closed)
         daemon.on_signal(signal.SIGHUP, self.reload)
+
+    def _serve(self, joined: object) -> None:
+        self.announce(self._log, f"serving {self._describe()}")
+        from twisted.internet import reactor
+
+        running: Any = reactor
+        running.callWhenRunning(self._bridge.load_numbers)
 
     def _web_failures(self) -> list[str]:
         """Return the reason why the page is not served, if the daemon needs it; otherwise log the reason."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import attrs
@@ -23,8 +24,10 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import (
     Controller,
     ManyClients,
+    MotionSettings,
     PairCommander,
     PortCommanders,
+    SiteSettings,
     TelemetryReaders,
 )
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
@@ -42,17 +45,23 @@ from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryF
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.interfaces import IServed, ITelemetryPort
 from mtmount_twisted.journal.schema import CONTROLLER
+from mtmount_twisted.motion.limits import AxisLimits, LimitSettings
+from mtmount_twisted.motion.present import Rules
+from mtmount_twisted.motion.sky import Site
+from mtmount_twisted.motion.slews import SlewSettings
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.admission import networks
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
 from mtmount_twisted.net.pair import ConnectionPair
+from mtmount_twisted.net.threads import in_daemon_thread
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
+from mtmount_twisted.upstream.motion_watch import MotionWatch
 from mtmount_twisted.upstream.signals import SignalMemory
 from mtmount_twisted.upstream.telemetry_link import TelemetryLink
 
@@ -95,6 +104,27 @@ _COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
     Topology.PAIR: OneWayPairClient,
     Topology.DUPLEX: DuplexPairClient,
 }
+
+
+def rules_of(site: SiteSettings, motion: MotionSettings) -> Rules:
+    """Return the rules for the motion of the mount in a configuration."""
+    day = None if site.ut1_utc_date is None else date.fromisoformat(site.ut1_utc_date)
+    return Rules(
+        site=Site(site.latitude, site.longitude, site.height, site.ut1_utc, day),
+        slews=SlewSettings(
+            jump=motion.slew_jump,
+            rms_limit=motion.rms_limit,
+            distance=motion.slew_distance,
+            time=motion.slew_time,
+            settle=motion.settle_time,
+        ),
+        limits=LimitSettings(caution=motion.limit_caution, alarm=motion.limit_alarm),
+        bounds={
+            "azimuth": AxisLimits(motion.azimuth_low, motion.azimuth_high),
+            "elevation": AxisLimits(motion.elevation_low, motion.elevation_high),
+            "cameraCableWrap": AxisLimits(motion.cable_wrap_low, motion.cable_wrap_high),
+        },
+    )
 
 
 class OpenPort:
@@ -203,6 +233,7 @@ class BridgeService(Service):
     :ivar link: the link to the controller.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
     :ivar signals: the mount's signals; None if the mount sends no telemetry.
+    :ivar motion: the mount's motion; None if the mount sends no telemetry.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
     """
 
@@ -213,6 +244,7 @@ class BridgeService(Service):
     handshakes: Turns
     telemetry: TelemetryLink | None = None
     signals: SignalMemory | None = None
+    motion: MotionWatch | None = None
 
     def __init__(
         self,
@@ -258,6 +290,8 @@ class BridgeService(Service):
             def silence_changed(silent: bool, why: str) -> None:
                 kind = "telemetry_silent" if silent else "telemetry_back"
                 bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, kind, why))
+                if silent and self.motion is not None:
+                    self.motion.lose_telemetry()
 
             self.telemetry = TelemetryLink(
                 *telemetry, self.bridge.dialect, self._log, self._reactor, silence_changed
@@ -266,7 +300,14 @@ class BridgeService(Service):
             format = self.bridge.dialect.telemetry
             assert format is not None  # there is a place of the telemetry
             self.signals = SignalMemory(self.telemetry, format, self._reactor, bus.now)
+            rules = rules_of(config.site, config.motion)
+            self.motion = MotionWatch(self.telemetry, self.signals, format, rules, bus, self._reactor)
         self._open(config.pairs, config.client_ports.values())
+
+    def load_numbers(self) -> None:
+        """Load numpy, for the positions on the sky, in a thread. Call it once the daemon serves."""
+        if self.motion is not None:
+            self.motion.load(lambda work: in_daemon_thread(self._reactor, work, "load numpy"))
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
@@ -424,6 +465,8 @@ class BridgeService(Service):
                 self._report(result)
         if self._fanout is not None:
             self._fanout.close()
+        if self.motion is not None:
+            self.motion.close()
         self._turns.close()
         self.handshakes.close()
 

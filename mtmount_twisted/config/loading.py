@@ -29,9 +29,11 @@ from .settings import (
     Controller,
     JournalSettings,
     ManyClients,
+    MotionSettings,
     PairCommander,
     PortCommanders,
     SimulatorSettings,
+    SiteSettings,
     TelemetryReaders,
     WebSettings,
 )
@@ -54,6 +56,8 @@ class Config:
     :param clients: the limits of a slow client's backlog.
     :param journal: the journal's file and its limits.
     :param web: the page, the API and the metrics.
+    :param site: the place of the telescope.
+    :param motion: the rules for slews, and the limits of the axes.
     """
 
     controller: Controller | None = field(default=None, metadata={"section": "controller"})
@@ -65,6 +69,8 @@ class Config:
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
+    site: SiteSettings = field(factory=SiteSettings, metadata={"section": "site"})
+    motion: MotionSettings = field(factory=MotionSettings, metadata={"section": "motion"})
 
     @property
     def dialect(self) -> DialectName:
@@ -164,6 +170,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
         problems += _only_streams(entry)
+        problems += _in_order(entry)
     if problems:
         raise ConfigError(where, _first(problems))
     config: Config = build(Config, entries)
@@ -286,6 +293,27 @@ def _only_streams(entry: Entry) -> Iterator[str]:
             f"{connections} connections of its address, and leave none for a stop: expected fewer than "
             f"{entry.path}.max_connections_per_address"
         )
+
+
+_IN_ORDER = (
+    ("azimuth_low", "azimuth_high", False),
+    ("elevation_low", "elevation_high", False),
+    ("cable_wrap_low", "cable_wrap_high", False),
+    ("limit_alarm", "limit_caution", True),
+)
+"""Pairs of keys of ``[motion]``: the first must be less than the second; True if it may be as large."""
+
+
+def _in_order(entry: Entry) -> Iterator[str]:
+    """Report limits of an axis, and times, that are in the wrong order."""
+    if entry.section != "motion":
+        return
+    for first, second, may_be_equal in _IN_ORDER:
+        low, high = entry.values.get(first), entry.values.get(second)
+        if low is None or high is None or low < high or (may_be_equal and low == high):
+            continue
+        must_be = f"{'at most' if may_be_equal else 'less than'} {entry.path}.{second} ({high:g})"
+        yield f"{entry.path}.{first}: {low:g} does not fit: expected {must_be}"
 
 
 def _places(entry: Entry, dialect: Dialect) -> Iterator[SocketAddress]:

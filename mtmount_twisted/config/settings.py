@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import date
 from typing import Any, Literal
 
 from attrs import Factory, field, frozen
@@ -46,6 +47,13 @@ def _prefix(text: str) -> str:
     if re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", prefix, re.ASCII) is None:
         raise ValueError("a path such as /mount, of letters, digits and ._~-")
     return prefix
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("a day such as 2026-11-27") from None
 
 
 def _next_port(section: Any) -> int | None:
@@ -120,6 +128,8 @@ CLIENT_CA = {
     "example": "/etc/mtmount-bridge/clients.pem",
 }
 INSECURE = {"doc": "accept clients from other machines without a list of addresses and without certificates"}
+AZIMUTHS = {"least": -720, "most": 720}
+ELEVATIONS = {"least": -90, "most": 90}
 SOURCE = {"doc": "commanding source; the protocol's rules for that source apply to it"}
 CLIENT_DIALECT = {
     "doc": "protocol of its clients; before a mount that speaks tma2022 the bridge also serves clients that "
@@ -597,3 +607,148 @@ class WebSettings:
     )
     # The content of the files (`tls.Credentials`): no key of the file, and ignored in comparisons.
     credentials: Any = field(default=None, eq=False)
+
+
+@frozen(kw_only=True)
+class SiteSettings:
+    """The place of the telescope, from which the bridge computes its positions on the sky.
+
+    The defaults are the place of the Simonyi Survey Telescope at the Vera C. Rubin Observatory.
+    """
+
+    latitude: float = field(
+        default=-30.244639,
+        metadata={
+            "doc": "geodetic latitude (WGS 84); north is positive",
+            "unit": "deg",
+            "least": -90,
+            "most": 90,
+        },
+    )
+    longitude: float = field(
+        default=-70.749417,
+        metadata={
+            "doc": "geodetic longitude (WGS 84); east is positive",
+            "unit": "deg",
+            "least": -180,
+            "most": 180,
+        },
+    )
+    height: float = field(
+        default=2663.0,
+        metadata={"doc": "height above the ellipsoid", "unit": "m", "least": -500, "most": 9000},
+    )
+    ut1_utc: float = field(
+        default=0.0,
+        metadata={
+            "doc": "UT1-UTC, from Bulletin A of the IERS; an error of 0.1 s is one of 1.5 arcsec on the sky",
+            "unit": "s",
+            "least": -0.9,
+            "most": 0.9,
+        },
+    )
+    ut1_utc_date: str | None = field(
+        default=None,
+        metadata={
+            "doc": "the day of that value; the page marks positions on the sky after 90 days",
+            "check": _day,
+            "default_words": "none: the positions are marked",
+            "example": "2026-11-27",
+        },
+    )
+
+
+@frozen(kw_only=True)
+class MotionSettings:
+    """The rules by which the bridge judges slews, and the limits of the axes.
+
+    The limits of the axes here hold until the mount sends its settings.
+    """
+
+    slew_jump: float = field(
+        default=0.1,
+        metadata={
+            "doc": "jump of the demand position with which a slew begins",
+            "unit": "deg",
+            "least": 0.001,
+            "most": 360,
+        },
+    )
+    rms_limit: float = field(
+        default=0.01,
+        metadata={
+            "doc": "largest RMS of the following error, on the sky, over 15 s with which a slew is settled",
+            "unit": "arcsec",
+            "least": 0.0001,
+            "most": 3600,
+        },
+    )
+    slew_distance: float = field(
+        default=3.5,
+        metadata={
+            "doc": "longest slew that is judged by `slew_time`",
+            "unit": "deg",
+            "least": 0,
+            "most": 540,
+        },
+    )
+    slew_time: float = field(
+        default=4.0,
+        metadata={
+            "doc": "longest time from the start of such a slew until the mount is in position",
+            "unit": "s",
+            "least": 0.1,
+            "most": 3600,
+        },
+    )
+    settle_time: float = field(
+        default=4.0,
+        metadata={
+            "doc": "longest time from in position until the mount is settled",
+            "unit": "s",
+            "least": 0.1,
+            "most": 3600,
+        },
+    )
+    limit_caution: float = field(
+        default=1800.0,
+        metadata={
+            "doc": "time to a limit below which the page shows a caution",
+            "unit": "s",
+            "least": 1,
+            "most": 43_200,
+        },
+    )
+    limit_alarm: float = field(
+        default=300.0,
+        metadata={
+            "doc": "time to a limit below which the page shows an alarm; at most `limit_caution`",
+            "unit": "s",
+            "least": 0,
+            "most": 43_200,
+        },
+    )
+    azimuth_low: float = field(
+        default=-270.0,
+        metadata={"doc": "lowest azimuth; less than `azimuth_high`", "unit": "deg", **AZIMUTHS},
+    )
+    azimuth_high: float = field(default=270.0, metadata={"doc": "highest azimuth", "unit": "deg", **AZIMUTHS})
+    elevation_low: float = field(
+        default=15.1,
+        metadata={"doc": "lowest elevation; less than `elevation_high`", "unit": "deg", **ELEVATIONS},
+    )
+    elevation_high: float = field(
+        default=86.4, metadata={"doc": "highest elevation", "unit": "deg", **ELEVATIONS}
+    )
+    cable_wrap_low: float = field(
+        default=-90.0,
+        metadata={
+            "doc": "lowest position of the camera cable wrap; less than `cable_wrap_high`",
+            "unit": "deg",
+            **AZIMUTHS,
+        },
+    )
+    cable_wrap_high: float = field(
+        default=90.0,
+        metadata={"doc": "highest position of the camera cable wrap", "unit": "deg", **AZIMUTHS},
+    )

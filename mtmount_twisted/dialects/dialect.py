@@ -383,6 +383,9 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     :ivar position_of: return the motion of an axis in its topic.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
     :ivar signals: return the signals of each topic that has a name, by its number.
+    :ivar motion_codes: the codes of the events about the motion of an axis, or about its range.
+    :ivar read_event: return the time stamp of an event (TAI seconds since the unix epoch) and its facts,
+        those in the settings included. It raises `errors.LineError`.
     """
 
     port: int
@@ -395,6 +398,8 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     position_of: Callable[[Any], PositionFact]
     tai: Callable[[], float]
     signals: Callable[[], Mapping[int, TopicSignals]]
+    motion_codes: frozenset[int]
+    read_event: Callable[[bytes], tuple[float, Sequence[Fact]]]
 
 
 class Dialect(Struct, frozen=True, kw_only=True, eq=False):

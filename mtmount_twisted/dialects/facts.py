@@ -75,6 +75,23 @@ class PositionFact(Struct, frozen=True, gc=False):
     demand_at: float | None = None
 
 
+class RangeFact(Struct, frozen=True, gc=False):
+    """The range of an axis in the mount's settings. A number that they do not have is None.
+
+    :ivar axis: the axis, such as ``azimuth``.
+    :ivar low: the lowest position that commands and software limits allow, in deg.
+    :ivar high: the highest such position, in deg.
+    :ivar velocity: the highest velocity of tracking, in deg/s.
+    :ivar acceleration: the highest acceleration of tracking, in deg/s².
+    """
+
+    axis: str
+    low: float | None
+    high: float | None
+    velocity: float | None
+    acceleration: float | None
+
+
 class AlarmFact(Struct, frozen=True, gc=False):
     """A warning or an error.
 
@@ -84,6 +101,7 @@ class AlarmFact(Struct, frozen=True, gc=False):
     :ivar description: further words of the mount, or empty.
     :ivar active: True if the condition is present now.
     :ivar latched: True if the alarm lasts until its reset; always False for a warning.
+    :ivar remedy: the vendor's advice; empty if there is none.
     """
 
     severity: Severity
@@ -93,7 +111,8 @@ class AlarmFact(Struct, frozen=True, gc=False):
     description: str
     active: bool
     latched: bool = False
+    remedy: str = ""
 
 
-Fact = AxisFact | MountFact | DeviceFact | AlarmFact
+Fact = AxisFact | MountFact | DeviceFact | AlarmFact | RangeFact
 """One fact; an event may report several."""

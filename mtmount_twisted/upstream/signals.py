@@ -13,7 +13,7 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -21,6 +21,10 @@ from zope.interface import implementer
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import ISignals, ITelemetry, ITelemetryValue
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SPAN = 3600.0
 """The time for which rows are kept, in seconds."""
@@ -48,6 +52,34 @@ class Rows(NamedTuple):
 
     times: bytes
     values: bytes
+
+
+class SignalRows(NamedTuple):
+    """The rows of a signal, at one moment; any thread may read them.
+
+    :ivar column: the number of the signal in each row, and `width` the number of signals in a row.
+    """
+
+    name: str
+    unit: str
+    column: int
+    width: int
+    rows: Sequence[Rows]
+
+    def between(self, start: float, end: float) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return the times and values of the chunks that may hold rows between two times (UTC, s).
+
+        The first call imports numpy.
+        """
+        import numpy as np
+
+        found = []
+        for rows in self.rows:
+            times = np.frombuffer(rows.times)
+            if times.size and times[-1] >= start and times[0] < end:
+                values = np.frombuffer(rows.values).reshape(-1, self.width)
+                found.append((times, values[:, self.column]))
+        return found
 
 
 class SignalGroup:
@@ -164,9 +196,19 @@ class SignalMemory:
             newest = max(newest, group.at or newest)
         return (newest if math.isfinite(newest) else None), found
 
-    def places(self, names: Iterable[str]) -> list[Place]:
-        """Return the places of some signals.
+    def snapshot(self, names: Iterable[str]) -> list[SignalRows]:
+        """See `ISignals`."""
+        rows: dict[int, list[Rows]] = {}
+        found = []
+        for name in names:
+            group, column = self._places[name]
+            if id(group) not in rows:
+                rows[id(group)] = group.rows()
+            kept = rows[id(group)]
+            found.append(SignalRows(name, self.units[name], column, group.width, kept))
+        return found
 
-        :raises KeyError: if there is no such signal.
-        """
-        return [self._places[name] for name in names]
+    def oldest(self, names: Iterable[str]) -> float | None:
+        """See `ISignals`."""
+        times = [self._places[name].group.oldest for name in names]
+        return max((time for time in times if time is not None), default=None)

@@ -567,6 +567,37 @@ class Clashes(SynchronousTestCase):
         self.assertEqual(len(found), 3)
 
 
+class Motion(SynchronousTestCase):
+    """The place of the telescope, and the rules for its motion."""
+
+    def test_default(self) -> None:
+        """Without a word of it, the site is that of the Rubin Observatory, and its UT1 is not known."""
+        config = loading.default_config()
+        self.assertAlmostEqual(config.site.latitude, -30.2446, 3)
+        self.assertIsNone(config.site.ut1_utc_date)
+        self.assertEqual((config.motion.rms_limit, config.motion.elevation_low), (0.01, 15.1))
+
+    def test_day(self) -> None:
+        """The day of UT1-UTC is a day."""
+        loaded = loading.load(f"{PAIR}[site]\nut1_utc = -0.1\nut1_utc_date = '2026-11-27'").site
+        self.assertEqual((loaded.ut1_utc, loaded.ut1_utc_date), (-0.1, "2026-11-27"))
+        for day in ("today", "2026-11-31", "2026"):
+            (problem,) = problems(f"{PAIR}[site]\nut1_utc_date = '{day}'")
+            self.assertIn("site.ut1_utc_date: expected a day such as 2026-11-27", problem)
+
+    def test_order(self) -> None:
+        """A lower limit is below the upper one, and the alarm does not come before the caution."""
+        for lines, wrong in (
+            ("azimuth_low = 270", "motion.azimuth_low: 270 does not fit: expected less than"),
+            ("elevation_high = 15", "motion.elevation_low: 15.1 does not fit: expected less than"),
+            ("cable_wrap_low = 90", "motion.cable_wrap_low: 90 does not fit"),
+            ("limit_caution = 299", "motion.limit_alarm: 300 does not fit: expected at most"),
+        ):
+            (problem,) = problems(f"{PAIR}[motion]\n{lines}")
+            self.assertTrue(problem.startswith(wrong), problem)
+        self.assertEqual(problems(f"{PAIR}[motion]\nlimit_caution = 300"), [])
+
+
 class Web(SynchronousTestCase):
     """What is served over HTTP, and where."""
 

@@ -21,7 +21,9 @@ from mtmount_twisted.config.settings import (
     CommandRules,
     Controller,
     JournalSettings,
+    MotionSettings,
     SimulatorSettings,
+    SiteSettings,
     WebSettings,
 )
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
@@ -194,6 +196,8 @@ class ReloadTests(BridgeCase):
             "journal": JournalSettings(keep_days=1.0),
             "web": WebSettings(max_body=2000),
             "simulator": SimulatorSettings(dialect="tma2022"),
+            "site": SiteSettings(height=0.0),
+            "motion": MotionSettings(slew_jump=1.0),
         }
         others = {field.metadata["section"] for field in attrs.fields(Config)} - {"pair", "port", "telemetry"}
         self.assertEqual(others, set(changes))

@@ -91,7 +91,7 @@ class WebHouse(House):
     def served(self) -> Any:
         """The services of the daemon, as the web sees them; they receive no telemetry."""
         parts = {"bridge": self.bridge, "link": self.ways, "names": []}
-        return SimpleNamespace(**parts, telemetry=None, signals=None)
+        return SimpleNamespace(**parts, telemetry=None, signals=None, motion=None)
 
     def publish(self, name: str, data: object) -> None:
         """Note an event for the event streams."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -464,9 +463,7 @@ class House2022Tests(WebCase):
     def test_document(self) -> None:
         """The OpenAPI document is valid, and names the commands of this dialect."""
         house = self.house
-        served: Any = SimpleNamespace(
-            bridge=house.bridge, link=house.ways, names=[], telemetry=None, signals=None
-        )
+        served = house.served()
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         self.addCleanup(areas.close)

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
@@ -57,9 +56,7 @@ class DocumentTests(WebCase):
     def served_routes(self) -> list[Route]:
         """Return all routes of the daemon."""
         house = self.house
-        served: Any = SimpleNamespace(
-            bridge=house.bridge, link=house.ways, names=[], telemetry=None, signals=None
-        )
+        served = house.served()
         parts = Parts(served, house.bus, JournalOff(), ClientLimits())
         areas = Areas(parts, WebSettings(), LOG, house.clock, house.wall_clock, lambda: 0)
         areas.close()
@@ -139,7 +136,7 @@ class DocumentTests(WebCase):
         requests = {"Command", "Ask", "AskForLease", "TakeLease", "GrantLease"}
         events = {"Message", "Step", "Change", "Entry", "Page"}
         described = {"Described", "Catalogue", "Alive", "Ready"}
-        motion = {"TelemetryNow", "Signals", "Slews", "Limits"}
+        motion = {"TelemetryNow", "Signals", "Slews", "Limits", "SignalHistory", "SignalColumn"}
         others = {"Problem", "Life", "Lease", "State", "Acks"} | motion
         advice = "programs import these names: add the name of a new class here, and keep the others"
         self.assertEqual(names, requests | events | described | others, advice)

@@ -179,6 +179,7 @@ class SaidTests(WebCase):
                     "subsystem": "MIRROR_COVERS",
                     "what": SUBSYSTEM,
                     "description": "too; warm",
+                    "remedy": "",
                     "active": True,
                     "time": time,
                     "stale": False,

@@ -45,7 +45,7 @@ from .commands import (
 )
 from .enums import TELEMETRY_PORT, CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
-from .facts import AXES, DEVICES, facts_of, position_of
+from .facts import AXES, DEVICES, MOTION_CODES, facts_of, position_of, read_event
 from .framing import TERMINATOR
 from .outcomes import outcome_of
 from .relay import (
@@ -230,6 +230,8 @@ DIALECT = Dialect(
         position_of=position_of,
         tai=tai_now,
         signals=signals,
+        motion_codes=MOTION_CODES,
+        read_event=read_event,
     ),
 )
 """The protocol tma2022: commands as text, replies as JSON, over one two-way connection."""

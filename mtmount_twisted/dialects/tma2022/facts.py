@@ -7,7 +7,7 @@ that are set in each mask, ``settings`` and ``operation_manager``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -19,12 +19,14 @@ from mtmount_twisted.dialects.facts import (
     FactValue,
     MountFact,
     PositionFact,
+    RangeFact,
     Severity,
 )
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
+from . import faults
 from .codec import decode_reply
-from .enums import ChillerMode, LimitsMask, SubsystemId, System
+from .enums import ChillerMode, LimitsMask, ReplyId, SubsystemId, System
 from .interlocks import INTERLOCKS
 from .replies import (
     AvailableSettingsReply,
@@ -32,6 +34,7 @@ from .replies import (
     AzimuthToppleBlockReply,
     ChillerStateReply,
     DeployablePlatformsMotionStateReply,
+    DetailedSettingsAppliedReply,
     ElevationLockingPinMotionStateReply,
     ErrorReply,
     HomedReply,
@@ -73,6 +76,93 @@ def facts_of(line: bytes) -> tuple[Fact, ...]:
     event: Any = decode_reply(line)
     read = _READERS.get(type(event))
     return () if read is None else tuple(read(event))
+
+
+MOTION_CODES = frozenset(
+    map(
+        int,
+        (
+            ReplyId.IN_POSITION,
+            ReplyId.AXIS_MOTION_STATE,
+            ReplyId.HOMED,
+            ReplyId.POWER_STATE,
+            ReplyId.DETAILED_SETTINGS_APPLIED,
+        ),
+    )
+)
+"""The events about the motion of an axis, or about its range."""
+
+
+def read_event(line: bytes) -> tuple[float, tuple[Fact, ...]]:
+    """Return the time stamp of an event (TAI s) and its facts, those in the settings included.
+
+    :raises LineError: if the line is not a reply.
+    """
+    event: Any = decode_reply(line)
+    read = _READERS.get(type(event), _ranges if isinstance(event, DetailedSettingsAppliedReply) else None)
+    return event.timestamp, () if read is None else tuple(read(event))
+
+
+def _ranges(event: DetailedSettingsAppliedReply) -> list[Fact]:
+    """Return the ranges of the axes (protocol-tma2022.rst, "State and settings"): the narrower of the limits
+    for commands and the software limits (L1), which the adjustable ones replace where they are enabled."""
+    main, wraps = _group(event.main_axis), _group(event.cw)
+    ranges: list[Fact] = []
+    for axis, name in (("azimuth", "Azimuth"), ("elevation", "Elevation")):
+        values = _group(main.get(name))
+        low = _most(
+            max,
+            _enabled(values, "LimitsMinPosition"),
+            _software_limit(values, "Negative"),
+        )
+        high = _most(
+            min,
+            _enabled(values, "LimitsMaxPosition"),
+            _software_limit(values, "Positive"),
+        )
+        speeds = (
+            _setting(values, "SoftmotionTrackingMaxSpeed"),
+            _setting(values, "SoftmotionTrackingMaxAcceleration"),
+        )
+        ranges.append(RangeFact(axis, low, high, *speeds))
+    wrap = _group(wraps.get("CCW"))
+    soft_low = _setting(wrap, "MinSoftwareLimit") if wrap.get("NegativeSoftwareLimitEnable") else None
+    soft_high = _setting(wrap, "MaxSoftwareLimit") if wrap.get("PositiveSoftwareLimitEnable") else None
+    ranges.append(
+        RangeFact(
+            "camera_cable_wrap",
+            _most(max, _setting(wrap, "MinPosition"), soft_low),
+            _most(min, _setting(wrap, "MaxPosition"), soft_high),
+            _setting(wrap, "TrackingSpeed"),
+            _setting(wrap, "TrackingAcceleration"),
+        )
+    )
+    return ranges
+
+
+def _group(value: Any) -> Mapping[str, Any]:
+    """Return a group of settings; an empty one if the mount left it out."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _setting(values: Mapping[str, Any], name: str) -> float | None:
+    value: Any = values.get(name)
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _enabled(values: Mapping[str, Any], name: str) -> float | None:
+    """Return a limit; None if it is disabled."""
+    return _setting(values, f"{name}Value") if values.get(f"{name}Enable") else None
+
+
+def _software_limit(values: Mapping[str, Any], side: str) -> float | None:
+    adjustable = _enabled(values, f"Limits{side}AdjustableSoftwareLimit")
+    return _enabled(values, f"Limits{side}SoftwareLimit") if adjustable is None else adjustable
+
+
+def _most(choose: Callable[[list[float]], float], *limits: float | None) -> float | None:
+    known = [limit for limit in limits if limit is not None]
+    return choose(known) if known else None
 
 
 def position_of(topic: Any) -> PositionFact:
@@ -205,6 +295,9 @@ def _error(event: ErrorReply) -> list[Fact]:
     return [_alarm("error", event, event.active, event.latched)]
 
 
+_SEVERITIES: dict[Severity, str] = {"warning": faults.WARNING, "error": faults.ALARM}
+
+
 def _alarm(severity: Severity, event: Any, active: bool, latched: bool) -> AlarmFact:
     known = event.subsystem_id in SubsystemId.__members__.values()
     return AlarmFact(
@@ -215,6 +308,7 @@ def _alarm(severity: Severity, event: Any, active: bool, latched: bool) -> Alarm
         description=event.description,
         active=active,
         latched=latched,
+        remedy=faults.remedy(_SEVERITIES[severity], event.subsystem_id, event.code, event.name),
     )
 
 

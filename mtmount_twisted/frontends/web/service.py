@@ -39,6 +39,8 @@ from .api.health import Health, LoopWatch
 from .api.history import History, Shelf
 from .api.leases import Leases
 from .api.metrics import Metrics
+from .api.signal_history import SignalHistoryRoutes
+from .api.slews import SlewRoutes
 from .api.state import StateRoutes
 from .api.telemetry import TelemetryRoutes
 from .events.ring import Feed, Turns
@@ -99,7 +101,7 @@ class Areas:
         leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
         state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps, served.telemetry)
         bounds = Bounds.of(settings, parts.clients)
-        motion = TelemetryRoutes(bridge, served.telemetry, served.signals, reactor, stamps)
+        motion = TelemetryRoutes(*(bridge, served.telemetry, served.signals, served.motion, reactor, stamps))
         live = SignalStreams(served.signals, motion.summary, reactor, turns, log)
         streams = Streams(feed, live, turns, commanders, bus, reactor, bounds, log)
         watch = LoopWatch(reactor)
@@ -110,12 +112,15 @@ class Areas:
             version=__version__,
             seconds=reactor.seconds,
             telemetry=served.telemetry,
+            motion=served.motion,
             telemetry_ports=lambda: served.telemetry_ports,
         )
+        past = SignalHistoryRoutes(served.signals, shelf, wall_clock)
+        slews = SlewRoutes(served.motion, shelf, wall_clock)
         history = History(shelf, turns, wall_clock, bridge.dialect)
         answering = (
             *(Pages(), state, motion, CatalogueRoutes(bridge.dialect), CommandRoutes(commanders), leases),
-            *(streams, history, acks, Health(served, journal), metrics),
+            *(streams, history, past, slews, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]

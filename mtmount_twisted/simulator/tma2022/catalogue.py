@@ -1,44 +1,14 @@
-"""The catalogue of the vendor's alarms and warnings, ``faults.json``.
+"""A search in the vendor's catalogue of alarms and warnings, for the simulator's commands.
 
-It has 245 entries, reworded from the vendor's documents. A number alone does not name an entry; severity,
-subsystem, number and name together do. For the faults of "main axes" the documents do not tell the subsystem
-on the wire; they have that of azimuth here.
-
-Pure, but for reading the file once. Next to read: `alarms`.
+Pure. Next to read: ``dialects.tma2022.faults``, the catalogue; `alarms`.
 """
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from importlib.resources import files
-from typing import NamedTuple
-
-ALARM, WARNING = "alarm", "warning"
-
-
-class Entry(NamedTuple):
-    """An alarm or a warning.
-
-    :ivar severity: `ALARM` or `WARNING`.
-    :ivar subsystem_id: the subsystem, such as 400.
-    :ivar code: the number.
-    :ivar name: the name.
-    :ivar meaning: the condition in words.
-    """
-
-    severity: str
-    subsystem_id: int
-    code: int
-    name: str
-    meaning: str
-
-
-@cache
-def entries() -> tuple[Entry, ...]:
-    """Return all entries."""
-    text = (files(__package__) / "faults.json").read_text(encoding="utf-8")
-    return tuple(Entry(**row) for row in json.loads(text))
+from mtmount_twisted.dialects.tma2022.faults import ALARM as ALARM
+from mtmount_twisted.dialects.tma2022.faults import WARNING as WARNING
+from mtmount_twisted.dialects.tma2022.faults import Entry as Entry
+from mtmount_twisted.dialects.tma2022.faults import entries as entries
 
 
 def find(severity: str, subsystem_id: int, number: int, name: str = "") -> Entry:

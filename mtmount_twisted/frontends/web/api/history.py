@@ -137,7 +137,7 @@ def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 
 class Shelf:
-    """The journal's file and the threads that read it.
+    """The journal's file and the threads that read it, and files of other records.
 
     :param path: the file; None if the journal is disabled.
     :param reactor: the reactor; its thread receives the results; also an ``IReactorFromThreads``.
@@ -160,20 +160,35 @@ class Shelf:
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T], share: str, observes: bool = False) -> T:
-        """Call a function with the open file in a thread, and return its result. It can be cancelled.
+        """Call a function with the open file in a thread, and return its result; see `run`.
 
-        A reading that waits is removed when it is cancelled or times out. The number of waiting readings is
-        therefore bounded by the number of requests, which `places` bounds.
-
-        :param share: the owner of the reading. An owner has one thread at a time, and at most `PER_USER`
-            readings, including one that hangs in its thread.
-        :param observes: True if the owner is an observer: the reading has `SHARED_TIME` while others wait.
         :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
-        :raises RequestError: with status 429 if the owner has `PER_USER` readings already.
         """
         path = self.path
         if path is None:
             raise JournalError(OFF)
+        return await self.run(lambda stop: _read(path, work, stop), share, observes)
+
+    async def run(
+        self,
+        work: Callable[[Callable[[], bool]], T],
+        share: str,
+        observes: bool = False,
+        what: str = "the journal",
+    ) -> T:
+        """Call a function that reads files in a thread, and return its result. It can be cancelled.
+
+        A reading that waits is removed when it is cancelled or times out. The number of waiting readings is
+        therefore bounded by the number of requests, which `places` bounds.
+
+        :param work: called with a function that returns True once the reading is to end.
+        :param share: the owner of the reading. An owner has one thread at a time, and at most `PER_USER`
+            readings, including one that hangs in its thread.
+        :param observes: True if the owner is an observer: the reading has `SHARED_TIME` while others wait.
+        :param what: the name of the files in an error.
+        :raises JournalError: if the reading takes longer than `PATIENCE`; or if `work` raises it.
+        :raises RequestError: with status 429 if the owner has `PER_USER` readings already.
+        """
         if self._closed:
             raise JournalError("the daemon ends")
         if self._threads.count(share) >= PER_USER:
@@ -191,7 +206,7 @@ class Shelf:
                 return self._closed or unwanted.is_set() or gave_way.is_set() or took > PATIENCE
 
             try:
-                return _read(path, work, stop)
+                return work(stop)
             except JournalError:
                 if gave_way.is_set():
                     raise JournalError(GAVE_WAY) from None
@@ -206,7 +221,7 @@ class Shelf:
         try:
             return await found
         except TimeoutError:
-            raise JournalError(f"the journal can't be read within {PATIENCE:g} s") from None
+            raise JournalError(f"{what} can't be read within {PATIENCE:g} s") from None
         finally:
             unwanted.set()
 

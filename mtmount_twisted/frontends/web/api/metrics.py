@@ -33,14 +33,22 @@ from prometheus_client.registry import Collector
 from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IBridge, IEventBus, IJournalState, ITelemetry, ITelemetryPort
+from mtmount_twisted.interfaces import (
+    IBridge,
+    IEventBus,
+    IJournalState,
+    IMotion,
+    ITelemetry,
+    ITelemetryPort,
+)
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
+from mtmount_twisted.motion.present import AxisPresent, Present
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
 from .acks import AckTimes
 from .health import LoopWatch, Spread
-from .state import LinkState
+from .state import STALE_AFTER, LinkState
 
 PREFIX = "mtmount_bridge_"
 
@@ -113,6 +121,7 @@ class Metrics(Collector):
     :param seconds: return the time, in seconds, monotonic.
     :param kept_time: how long a response is reused, in seconds.
     :param telemetry: the mount's telemetry; None if the bridge does not receive it.
+    :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param telemetry_ports: return the ports that serve telemetry.
     :ivar registry: holds these figures, and the figures of the process.
     """
@@ -132,6 +141,7 @@ class Metrics(Collector):
         seconds: Callable[[], float],
         kept_time: float = KEPT_TIME,
         telemetry: ITelemetry | None = None,
+        motion: IMotion | None = None,
         telemetry_ports: Callable[[], Iterable[ITelemetryPort]] = tuple,
     ) -> None:
         self.bridge = bridge
@@ -145,6 +155,7 @@ class Metrics(Collector):
         self.configured = configured
         self.version = version
         self.telemetry = telemetry
+        self.motion = motion
         self.telemetry_ports = telemetry_ports
         self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(message_labels(bridge.dialect), 0))
         self.outcomes: Counter[str] = Counter()
@@ -294,6 +305,26 @@ class Metrics(Collector):
         """Return a value of the telemetry; no sample while there is none, 0 without telemetry."""
         sample = 0 if self.telemetry is None else value(self.telemetry)
         return [] if sample is None else [((), sample)]
+
+    def of_axes(self, value: Callable[[AxisPresent], float | None]) -> Samples:
+        """Return a value of each axis, by its name; none while it is not known or stale."""
+        if self.motion is None:
+            return []
+        now: Present = self.motion.present()
+        found: list[tuple[tuple[str], float]] = []
+        for name, axis in now.axes.items():
+            sample = value(axis)
+            is_fresh = axis.came_at is not None and self._seconds() - axis.came_at <= STALE_AFTER
+            if is_fresh and sample is not None:
+                found.append(((name,), sample))
+        return found
+
+    def of_limits(self) -> Samples:
+        """Return the time to each limit that is reached within 12 h, by the name of the limit."""
+        if self.motion is None:
+            return []
+        now: Present = self.motion.present()
+        return [((limit.name,), limit.seconds) for limit in now.limits if limit.seconds is not None]
 
     def of_telemetry_ports(self, value: Callable[[ITelemetryPort], float]) -> Samples:
         """Return a value of each port that serves telemetry, by its name."""
@@ -549,6 +580,27 @@ FIGURES = (
         "Lines of telemetry that slow readers did not get because a later line of the topic replaced them.",
         lambda metrics: metrics.of_telemetry_ports(lambda port: port.missed),
         ("port",),
+    ),
+    Figure(
+        "axis_position_degrees",
+        "gauge",
+        "Position of each axis; absent while it is not known or stale.",
+        lambda metrics: metrics.of_axes(lambda axis: axis.position),
+        ("axis",),
+    ),
+    Figure(
+        "following_error_rms_arcseconds",
+        "gauge",
+        "RMS of the following error on the sky over 15 s, of each axis; absent while it is not known.",
+        lambda metrics: metrics.of_axes(lambda axis: axis.rms),
+        ("axis",),
+    ),
+    Figure(
+        "time_to_limit_seconds",
+        "gauge",
+        "Time until each limit is reached by the present motion; absent if that is not within 12 hours.",
+        lambda metrics: metrics.of_limits(),
+        ("limit",),
     ),
     Figure(
         "journal_up",

@@ -112,24 +112,26 @@ class Mount(Part, frozen=True, kw_only=True):
 
 
 class MountWarning(Part, frozen=True, kw_only=True):
-    """An active warning of the mount."""
+    """An active warning of the mount; `remedy` is the vendor's advice, empty if there is none."""
 
     code: int
     subsystem: str | None
     what: str
     description: str
+    remedy: str
     active: bool
     stale: bool
     time: Time
 
 
 class MountError(Part, frozen=True, kw_only=True):
-    """An active error of the mount."""
+    """An active error of the mount; `remedy` is the vendor's advice, empty if there is none."""
 
     code: int
     subsystem: str | None
     what: str
     description: str
+    remedy: str
     active: bool
     latched: bool
     stale: bool
@@ -502,6 +504,7 @@ def _warning(fact: AlarmFact, stale: bool, time: str) -> MountWarning:
         subsystem=fact.subsystem,
         what=fact.what,
         description=fact.description,
+        remedy=fact.remedy,
         active=fact.active,
         stale=stale,
         time=time,
@@ -514,6 +517,7 @@ def _error(fact: AlarmFact, stale: bool, time: str) -> MountError:
         subsystem=fact.subsystem,
         what=fact.what,
         description=fact.description,
+        remedy=fact.remedy,
         active=fact.active,
         latched=fact.latched,
         stale=stale,

@@ -14,19 +14,17 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
-from mtmount_twisted.dialects.facts import PositionFact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Name, Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IBridge, ISignals, ITelemetry
-
-WORDS = (
-    *("Tracking", "Slewing", "Moving", "Jogging", "Paused", "Stopping", "Stopped"),
-    *("Not homed", "Off", "Fault", "Not known"),
-)
-"""The words for the motion of the mount."""
+from mtmount_twisted.interfaces import IBridge, IMotion, ISignals, ITelemetry
+from mtmount_twisted.motion.following import WINDOW
+from mtmount_twisted.motion.limits import LIMITS, Limit
+from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew
+from mtmount_twisted.motion.sky import Sky
+from mtmount_twisted.motion.words import WORDS
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -66,7 +64,7 @@ class AxisNow(Part, frozen=True, kw_only=True):
     error_sky: float | None = None
     rms: Seconds | None = None
     greatest: Seconds | None = None
-    window: Seconds = 15.0
+    window: Seconds = WINDOW
     in_position: bool | None = None
     on_target_since: Time | None = None
     to_go: float | None = None
@@ -113,7 +111,7 @@ class LimitNow(Part, frozen=True, kw_only=True):
     direction: Annotated[str, Meta(extra_json_schema={"enum": ["+", "-"]})]
     kind: Annotated[str, Meta(extra_json_schema={"enum": ["software", "wrap", "sets", "zenith", "unwrap"]})]
     limit: float
-    distance: float | None
+    distance: Seconds
     seconds: Seconds | None
     at: Time | None
     level: Annotated[str, Meta(extra_json_schema={"enum": ["calm", "caution", "alarm"]})]
@@ -126,6 +124,18 @@ class SlewNow(Part, frozen=True, kw_only=True):
     start: Time
     to_go: float | None
     seconds: Seconds | None
+
+
+class RulesNow(Part, frozen=True, kw_only=True):
+    """The site's rules: for slews (deg, s; RMS in arcsec), and the times to a limit (s)."""
+
+    slew_jump: Seconds
+    rms_limit: Seconds
+    slew_distance: Seconds
+    slew_time: Seconds
+    settle_time: Seconds
+    limit_caution: Seconds
+    limit_alarm: Seconds
 
 
 class TopicNow(Part, frozen=True, kw_only=True):
@@ -155,6 +165,7 @@ class TelemetryNow(Shape, frozen=True, kw_only=True):
     sky: SkyNow | None
     limits: list[LimitNow]
     slew: SlewNow | None
+    rules: RulesNow
     topics: dict[str, TopicNow] | UnsetType = UNSET
 
 
@@ -172,26 +183,6 @@ class Signals(Shape, frozen=True, kw_only=True):
     signals: list[SignalInfo]
 
 
-class SlewDone(Part, frozen=True, kw_only=True):
-    """A slew: its distance in deg, times in s, errors on the sky in arcsec."""
-
-    start: Time
-    azimuth: float
-    elevation: float
-    seconds: Seconds | None
-    settle: Seconds | None
-    error_at_in_position: float | None
-    rms: Seconds | None
-    passed: bool
-    failures: list[str]
-
-
-class Slews(Shape, frozen=True, kw_only=True):
-    """Slews, the latest first."""
-
-    slews: list[SlewDone]
-
-
 class Limits(Shape, frozen=True, kw_only=True):
     """The limits, the nearest first."""
 
@@ -201,6 +192,19 @@ class Limits(Shape, frozen=True, kw_only=True):
 STALE_AFTER = 1.0
 """The age beyond which the motion of an axis is stale, in seconds."""
 
+_NO_AXIS = (None,) * 13
+NOTHING = Present(
+    word="Not known",
+    detail="",
+    since=None,
+    seconds=None,
+    axes={name: AxisPresent(*_NO_AXIS, bounds, False) for name, bounds in LIMITS.items()},
+    sky=None,
+    limits=[],
+    slew=None,
+)
+"""The motion of a mount without telemetry."""
+
 NO_TELEMETRY = "this mount speaks tma2020, which has no telemetry: no positions"
 
 
@@ -209,6 +213,7 @@ class TelemetryRoutes:
 
     :param signals: the mount's signals; None if it sends no telemetry.
     :param telemetry: the mount's telemetry; None if it sends none.
+    :param motion: the mount's motion; None if it sends no telemetry.
     :param stamps: converts the clock to the time of day.
     """
 
@@ -217,12 +222,14 @@ class TelemetryRoutes:
         bridge: IBridge,
         telemetry: ITelemetry | None,
         signals: ISignals | None,
+        motion: IMotion | None,
         clock: IReactorTime,
         stamps: Stamps,
     ) -> None:
         self._bridge = bridge
         self._telemetry = telemetry
         self._signals = signals
+        self._motion = motion
         self._clock = clock
         self._stamps = stamps
 
@@ -248,16 +255,6 @@ class TelemetryRoutes:
                 id="list_signals",
                 tag="telemetry",
                 answers={200: Signals},
-            ),
-            Route(
-                "GET",
-                "/api/v1/slews",
-                self.list_slews,
-                "observe",
-                "The last slews, with their figures.",
-                id="list_slews",
-                tag="telemetry",
-                answers={200: Slews},
             ),
             Route(
                 "GET",
@@ -288,18 +285,17 @@ class TelemetryRoutes:
         ]
         return Answer(Signals(signals=infos))
 
-    async def list_slews(self, call: Call) -> Answer:
-        """Answer with the last slews."""
-        return Answer(Slews(slews=[]))
-
     async def list_limits(self, call: Call) -> Answer:
         """Answer with the limits."""
+        refuse(unknown(call.query, ()))
         return Answer(Limits(limits=self.summary().limits))
 
     def summary(self) -> TelemetryNow:
         """Return the motion of the mount, without the topics."""
-        telemetry = self._telemetry
-        is_there = telemetry is not None
+        telemetry, motion = self._telemetry, self._motion
+        is_there = telemetry is not None and motion is not None
+        now = NOTHING if motion is None else motion.present()
+        rules = Rules() if motion is None else motion.rules
         return TelemetryNow(
             time=self._stamps.now(),
             at=None,
@@ -311,52 +307,63 @@ class TelemetryRoutes:
             age=None if telemetry is None or telemetry.age is None else round(max(0.0, telemetry.age), 3),
             clock_offset=None if telemetry is None else telemetry.clock_offset,
             recorder=RecorderNow(enabled=False, oldest=None, why="the recorder is off"),
-            motion=MotionNow(word="Not known", detail="", since=None, seconds=None),
-            axes=AxesNow(
-                azimuth=self._axis("azimuth", -270.0, 270.0),
-                elevation=self._axis("elevation", 15.1, 86.4),
-                camera_cable_wrap=self._cable_wrap(),
+            motion=MotionNow(
+                word=now.word, detail=now.detail, since=self._of(now.since), seconds=now.seconds
             ),
-            sky=None,
-            limits=[],
-            slew=None,
+            axes=AxesNow(
+                azimuth=self._axis(now.axes["azimuth"]),
+                elevation=self._axis(now.axes["elevation"]),
+                camera_cable_wrap=self._cable_wrap(now.axes["cameraCableWrap"]),
+            ),
+            sky=None if now.sky is None else _sky(now.sky),
+            limits=[self._limit(row) for row in now.limits],
+            slew=None if now.slew is None else self._slew(now.slew),
+            rules=_rules(rules),
         )
 
-    def _axis(self, name: str, low: float, high: float) -> AxisNow:
-        axis = AxisNow(limit_low=low, limit_high=high, limits_from="settings")
-        found = self._position(name)
-        if found is None:
-            return axis
-        motion, age, stale = found
-        return replace(
-            axis,
-            position=motion.position,
-            demand=motion.demand_position,
-            velocity=motion.velocity,
-            torque=motion.torque,
+    def _of(self, moment: float | None) -> str | None:
+        return None if moment is None else self._stamps.of(moment)
+
+    def _age(self, came_at: float | None) -> tuple[float | None, bool]:
+        """Return the age of a value, and whether it is stale."""
+        if came_at is None or self._telemetry is None:
+            return None, True
+        age = round(max(0.0, self._clock.seconds() - came_at), 3)
+        return age, age > STALE_AFTER or not self._telemetry.connected
+
+    def _axis(self, axis: AxisPresent) -> AxisNow:
+        age, stale = self._age(axis.came_at)
+        return AxisNow(
+            position=axis.position,
+            demand=axis.demand,
+            velocity=axis.velocity,
+            torque=axis.torque,
             age=age,
             stale=stale,
-            time=self._stamps.of(self._clock.seconds() - age),
+            time=self._of(axis.came_at),
+            error=axis.error,
+            error_sky=axis.error_sky,
+            rms=axis.rms,
+            greatest=axis.greatest,
+            in_position=axis.in_position,
+            on_target_since=self._of(axis.on_target_since),
+            to_go=axis.to_go,
+            seconds_to_go=axis.seconds_to_go,
+            limit_low=axis.limits.low,
+            limit_high=axis.limits.high,
+            limits_from="mount" if axis.limits_are_mounts else "settings",
         )
 
-    def _cable_wrap(self) -> CableWrapNow:
-        found = self._position("camera_cable_wrap")
-        if found is None:
-            return CableWrapNow()
-        motion, age, stale = found
-        return CableWrapNow(position=motion.position, velocity=motion.velocity, age=age, stale=stale)
+    def _cable_wrap(self, axis: AxisPresent) -> CableWrapNow:
+        age, stale = self._age(axis.came_at)
+        return CableWrapNow(position=axis.position, velocity=axis.velocity, stale=stale, age=age)
 
-    def _position(self, axis: str) -> tuple[PositionFact, float, bool] | None:
-        """Return the motion of an axis, its age, and whether it is stale."""
-        telemetry, format = self._telemetry, self._bridge.dialect.telemetry
-        if telemetry is None or format is None or (value := telemetry.latest(format.axes[axis])) is None:
-            return None
-        try:
-            motion = format.position_of(value.decoded())
-        except LineError:
-            return None
-        age = round(max(0.0, value.age), 3)
-        return motion, age, age > STALE_AFTER or not telemetry.connected
+    def _limit(self, row: Limit) -> LimitNow:
+        at = None if row.seconds is None else self._stamps.of(self._clock.seconds() + row.seconds)
+        return LimitNow(**row._asdict(), at=at)
+
+    def _slew(self, slew: RunningSlew) -> SlewNow:
+        return SlewNow(start=self._stamps.of(slew.began_at), to_go=slew.to_go, seconds=slew.seconds)
 
     def _topics(self) -> dict[str, TopicNow]:
         telemetry, format = self._telemetry, self._bridge.dialect.telemetry
@@ -381,6 +388,31 @@ class TelemetryRoutes:
             time=self._stamps.of(self._clock.seconds() - age),
             values=_values(signals, decoded),
         )
+
+
+def _sky(sky: Sky) -> SkyNow:
+    return SkyNow(
+        right_ascension=sky.right_ascension,
+        declination=sky.declination,
+        hour_angle=sky.hour_angle,
+        sidereal_time=sky.sidereal_time,
+        parallactic_angle=sky.parallactic_angle,
+        airmass=sky.airmass,
+        ut1_stale=sky.ut1_is_stale,
+    )
+
+
+def _rules(rules: Rules) -> RulesNow:
+    slews, limits = rules.slews, rules.limits
+    return RulesNow(
+        slew_jump=slews.jump,
+        rms_limit=slews.rms_limit,
+        slew_distance=slews.distance,
+        slew_time=slews.time,
+        settle_time=slews.settle,
+        limit_caution=limits.caution,
+        limit_alarm=limits.alarm,
+    )
 
 
 def _values(signals: TopicSignals, decoded: object) -> dict[str, float | list[float | None] | None]:

@@ -36,8 +36,9 @@ LEAST_RATE, MOST_RATE, RATE = 0.1, 20.0, 4.0
 """The lowest and the highest rate of a stream's signals, and the default, in Hz. The mount measures its axes
 20 times a second."""
 
-TICK = 1 / MOST_RATE
-"""The time between two looks at which readers are due, in seconds."""
+TICK = 0.5 / MOST_RATE
+"""The time between two looks at which readers are due, in seconds. A reader at the highest rate gets every
+value of the axes, although the mount's telemetry and these looks do not keep step."""
 
 SUMMARY_INTERVAL = 1.0
 """The time between two summaries, in seconds."""
@@ -231,28 +232,30 @@ class SignalStreams:
         self._call = self._clock.callLater(TICK, self._tick)
         frames: dict[tuple[str, ...], tuple[float | None, bytes]] = {}
         for (names, rate), group in self._groups.items():
-            if now < group.due - TICK / 10:  # a timer may fire a little early
-                continue
-            group.due = max(group.due + 1 / rate, now)
-            if group.is_sending:
+            if now < group.due - TICK / 10 or group.is_sending:  # a timer may fire a little early
                 continue
             if names not in frames:
-                frames[names] = self._frame(names)
+                frames[names] = self._frame(names, group.sent_at)
             at, data = frames[names]
-            if at is not None and at != group.sent_at:
-                group.sent_at, group.is_sending = at, True
-                sending = Deferred.fromCoroutine(self._send(group, data))
-                self._sending.add(sending)
-                sending.addBoth(self._sent, group, sending)
+            if at is None or at == group.sent_at:  # nothing new: the group stays due
+                continue
+            group.due = max(group.due + 1 / rate, now + 0.5 / rate)
+            group.sent_at, group.is_sending = at, True
+            sending = Deferred.fromCoroutine(self._send(group, data or self._frame(names)[1]))
+            self._sending.add(sending)
+            sending.addBoth(self._sent, group, sending)
 
-    def _frame(self, names: tuple[str, ...]) -> tuple[float | None, bytes]:
-        """Return the time of the newest value, and the event; no time if there is nothing to send."""
+    def _frame(self, names: tuple[str, ...], sent_at: float | None = None) -> tuple[float | None, bytes]:
+        """Return the time of the newest value, and the event; no time if there is nothing to send.
+
+        :param sent_at: the time of the values that were sent last: these are not encoded again.
+        """
         if names == (SUMMARY,):
             return self._clock.seconds(), frame(SUMMARY, as_json(self._summary()))
         assert self.signals is not None  # `attach` makes no group without signals
         at, values = self.signals.latest(names)
-        if at is None:
-            return None, b""
+        if at is None or at == sent_at:
+            return at, b""
         event = SignalValues(at=round(at, 3), values=dict(zip(names, values, strict=True)))
         return at, frame("signals", as_json(event))
 

@@ -24,7 +24,7 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.encoding import as_json
-from mtmount_twisted.interfaces import IEventBus
+from mtmount_twisted.interfaces import IEventBus, ISignals
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.records import ChangeRecord
@@ -216,7 +216,7 @@ class Streams:
 
     async def events(self, call: Call) -> Answer:
         """Begin a stream, which ends when the reader disconnects or is cut off, or when the service ends."""
-        selection, wanted, last = read_call(call, self._feed.dialect, self._signals)
+        selection, wanted, last = read_call(call, self._feed.dialect, self._signals.signals)
         self._look_for_room(call.share, call.peer)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
@@ -355,7 +355,7 @@ def _parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 
 def read_call(
-    call: Call, dialect: Dialect, signals: SignalStreams
+    call: Call, dialect: Dialect, signals: ISignals | None
 ) -> tuple[Selection, Wanted, tuple[int, int] | None]:
     """Return the selection of a request, its signals, and the run and row after which the stream resumes.
 
@@ -363,7 +363,7 @@ def read_call(
     """
     faults = unknown(call.query, _parameters(dialect))
     selection = read_selection(call.query, faults, dialect)
-    wanted = read_wanted(call.query, faults, signals.signals)
+    wanted = read_wanted(call.query, faults, signals)
     refuse(faults)
     for where, text in (
         ("header.last-event-id", call.headers.get("last-event-id")),

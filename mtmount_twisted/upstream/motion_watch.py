@@ -1,0 +1,431 @@
+"""`MotionWatch`: the motion of the mount, from its telemetry and its events.
+
+It hands each line of an axis to ``motion``, keeps what the mount reported last about each axis, publishes a
+finished slew as a change on the event bus, and adds the following errors to the signals. It decides nothing
+about commands. `present` computes the rest when somebody asks, at most a few times a second for all readers.
+
+Next to read: ``motion``, the numbers; `signals`, the memory of the signals.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.facts import AxisFact, DeviceFact, PositionFact, RangeFact
+from mtmount_twisted.errors import LineError
+from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetryValue
+from mtmount_twisted.journal.schema import CONTROLLER
+from mtmount_twisted.motion import sky
+from mtmount_twisted.motion.following import Following, Sample
+from mtmount_twisted.motion.limits import AxisLimits, AxisMotion, AxisName, Limit, limits
+from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
+from mtmount_twisted.motion.slews import Slew, SlewWatch
+from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
+from mtmount_twisted.records import ChangeRecord, LineRecord
+
+from .signals import SignalGroup, SignalMemory
+
+T = TypeVar("T")
+
+KEPT_SLEWS = 500
+"""The number of slews in memory: a busy night."""
+
+KEPT_TIME = 0.2
+"""How long a computed `Present` is reused, in seconds."""
+
+SLOW_TIME = 1.0
+"""How long the sky and the limits are reused, in seconds: they take some 0.3 ms."""
+
+STALE_AFTER = 1.0
+"""The age beyond which the motion of an axis is not used for limits, in seconds."""
+
+NAMES: dict[str, AxisName] = {
+    "azimuth": "azimuth",
+    "elevation": "elevation",
+    "camera_cable_wrap": "cameraCableWrap",
+}
+"""The names of the axes in facts, and here."""
+
+SPEEDS: dict[AxisName, tuple[float, float]] = {
+    "azimuth": (7.0, 7.0),
+    "elevation": (3.5, 3.5),
+    "cameraCableWrap": (3.5, 1.0),
+}
+"""The velocity (deg/s) and the acceleration (deg/s²) of a mount that has not sent its settings."""
+
+_STATES: dict[object, State] = {
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "MOVING_POINT_TO_POINT": "moving",
+    "JOGGING": "jogging",
+    "TRACKING": "tracking",
+    "TRACKING_PAUSED": "paused",
+}
+
+
+@dataclass(slots=True)
+class _Reported:
+    """The mount's last reports about an axis."""
+
+    power: object = None
+    homed: bool | None = None
+    state: State | None = None
+    goal: float | None = None
+    in_position: bool | None = None
+    in_position_since: float | None = None  # monotonic, s
+
+
+@dataclass(slots=True)
+class _Axis:
+    """An axis.
+
+    :ivar motion: its latest line, which came at `came_at` (monotonic, s).
+    :ivar range: the range in the mount's settings; None before the mount has sent them.
+    """
+
+    name: AxisName
+    group: SignalGroup | None
+    following: Following = field(default_factory=Following)
+    reported: _Reported = field(default_factory=_Reported)
+    motion: PositionFact | None = None
+    came_at: float = -math.inf
+    range: RangeFact | None = None
+
+    @property
+    def to_go(self) -> float | None:
+        """The way to the demand, or to the goal of a move (deg)."""
+        now, reported = self.motion, self.reported
+        if now is None or now.position is None:
+            return None
+        target = reported.goal if reported.state == "moving" else now.demand_position
+        return None if target is None else target - now.position
+
+    @property
+    def report(self) -> AxisReport:
+        """The mount's reports, as `words` takes them."""
+        reported, now = self.reported, self.motion
+        powered = None if reported.power is None else reported.power not in ("OFF", "TURNING_ON")
+        to_go = None
+        if now is not None and now.position is not None and now.demand_position is not None:
+            to_go = now.demand_position - now.position
+        return AxisReport(powered, reported.power == "FAULT", reported.homed, reported.state, to_go)
+
+
+def _derived(axis: str) -> TopicSignals:
+    return TopicSignals(
+        name=f"motion.{axis}",
+        period=0.05,
+        quantities=("error", "errorSky"),
+        units=("arcsec", "arcsec"),
+        docs=("Demand minus actual position.", "The same on the sky."),
+        parts=(("error", 1), ("errorSky", 1)),
+        values_of=lambda decoded: (),
+    )
+
+
+@implementer(IMotion)
+class MotionWatch:
+    """The motion of the mount.
+
+    :param telemetry: the source of the lines.
+    :param signals: the memory to which the following errors are added.
+    :param format: the format of the lines and events.
+    :param rules: the settings of the site.
+    :param bus: the source of events of the mount; it receives finished slews.
+    :param clock: the monotonic clock.
+    :ivar slews: the finished slews with the time of the start of each (UTC, s), the latest last.
+    """
+
+    def __init__(
+        self,
+        telemetry: ITelemetry,
+        signals: SignalMemory,
+        format: TelemetryFormat,
+        rules: Rules,
+        bus: IEventBus,
+        clock: IReactorTime,
+    ) -> None:
+        self.rules = rules
+        self.slews: deque[tuple[float, Slew]] = deque(maxlen=KEPT_SLEWS)
+        self._telemetry = telemetry
+        self._format = format
+        self._bus = bus
+        self._clock = clock
+        self._watch = SlewWatch(rules.slews)
+        self._axes: dict[AxisName, _Axis] = {
+            "azimuth": _Axis("azimuth", signals.add_group(_derived("azimuth"))),
+            "elevation": _Axis("elevation", signals.add_group(_derived("elevation"))),
+            "cameraCableWrap": _Axis("cameraCableWrap", None),
+        }
+        self._by_topic = {topic: self._axes[NAMES[axis]] for axis, topic in format.axes.items()}
+        self._words = motion(AxisReport(), AxisReport())
+        self._words_since: float | None = None
+        self._has_sky = False
+        self._slow: tuple[float, sky.Sky | None, list[Limit]] | None = None
+        self._present: tuple[float, Present] | None = None
+        telemetry.subscribe_values(self._receive)
+        bus.subscribe(self._hear, LineRecord)
+        bus.subscribe(self._change, ChangeRecord)
+
+    def load(self, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
+        """Load numpy and the numbers of the sky in a thread; before that, `present` has no sky.
+
+        :param in_thread: calls a function in a thread.
+        """
+        site, now = self.rules.site, self._bus.now()
+
+        def loaded(result: object) -> None:
+            self._has_sky = True
+            gc.freeze()  # numpy's objects live until the end; see `app.daemon`
+
+        in_thread(lambda: sky.position(site, 0.0, 45.0, now)).addCallbacks(loaded, lambda reason: None)
+
+    # Telemetry
+
+    def _receive(self, values: Sequence[ITelemetryValue]) -> None:
+        for value in values:
+            axis = self._by_topic.get(value.topic_id)
+            if axis is None:
+                continue
+            try:
+                axis.motion = self._format.position_of(value.decoded())
+            except LineError:
+                continue
+            axis.came_at = value.came_at
+            if axis.group is not None:
+                self._follow(axis, axis.motion, value, axis.group)
+        self._find_word()
+
+    def _follow(self, axis: _Axis, now: PositionFact, value: ITelemetryValue, group: SignalGroup) -> None:
+        """Add a line of azimuth or elevation to the following errors and to the slews."""
+        sample = Sample(now.demand_position, now.demand_at, now.position, now.position_at)
+        elevation = None
+        if axis.name == "azimuth" and (other := self._axes["elevation"].motion) is not None:
+            elevation = other.position
+        following, before = axis.following, axis.following.at
+        following.add(sample, elevation)
+        error, at = following.error, following.at
+        if at is not None and at != before and error is not None and following.error_sky is not None:
+            came_at = value.came_at - min(max(0.0, value.timestamp - at), 1.0)
+            group.add(self._ahead() + came_at, came_at, (error, following.error_sky))
+        self._finish(self._watch.add("azimuth" if axis.name == "azimuth" else "elevation", sample))
+
+    def lose_telemetry(self) -> None:
+        """Note that no telemetry comes: an unfinished slew ends."""
+        self._finish(self._watch.clear())
+
+    def _finish(self, slews: Sequence[Slew]) -> None:
+        for slew in slews:
+            start = self._utc_of(slew.start)
+            self.slews.append((start, slew))
+            detail = msgspec.json.encode({**slew._asdict(), "start": start, "passed": slew.passed}).decode()
+            bus = self._bus
+            bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, "slew", detail))
+
+    def _utc_of(self, tai: float) -> float:
+        """Return the time of the mount's clock as UTC of this machine's clock."""
+        return tai - (self._telemetry.clock_offset or 0.0) - (self._format.tai() - self._bus.now())
+
+    def _ahead(self) -> float:
+        """Return the time of day minus the monotonic clock."""
+        return self._bus.now() - self._clock.seconds()
+
+    # Events
+
+    def _hear(self, record: LineRecord, number: int) -> None:
+        """Note an event of the mount about an axis."""
+        if (
+            record.code not in self._format.motion_codes
+            or record.peer != CONTROLLER
+            or record.direction != "from"
+        ):
+            return
+        try:
+            timestamp, facts = self._format.read_event(record.line)
+        except LineError:
+            return
+        for fact in facts:
+            match fact:
+                case AxisFact():
+                    self._note_in_position(fact, timestamp)
+                case DeviceFact():
+                    self._note(fact)
+                case RangeFact():
+                    self._axes[NAMES[fact.axis]].range = fact
+        self._find_word()
+        self._present = self._slow = None
+
+    def _note_in_position(self, fact: AxisFact, timestamp: float) -> None:
+        name = NAMES.get(fact.name)
+        if name is None:
+            return
+        reported = self._axes[name].reported
+        if fact.in_position and not reported.in_position:
+            reported.in_position_since = self._clock.seconds()
+        reported.in_position = fact.in_position
+        if name != "cameraCableWrap":
+            self._finish(self._watch.in_position(name, fact.in_position, timestamp))
+
+    def _note(self, fact: DeviceFact) -> None:
+        name = NAMES.get(fact.device)
+        if name is None:
+            return
+        reported = self._axes[name].reported
+        match fact:
+            case DeviceFact(name="power", value=value):
+                reported.power = value
+            case DeviceFact(name="homed", value=bool() as value):
+                reported.homed = value
+            case DeviceFact(name="motion", value=value):
+                reported.state = _STATES.get(value)
+            case DeviceFact(name="target", value=float() | int() as value):
+                reported.goal = float(value)
+
+    def _change(self, record: ChangeRecord, number: int) -> None:
+        """Forget what the mount reported when its link is lost; it reports all of it again."""
+        if record.kind == "link_down":
+            for axis in self._axes.values():
+                axis.reported = _Reported()
+            self._find_word()
+            self._present = self._slow = None
+
+    def _find_word(self) -> None:
+        azimuth, elevation = self._axes["azimuth"].report, self._axes["elevation"].report
+        words = motion(azimuth, elevation, self.rules.slews.jump)
+        if words != self._words:
+            if words.word != self._words.word:
+                self._words_since = self._clock.seconds()
+            self._words = words
+
+    # The present
+
+    def present(self) -> Present:
+        """See `IMotion`."""
+        now = self._clock.seconds()
+        if self._present is None or not 0 <= now - self._present[0] < KEPT_TIME:
+            self._present = now, self._make(now)
+        return self._present[1]
+
+    def _make(self, now: float) -> Present:
+        words = self._words
+        axes = {name: self._axis(axis) for name, axis in self._axes.items()}
+        place, rows = self._slowly(now)
+        main = axes["azimuth"], axes["elevation"]
+        times = [axis.seconds_to_go for axis in main if axis.seconds_to_go is not None]
+        seconds = max(times) if times and words.word in ("Slewing", "Moving") else None
+        return Present(
+            word=words.word,
+            detail=_detail(words),
+            since=self._words_since,
+            seconds=seconds,
+            axes=axes,
+            sky=place,
+            limits=rows,
+            slew=self._running(main, seconds),
+        )
+
+    def _running(self, main: tuple[AxisPresent, ...], seconds: float | None) -> RunningSlew | None:
+        running = self._watch.running
+        if running is None or running.in_position_after is not None:
+            return None
+        ways = [axis.to_go for axis in main if axis.to_go is not None]
+        way = max(ways, key=abs) if ways else None
+        return RunningSlew(self._utc_of(running.start) - self._ahead(), way, seconds)
+
+    def _axis(self, axis: _Axis) -> AxisPresent:
+        now, following, reported = axis.motion, axis.following, axis.reported
+        to_go = axis.to_go
+        seconds = None
+        if to_go is not None and now is not None and now.velocity is not None:
+            speed, acceleration = self._speeds(axis)
+            seconds = time_to_go(to_go, now.velocity, speed, acceleration)
+        is_there = bool(reported.in_position)
+        return AxisPresent(
+            position=None if now is None else now.position,
+            demand=None if now is None else now.demand_position,
+            velocity=None if now is None else now.velocity,
+            torque=None if now is None else now.torque,
+            came_at=None if now is None else axis.came_at,
+            error=following.error,
+            error_sky=following.error_sky,
+            rms=following.rms,
+            greatest=following.greatest,
+            in_position=reported.in_position,
+            on_target_since=reported.in_position_since if is_there else None,
+            to_go=to_go,
+            seconds_to_go=0.0 if is_there else seconds,
+            limits=self._bounds(axis),
+            limits_are_mounts=axis.range is not None,
+        )
+
+    def _bounds(self, axis: _Axis) -> AxisLimits:
+        given, own = self.rules.bounds[axis.name], axis.range
+        if own is None:
+            return given
+        low = given.low if own.low is None else own.low
+        high = given.high if own.high is None else own.high
+        return AxisLimits(low, high) if low < high else given
+
+    def _speeds(self, axis: _Axis) -> tuple[float, float]:
+        speed, acceleration = SPEEDS[axis.name]
+        if axis.range is not None:
+            speed, acceleration = axis.range.velocity or speed, axis.range.acceleration or acceleration
+        return abs(speed), abs(acceleration)
+
+    def _slowly(self, now: float) -> tuple[sky.Sky | None, list[Limit]]:
+        """Return the place in the sky and the limits, of the last second."""
+        if self._slow is None or not 0 <= now - self._slow[0] < SLOW_TIME:
+            self._slow = now, self._sky(now), self._limits(now)
+        return self._slow[1:]
+
+    def _sky(self, now: float) -> sky.Sky | None:
+        azimuth, elevation = self._axes["azimuth"], self._axes["elevation"]
+        az, el = _position(azimuth), _position(elevation)
+        if not self._has_sky or az is None or el is None:
+            return None
+        at = min(azimuth.came_at, elevation.came_at) + self._ahead()
+        try:
+            return sky.position(self.rules.site, az, el, at)
+        except ValueError:  # an elevation beyond 90 deg, as a simulator may send
+            return None
+
+    def _limits(self, now: float) -> list[Limit]:
+        motions: dict[AxisName, AxisMotion] = {}
+        for name, axis in self._axes.items():
+            found = axis.motion
+            if found is not None and found.position is not None and now - axis.came_at <= STALE_AFTER:
+                motions[name] = AxisMotion(found.position, found.velocity or 0.0)
+        return limits(
+            motions,
+            {name: self._bounds(axis) for name, axis in self._axes.items()},
+            tracking=self._words.word == "Tracking",
+            latitude=self.rules.site.latitude,
+            settings=self.rules.limits,
+        )
+
+    def close(self) -> None:
+        """Stop listening to the bus. It can be called twice."""
+        self._bus.unsubscribe(self._hear)
+        self._bus.unsubscribe(self._change)
+
+
+def _position(axis: _Axis) -> float | None:
+    return None if axis.motion is None else axis.motion.position
+
+
+def _detail(words: Motion) -> str:
+    """Return the words of both axes, if they differ."""
+    if words.azimuth == words.elevation:
+        return ""
+    return f"azimuth: {words.azimuth}; elevation: {words.elevation}"
