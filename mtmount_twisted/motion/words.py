@@ -13,11 +13,11 @@ Word = Literal[
     "Off",
     "Not homed",
     "Stopping",
-    "Stopped",
-    "Paused",
     "Jogging",
     "Moving",
     "Slewing",
+    "Stopped",
+    "Paused",
     "Tracking",
 ]
 
@@ -27,14 +27,15 @@ WORDS: tuple[Word, ...] = (
     "Off",
     "Not homed",
     "Stopping",
-    "Stopped",
-    "Paused",
     "Jogging",
     "Moving",
     "Slewing",
+    "Stopped",
+    "Paused",
     "Tracking",
 )
-"""The words, the worst first."""
+"""The words, the worst first. If one axis stands and the other moves, the mount moves; if one stands and the
+other tracks, the mount does not track."""
 
 State = Literal["stopping", "stopped", "moving", "jogging", "tracking", "paused"]
 """The mount's own state of an axis (protocol-tma2022.rst, `AxisMotionState`, in that order from 0)."""

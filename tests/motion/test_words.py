@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.motion.words import STATES, WORDS, AxisReport, axis_word, motion
+from mtmount_twisted.motion.words import STATES, WORDS, AxisReport, State, axis_word, motion
 
 READY = AxisReport(powered=True, fault=False, homed=True, state="tracking", to_go=0.0001)
 
@@ -44,6 +44,15 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(motion(READY, off), ("Off", "Tracking", "Off"))
         self.assertEqual(motion(READY._replace(to_go=3.0), READY), ("Slewing", "Slewing", "Tracking"))
         self.assertEqual(motion(AxisReport(fault=True), AxisReport()).word, "Fault")
+
+    def test_one_axis_moves(self) -> None:
+        """While one axis moves, the word is not Stopped; while one tracks and the other stands, it is."""
+        still = READY._replace(state="stopped")
+        cases: tuple[tuple[State, str], ...]
+        cases = ("moving", "Moving"), ("jogging", "Jogging"), ("tracking", "Stopped")
+        for state, word in cases:
+            moving = READY._replace(state=state)
+            self.assertEqual([motion(moving, still).word, motion(still, moving).word], [word, word])
 
     def test_every_state_has_a_word(self) -> None:
         """Each state of the mount gives a word of the table."""

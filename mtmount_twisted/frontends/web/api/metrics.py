@@ -121,8 +121,8 @@ class Metrics(Collector):
     :param seconds: return the time, in seconds, monotonic.
     :param kept_time: how long a response is reused, in seconds.
     :param telemetry: the mount's telemetry; None if the bridge does not receive it.
-    :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param telemetry_ports: return the ports that serve telemetry.
+    :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -141,8 +141,8 @@ class Metrics(Collector):
         seconds: Callable[[], float],
         kept_time: float = KEPT_TIME,
         telemetry: ITelemetry | None = None,
-        motion: IMotion | None = None,
         telemetry_ports: Callable[[], Iterable[ITelemetryPort]] = tuple,
+        motion: IMotion | None = None,
     ) -> None:
         self.bridge = bridge
         self._dialect: Dialect = bridge.dialect
