@@ -31,6 +31,9 @@ out."""
 MOST = 10_000
 """Most errors in a window: 15 s at 650 Hz. Beyond that the oldest are dropped."""
 
+MOST_DEGREES = 1e6
+"""Largest position that is taken for one, deg. The square of its error is still a finite number."""
+
 ARCSEC = 3600.0
 """Arcsec in a degree."""
 
@@ -40,7 +43,8 @@ _MOST_WAITING = 64  # samples whose demand is not known yet: 3 s, and after `GAP
 class Sample(NamedTuple):
     """One line of telemetry of an axis.
 
-    A value that is missing is None or NaN; the sample is used as far as it goes.
+    A value that is missing is None or NaN; so is one above `MOST_DEGREES`. The sample is used as far
+    as it goes.
 
     :ivar demand: demanded position, deg.
     :ivar demand_at: time of the demanded position, TAI s.
@@ -65,8 +69,8 @@ class Value(NamedTuple):
 
 
 def value_at(value: float | None, at: float | None) -> Value | None:
-    """Return a value with its time; None if either is missing, NaN or infinite."""
-    if value is None or at is None or not math.isfinite(value) or not math.isfinite(at):
+    """Return a value with its time; None if either is missing, NaN, infinite or above `MOST_DEGREES`."""
+    if value is None or at is None or not abs(value) <= MOST_DEGREES or not math.isfinite(at):
         return None
     return Value(at, value)
 
@@ -259,11 +263,11 @@ class Following:
         """Add a sample, in order of time.
 
         :param elevation: for azimuth, the elevation (deg) of about this time: the error on the sky is smaller
-            by its cosine. None, NaN, and for elevation: the error on the sky is the error on the axis.
+            by its cosine. None or NaN, and for elevation: the error on the sky is the error on the axis.
         """
-        on_sky = (
-            math.cos(math.radians(elevation)) if elevation is not None and elevation == elevation else 1.0
-        )
+        on_sky = 1.0
+        if elevation is not None and math.isfinite(elevation):
+            on_sky = math.cos(math.radians(elevation))
         for at, error in self._series.add(sample):
             if self.at is not None and at < self.at:
                 self._window.clear()
@@ -307,15 +311,18 @@ def errors(
     NaN; so it is for the last actual position or two.
 
     :param demand, actual: deg; NaN where a value is missing.
-    :param demand_at, actual_at: s, rising; demand and actual may have different lengths.
+    :param demand_at, actual_at: s, rising; a demand that is older than one before it, or as old, is left out.
+        Demand and actual may have different lengths.
     """
     import numpy as np
 
-    known = np.isfinite(demand) & np.isfinite(demand_at)
+    known = (np.abs(demand) <= MOST_DEGREES) & np.isfinite(demand_at)
     times, values = demand_at[known], demand[known]
     found = np.full(len(actual), np.nan)
     if not len(times):
         return found
+    newer = np.append(True, times[1:] > np.maximum.accumulate(times)[:-1])
+    times, values = times[newer], values[newer]
     left = np.searchsorted(times, actual_at, side="right") - 1
     exact = left >= 0
     exact[exact] = times[left[exact]] == actual_at[exact]
@@ -333,4 +340,4 @@ def errors(
     lesser = np.where(np.abs(bend) <= np.abs(next_bend), bend, next_bend)
     found[rows] = values[i] + slopes[i] * (at - times[i])
     found[rows] += np.where(bend * next_bend > 0, lesser, 0.0) * (at - times[i]) * (at - times[i + 1])
-    return (found - actual) * ARCSEC
+    return np.where(np.abs(actual) <= MOST_DEGREES, found - actual, np.nan) * ARCSEC

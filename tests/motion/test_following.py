@@ -117,6 +117,20 @@ class SmearTests(SynchronousTestCase):
             self.assertEqual(at[known].tolist(), [value.at for value in one_by_one])
             np.testing.assert_allclose(columns[known], [value.value for value in one_by_one], atol=1e-9)
 
+    def test_columns_with_bad_values(self) -> None:
+        """In columns, demands that repeat or go back and values that are no position are left out too."""
+        lines = samples(zenith, math.sin)
+        demand, demand_at, actual, actual_at = np.array(lines, dtype=float).T
+        expected = errors(demand, demand_at, actual, actual_at)
+        again = [np.insert(column, [50, 90, 90], column[[40, 89, 85]]) for column in (demand, demand_at)]
+        actual[60], actual[61] = math.inf, 1e300
+        got = errors(again[0], again[1], actual, actual_at)
+        self.assertTrue(np.isnan(got[60:62]).all())
+        got[60:62] = expected[60:62]
+        np.testing.assert_array_equal(got, expected)
+        nothing = np.full(3, math.nan)
+        self.assertTrue(np.isnan(errors(nothing, nothing, actual[:3], actual_at[:3])).all())
+
 
 class FollowingTests(SynchronousTestCase):
     """The sliding window, and bad values."""
@@ -145,12 +159,15 @@ class FollowingTests(SynchronousTestCase):
         disturbed = []
         for index, line in enumerate(lines):
             disturbed += [line] + (
-                [nothing, Sample(math.nan, 1.0, math.inf, math.nan)] if index % 5 == 0 else []
+                [nothing, Sample(math.nan, 1.0, math.inf, math.nan), Sample(1e300, 1e9, -1e300, 1e9)]
+                if index % 5 == 0
+                else []
             )
             disturbed += [line] + ([lines[index - 3]] if index % 7 == 6 else [])
         self.assertEqual(all_errors(disturbed), all_errors(lines))
         following = Following()
-        following.add(nothing)
+        for elevation in (None, math.nan, math.inf):
+            following.add(nothing, elevation)
         self.assertEqual(
             (following.error, following.rms, following.greatest, following.covered), (None, None, None, 0.0)
         )
