@@ -185,6 +185,17 @@ class IJournalState(Interface):
     written: int = Attribute("Number of rows in the file; it changes once they can be read there.")
 
 
+class IRecorderState(Interface):
+    """State of the recorder of telemetry. Nothing here blocks."""
+
+    enabled: bool = Attribute("True if the configuration has a recorder.")
+    folder: Path | None = Attribute("Folder of the recordings; None without a recorder.")
+    fault: str = Attribute("Reason why nothing is recorded, or empty.")
+    written: int = Attribute("Number of messages on the disk. It never falls.")
+    lost: int = Attribute("Number of messages that will never be in a recording. It never falls.")
+    oldest: float | None = Attribute("Start of the oldest recording (s, Unix time); None if it is unknown.")
+
+
 class IEventBus(Interface):
     """Distributor of records to its subscribers, without delay.
 

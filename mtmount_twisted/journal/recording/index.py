@@ -1,0 +1,254 @@
+"""Reading of recordings: which files and chunks have a topic's messages of a time span, and the messages.
+
+A file that the daemon still writes is read up to its last chunk, and its tail file has the rest. What was
+read of a file is remembered, so that a later query reads only its new part. Next to read: `layout`;
+`signals`, the queries.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from mtmount_twisted.errors import RecordingError
+
+from .layout import (
+    MESSAGE,
+    MESSAGE_HEAD,
+    TAIL,
+    Channel,
+    Chunk,
+    Contents,
+    Message,
+    damaged,
+    open_regular,
+    read_summary,
+    recordings,
+    scan,
+    started,
+    tail_messages,
+)
+
+HOUR = 3600.0
+SPARE = 7200.0
+"""How much longer than its name says a recording may last or have begun before, in seconds: the daemon ends
+it after an hour, and its clock may be set."""
+
+MOST_TAIL = 512 * 2**20
+"""The most bytes of a tail file that are read."""
+
+MOST_KNOWN = 1000
+"""Number of files whose contents are remembered: twice as many as 14 days have."""
+
+NANO = 1_000_000_000
+
+
+class Messages(NamedTuple):
+    """Messages of one channel, in the order of the file.
+
+    :ivar times: their times of arrival (ns, Unix time).
+    :ivar lines: the lines.
+    """
+
+    times: NDArray[np.int64]
+    lines: list[bytes]
+
+
+class _Known(NamedTuple):
+    size: int
+    changed: int
+    contents: Contents
+
+
+_known: dict[tuple[int, int], _Known] = {}
+_lock = threading.Lock()
+
+
+@dataclass
+class Recording:
+    """A recording that is open for reading.
+
+    :ivar path: its path.
+    :ivar contents: its channels and chunks.
+    :ivar tail: the messages that are in no chunk yet.
+    """
+
+    path: Path
+    file: int
+    contents: Contents
+    tail: list[Message]
+
+    @property
+    def topics(self) -> dict[str, Channel]:
+        """The channels by their topics."""
+        return {channel.topic: channel for channel in self.contents.channels.values()}
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The times of its first and last message (ns); None if it has none."""
+        chunks = self.contents.chunks
+        starts = [chunk.start for chunk in chunks] + [message.log_time for message in self.tail]
+        ends = [chunk.end for chunk in chunks] + [message.log_time for message in self.tail]
+        return (min(starts), max(ends)) if starts else None
+
+    def chunks(self, topic: str, start: int, end: int) -> list[Chunk]:
+        """Return the chunks of a topic with messages of a time span (ns); `end` is exclusive."""
+        channel = self.topics.get(topic)
+        if channel is None:
+            return []
+        number = channel.id
+        return [
+            chunk
+            for chunk in self.contents.chunks
+            if chunk.channel == number and chunk.end >= start and chunk.start < end
+        ]
+
+    def read(self, topic: str, start: int, end: int) -> Iterator[Messages]:
+        """Yield the messages of a topic in a time span (ns), a chunk at a time; `end` is exclusive.
+
+        :raises RecordingError: if a chunk is damaged.
+        """
+        for chunk in self.chunks(topic, start, end):
+            yield _within(self.messages(chunk), start, end)
+        channel = self.topics.get(topic)
+        if channel is not None and self.tail:
+            found = [message for message in self.tail if message.channel == channel.id]
+            times = np.array([message.log_time for message in found], np.int64)
+            yield _within(Messages(times, [message.data for message in found]), start, end)
+
+    def messages(self, chunk: Chunk) -> Messages:
+        """Return all messages of a chunk.
+
+        :raises RecordingError: if it is damaged.
+        """
+        length = chunk.length + chunk.index_length
+        record = os.pread(self.file, length, chunk.offset)
+        if len(record) != length:
+            raise damaged(self.path, chunk.offset, "its end is missing")
+        if chunk.data_length > chunk.length:
+            raise damaged(self.path, chunk.offset, "its data is longer than the record")
+        start = chunk.length - chunk.data_length
+        try:
+            data = zstandard.ZstdDecompressor().decompress(
+                record[start : chunk.length], max_output_size=chunk.size, allow_extra_data=False
+            )
+        except zstandard.ZstdError as error:
+            raise damaged(self.path, chunk.offset, str(error)) from None
+        if len(data) != chunk.size or crc32(data) != int.from_bytes(record[33:37], "little"):
+            raise damaged(self.path, chunk.offset, "its checksum is wrong")
+        pairs = np.frombuffer(record, "<u8", 2 * chunk.count, chunk.length + 15).reshape(-1, 2)
+        ends = [*pairs[1:, 1].tolist(), len(data)]
+        lines = []
+        head = MESSAGE_HEAD.size
+        for at, stop in zip(pairs[:, 1].tolist(), ends):
+            if not 0 <= at <= stop - head or stop > len(data) or data[at] != MESSAGE:
+                raise damaged(self.path, chunk.offset, "its index does not fit its messages")
+            lines.append(data[at + head : stop])
+        return Messages(pairs[:, 0].astype(np.int64), lines)
+
+
+def _within(messages: Messages, start: int, end: int) -> Messages:
+    times = messages.times
+    inside = (times >= start) & (times < end)
+    if inside.all():
+        return messages
+    return Messages(times[inside], [messages.lines[row] for row in np.flatnonzero(inside).tolist()])
+
+
+def read_recording(path: Path) -> Recording:
+    """Open a recording; `close` closes it.
+
+    :raises RecordingError: if it is damaged, or not a regular file.
+    :raises FileNotFoundError: if it was deleted.
+    """
+    # The tail is read first: meanwhile its messages may become chunks, and are then left out.
+    tail = _read_tail(path)
+    file = open_regular(path)
+    try:
+        contents = _contents(path, file)
+    except BaseException:
+        os.close(file)
+        raise
+    if contents.is_finished:
+        tail = []
+    counts = contents.counts() if tail else {}
+    rest = [each for each in tail if each.sequence > counts.get(each.channel, 0)]
+    return Recording(path, file, contents, rest)
+
+
+def _contents(path: Path, file: int) -> Contents:
+    found = os.fstat(file)
+    key = found.st_dev, found.st_ino
+    with _lock:
+        known = _known.get(key)
+        if known is not None and (known.size, known.changed) == (found.st_size, found.st_mtime_ns):
+            return known.contents
+        contents = read_summary(path, file)
+        if contents is None:
+            before = None
+            if known is not None and not known.contents.is_finished and known.size <= found.st_size:
+                old = known.contents
+                before = Contents(
+                    dict(old.channels), list(old.chunks), old.about, old.about_at, old.end, False, old._schemas
+                )
+            contents = scan(path, file, before)
+        if len(_known) >= MOST_KNOWN:
+            _known.pop(next(iter(_known)))
+        _known[key] = _Known(found.st_size, found.st_mtime_ns, contents)
+        return contents
+
+
+def _read_tail(path: Path) -> list[Message]:
+    try:
+        file = open_regular(Path(f"{path}{TAIL}"))
+    except FileNotFoundError:
+        return []
+    with open(file, "rb") as tail:
+        return list(tail_messages(tail.read(MOST_TAIL)))
+
+
+def in_span(folder: Path, start: int, end: int) -> Iterator[Recording]:
+    """Yield the recordings that may have messages of a time span (ns), the oldest first, each open.
+
+    :raises RecordingError: if one is damaged.
+    """
+    for path in recordings(folder):
+        begun = started(path)
+        if (begun - SPARE) * NANO >= end or (begun + HOUR + SPARE) * NANO <= start:
+            continue
+        try:
+            recording = read_recording(path)
+        except FileNotFoundError:  # the daemon deleted it just now
+            continue
+        try:
+            found = recording.span
+            if found is not None and found[0] < end and found[1] >= start:
+                yield recording
+        finally:
+            os.close(recording.file)
+
+
+def first_with_messages(
+    folder: Path, *, newest: bool = False, proceed: Callable[[], None] = lambda: None
+) -> tuple[int, int] | None:
+    """Return the span (ns) of the oldest recording that has messages, or of the newest; None without one."""
+    paths = recordings(folder)
+    for path in reversed(paths) if newest else paths:
+        proceed()
+        try:
+            recording = read_recording(path)
+        except (FileNotFoundError, RecordingError):  # the queries of its time span name it
+            continue
+        os.close(recording.file)
+        if recording.span is not None:
+            return recording.span
+    return None

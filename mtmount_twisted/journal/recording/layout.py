@@ -1,0 +1,426 @@
+"""The layout of a recording: MCAP records that are read fast, and the names of the files.
+
+The package ``mcap`` writes the records. This module reads the three kinds of which a file has thousands:
+chunks, their indexes, and messages. Each chunk of a recording has messages of one channel only, so that a
+query decompresses only the topics that it needs. The format is that of https://mcap.dev/spec.
+
+Next to read: `files`, which writes; `index`, which reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import time
+from calendar import timegm
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from mtmount_twisted.errors import RecordingError
+from mtmount_twisted.journal.checking import unfit
+from mtmount_twisted.visible import visible
+
+MAGIC = b"\x89MCAP0\r\n"
+HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
+METADATA, DATA_END = 12, 15
+"""Opcodes of records."""
+
+EVENTS = "events"
+"""The channel of the mount's events."""
+
+ABOUT = "mtmount"
+"""The name of the metadata record about the mount and the program."""
+
+PREFIX = "telemetry"
+NAME = re.compile(rf"{PREFIX}-(\d{{8}}T\d{{6}}Z)(?:-\d{{1,6}})?\.mcap", re.ASCII)
+"""The name of a recording."""
+
+TAIL = ".tail"
+"""What the name of the tail file adds to the name of its recording."""
+
+MOST_CHUNK = 64 * 2**20
+"""The most bytes in a chunk. One minute of the largest topic has 4 MB."""
+
+MOST_SUMMARY = 64 * 2**20
+"""The most bytes of a summary. That of an hour has 0.5 MB."""
+
+MOST_RECORD = 2**20
+"""The most bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB, the longest
+event 40 kB."""
+
+RECORD = struct.Struct("<BQ")
+MESSAGE_HEAD = struct.Struct("<BQHIQQ")
+"""A record's opcode and length, then channel, sequence, log time and publish time of a message."""
+
+_CHUNK_HEAD = struct.Struct("<BQQQQII4sQ")  # with the compression "zstd"
+_INDEX_HEAD = struct.Struct("<BQHI")
+_CHUNK_INDEX = struct.Struct("<BQQQQQIHQQI4sQQ")  # of a chunk with one channel and the compression "zstd"
+_FOOTER = struct.Struct("<BQQQI")
+_ZSTD = b"zstd"
+_ONE_CHANNEL = 10
+
+
+class Chunk(NamedTuple):
+    """The place of a chunk, and of its index right behind it.
+
+    :ivar channel: id of its channel.
+    :ivar start: time of arrival of its first message (ns, Unix time).
+    :ivar end: that of its last message.
+    :ivar offset: position in the file, in bytes.
+    :ivar length: length of the record.
+    :ivar index_length: length of the record of its index.
+    :ivar data_length: length of the compressed data.
+    :ivar size: length of the data once decompressed.
+    """
+
+    channel: int
+    start: int
+    end: int
+    offset: int
+    length: int
+    index_length: int
+    data_length: int
+    size: int
+
+    @property
+    def count(self) -> int:
+        """Number of messages."""
+        return (self.index_length - _INDEX_HEAD.size) // 16
+
+
+class Channel(NamedTuple):
+    """A channel of a recording.
+
+    :ivar id: number in the file.
+    :ivar topic: name of the topic, or `EVENTS`.
+    :ivar schema: its JSON Schema.
+    """
+
+    id: int
+    topic: str
+    schema: bytes
+
+
+@dataclass
+class Contents:
+    """The contents of a recording, as far as they are known.
+
+    :ivar channels: the channels by their ids.
+    :ivar chunks: all chunks in the order of the file.
+    :ivar about: the metadata about the mount.
+    :ivar about_at: the place and the length of its record, in bytes.
+    :ivar end: the end of the last complete record, in bytes.
+    :ivar is_finished: True if the file has its end, as a closed recording has.
+    """
+
+    channels: dict[int, Channel] = field(default_factory=dict)
+    chunks: list[Chunk] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+    about_at: tuple[int, int] = (0, 0)
+    end: int = 0
+    is_finished: bool = False
+    _schemas: dict[int, bytes] = field(default_factory=dict)
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of messages of each channel in the chunks."""
+        counts: dict[int, int] = {}
+        for chunk in self.chunks:
+            counts[chunk.channel] = counts.get(chunk.channel, 0) + chunk.count
+        return counts
+
+    def add(self, path: Path, offset: int, opcode: int, body: bytes) -> None:
+        """Add a schema, a channel or metadata.
+
+        :raises RecordingError: if the record is malformed.
+        """
+        try:
+            self._add(opcode, _Fields(body), (offset, RECORD.size + len(body)))
+        except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
+            raise damaged(path, offset, f"record of kind {opcode}: {error}") from None
+
+    def _add(self, opcode: int, fields: _Fields, place: tuple[int, int]) -> None:
+        if opcode == SCHEMA:
+            number = fields.number("<H")
+            fields.text(), fields.text()
+            self._schemas[number] = fields.data()
+        elif opcode == CHANNEL:
+            number, schema = fields.number("<H"), fields.number("<H")
+            topic = fields.text()
+            self.channels[number] = Channel(number, topic, self._schemas.get(schema, b""))
+        elif opcode == METADATA and fields.text() == ABOUT:
+            self.about, self.about_at = fields.texts(), place
+
+
+class _Fields:
+    """The fields of a record, in their order."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def number(self, layout: str) -> int:
+        (number,) = struct.unpack_from(layout, self._body, self._at)
+        self._at += struct.calcsize(layout)
+        return int(number)
+
+    def data(self) -> bytes:
+        length = self.number("<I")
+        data = self._body[self._at : self._at + length]
+        if len(data) != length:
+            raise IndexError("its end is missing")
+        self._at += length
+        return data
+
+    def text(self) -> str:
+        return self.data().decode()
+
+    def texts(self) -> dict[str, str]:
+        end = self.number("<I") + self._at
+        found = {}
+        while self._at < end:
+            key = self.text()
+            found[key] = self.text()
+        return found
+
+
+def damaged(path: Path, offset: int, why: str) -> RecordingError:
+    """Return the error about a record of a file: one line, with control characters made visible."""
+    return RecordingError(visible(f"{path}: the record at byte {offset} is damaged: {why}"))
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Return the recordings in a folder, the oldest first. A missing folder has none.
+
+    :raises RecordingError: if the folder can't be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordingError(visible(f"{folder}: can't be read: {error.strerror}")) from None
+    return [folder / name for name in sorted(filter(_is_recording, names))]
+
+
+def started(path: Path) -> float:
+    """Return the start of a recording (s, Unix time), according to its name."""
+    return float(timegm(time.strptime(path.name[len(PREFIX) + 1 :][:16], "%Y%m%dT%H%M%SZ")))
+
+
+def _is_recording(name: str) -> bool:
+    """Return True for the name of a recording, which has a possible time."""
+    if NAME.fullmatch(name) is None:
+        return False
+    try:
+        started(Path(name))
+    except ValueError:  # a month 13
+        return False
+    return True
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, owner: int | None = None) -> int:
+    """Open a regular file, without following a link or waiting for a FIFO.
+
+    :param owner: the user to whom the file must belong; None for any.
+    :returns: the descriptor.
+    :raises RecordingError: if it is no regular file, or belongs to another user.
+    :raises FileNotFoundError: if there is none.
+    """
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = "it is a symbolic link" if os.path.islink(path) else f"can't be opened: {error.strerror}"
+        raise RecordingError(visible(f"{path}: {why}")) from None
+    found = os.fstat(file)
+    why = unfit(found, found.st_uid if owner is None else owner)
+    if why or not stat.S_ISREG(found.st_mode):
+        os.close(file)
+        raise RecordingError(visible(f"{path}: {why or 'it is no regular file'}"))
+    return file
+
+
+def scan(path: Path, file: int, known: Contents | None = None, *, lenient: bool = False) -> Contents:
+    """Read the records of a file one after the other, up to its end or to the first incomplete one.
+
+    :param known: contents that were read before; the scan continues at their end, and changes them.
+    :param lenient: True to stop at a damaged record instead of raising the error.
+    :raises RecordingError: if it is no recording, or a record is damaged.
+    """
+    contents = known or Contents()
+    size = os.fstat(file).st_size
+    if contents.end == 0:
+        if os.pread(file, len(MAGIC), 0) != MAGIC:
+            if lenient:
+                return contents
+            raise damaged(path, 0, "expected the first bytes of an MCAP file")
+        contents.end = len(MAGIC)
+    try:
+        while not contents.is_finished and contents.end < size:
+            if not _scan_record(path, file, size, contents):
+                break
+    except RecordingError:
+        if not lenient:
+            raise
+    return contents
+
+
+def _scan_record(path: Path, file: int, size: int, contents: Contents) -> bool:
+    """Read the record at the end of the known contents; return False if it is incomplete."""
+    at = contents.end
+    head = os.pread(file, _CHUNK_HEAD.size, at)
+    if len(head) < RECORD.size:
+        return False
+    opcode, length = RECORD.unpack_from(head)
+    end = at + RECORD.size + length
+    if end > size:
+        return False
+    if opcode == CHUNK:
+        return _scan_chunk(path, file, size, contents, head, end)
+    if opcode == DATA_END:
+        contents.is_finished = True
+        return True
+    if opcode in (SCHEMA, CHANNEL, METADATA):
+        if length > MOST_RECORD:
+            raise damaged(path, at, f"{length} bytes are too many")
+        contents.add(path, at, opcode, os.pread(file, length, at + RECORD.size))
+    elif opcode not in (HEADER, MESSAGE, MESSAGE_INDEX) and opcode < 0x80:
+        raise damaged(path, at, f"a record of kind {opcode} has no place there")
+    contents.end = end
+    return True
+
+
+def _scan_chunk(path: Path, file: int, size: int, contents: Contents, head: bytes, end: int) -> bool:
+    at = contents.end
+    if len(head) < _CHUNK_HEAD.size:
+        raise damaged(path, at, "it is too short for a chunk")
+    _, length, start, last, data_size, _, name_length, name, data_length = _CHUNK_HEAD.unpack(head)
+    if name_length != len(_ZSTD) or name != _ZSTD or length != _CHUNK_HEAD.size - RECORD.size + data_length:
+        raise damaged(path, at, "expected a chunk that is compressed with zstd")
+    if data_size > MOST_CHUNK:
+        raise damaged(path, at, f"a chunk of {data_size} bytes; expected at most {MOST_CHUNK}")
+    index = os.pread(file, _INDEX_HEAD.size, end)
+    if len(index) < _INDEX_HEAD.size:
+        return False
+    opcode, index_length, channel, _ = _INDEX_HEAD.unpack(index)
+    if opcode != MESSAGE_INDEX:
+        raise damaged(path, end, "expected the index of the chunk before it")
+    if end + RECORD.size + index_length > size:
+        return False
+    contents.chunks.append(
+        Chunk(
+            channel, start, last, at, end - at, RECORD.size + index_length, data_length, data_size
+        )
+    )
+    contents.end = end + RECORD.size + index_length
+    return True
+
+
+def read_summary(path: Path, file: int) -> Contents | None:
+    """Read the summary at the end of a finished recording; return None if the file has none.
+
+    :raises RecordingError: if the summary is damaged.
+    """
+    size = os.fstat(file).st_size
+    foot = size - len(MAGIC) - _FOOTER.size
+    data = os.pread(file, _FOOTER.size + len(MAGIC), foot) if foot > 0 else b""
+    if len(data) != _FOOTER.size + len(MAGIC) or data[-len(MAGIC) :] != MAGIC:
+        return None
+    opcode, length, start, _, _ = _FOOTER.unpack_from(data)
+    if opcode != FOOTER or length != _FOOTER.size - RECORD.size:
+        return None
+    if not len(MAGIC) < start <= foot or foot - start > MOST_SUMMARY:
+        raise damaged(path, foot, f"its summary would begin at byte {start}")
+    contents = Contents(end=start, is_finished=True)
+    summary = os.pread(file, foot - start, start)
+    for opcode, at, end in records(path, summary, start):
+        if opcode == CHUNK_INDEX:
+            contents.chunks.append(_chunk_of(path, summary, at, end, start))
+        elif opcode in (SCHEMA, CHANNEL):
+            contents.add(path, start + at, opcode, summary[at + RECORD.size : end])
+    for opcode, at, end in records(path, os.pread(file, MOST_RECORD, len(MAGIC)), len(MAGIC), partial=True):
+        if opcode == METADATA:
+            body = os.pread(file, end - at - RECORD.size, len(MAGIC) + at + RECORD.size)
+            contents.add(path, len(MAGIC) + at, opcode, body)
+            break
+    contents.chunks.sort(key=lambda chunk: chunk.offset)
+    return contents
+
+
+def _chunk_of(path: Path, summary: bytes, at: int, end: int, summary_start: int) -> Chunk:
+    if end - at != _CHUNK_INDEX.size:
+        raise damaged(path, summary_start + at, "expected a chunk of one channel, compressed with zstd")
+    (_, _, start, last, offset, length, map_length, channel, _, index_length, _, name, data_length, size) = (
+        _CHUNK_INDEX.unpack_from(summary, at)
+    )
+    is_ours = map_length == _ONE_CHANNEL and name == _ZSTD and size <= MOST_CHUNK
+    if not is_ours or offset + length + index_length > summary_start or index_length > MOST_CHUNK:
+        raise damaged(path, summary_start + at, "expected a chunk of one channel, compressed with zstd")
+    return Chunk(channel, start, last, offset, length, index_length, data_length, size)
+
+
+def records(
+    path: Path, data: bytes, offset: int, *, partial: bool = False
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the opcode, the start and the end of each record in a piece of a file.
+
+    :param offset: the place of the piece in the file, for the error.
+    :param partial: True to stop at an incomplete record instead of raising the error.
+    :raises RecordingError: if a record is longer than the piece.
+    """
+    at = 0
+    while at < len(data):
+        if at + RECORD.size > len(data):
+            end = len(data) + 1
+        else:
+            opcode, length = RECORD.unpack_from(data, at)
+            end = at + RECORD.size + length
+        if end > len(data):
+            if partial:
+                return
+            raise damaged(path, offset + at, "its end is missing")
+        yield opcode, at, end
+        at = end
+
+
+class Message(NamedTuple):
+    """A message.
+
+    :ivar channel: id of its channel.
+    :ivar sequence: its number in the channel; the first is 1.
+    :ivar log_time: time of arrival (ns, Unix time).
+    :ivar publish_time: the mount's time stamp (ns, Unix time).
+    :ivar data: the line, without its terminator.
+    """
+
+    channel: int
+    sequence: int
+    log_time: int
+    publish_time: int
+    data: bytes
+
+    def packed(self) -> bytes:
+        """Return the record."""
+        length = MESSAGE_HEAD.size - RECORD.size + len(self.data)
+        head = MESSAGE_HEAD.pack(MESSAGE, length, *self[:4])
+        return head + self.data
+
+
+def tail_messages(data: bytes) -> Iterator[Message]:
+    """Yield the messages in a tail file, up to the first incomplete or damaged one."""
+    at = len(MAGIC)
+    if data[:at] != MAGIC:
+        return
+    while at + MESSAGE_HEAD.size <= len(data):
+        opcode, length, channel, sequence, log_time, publish_time = MESSAGE_HEAD.unpack_from(data, at)
+        end = at + RECORD.size + length
+        start = at + MESSAGE_HEAD.size
+        if opcode != MESSAGE or end > len(data) or end < start:
+            return
+        yield Message(channel, sequence, log_time, publish_time, data[start:end])
+        at = end

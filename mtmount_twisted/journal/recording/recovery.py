@@ -1,0 +1,93 @@
+"""The end of a recording that its daemon could not finish: it was killed, or the machine lost power.
+
+The messages in the tail file that are in no chunk become chunks, and the file gets its summary. A crash
+during this work leaves a file that the next start finishes. Next to read: `files`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mtmount_twisted.errors import RecordingError
+
+from .files import RecordingFile, TailFile
+from .layout import MAGIC, TAIL, Message, open_regular, read_summary, recordings, tail_messages
+
+MOST_TAIL = 512 * 2**20
+"""The most bytes of a tail file that are read."""
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return the recordings in a folder that have a tail file or no summary, the oldest first."""
+    found = []
+    for path in recordings(folder):
+        if os.path.lexists(f"{path}{TAIL}") or not _is_closed(path):
+            found.append(path)
+    return found
+
+
+def _is_closed(path: Path) -> bool:
+    """Return True unless the file has no end, which costs one small read."""
+    try:
+        file = open_regular(path)
+    except (OSError, RecordingError):  # `recover` reports it
+        return False
+    try:
+        size = os.fstat(file).st_size
+        return size > 2 * len(MAGIC) and os.pread(file, len(MAGIC), size - len(MAGIC)) == MAGIC
+    finally:
+        os.close(file)
+
+
+def recover(path: Path, compress: Callable[[bytes], bytes]) -> int | None:
+    """Finish a recording.
+
+    :returns: the number of messages that came from the tail file; None if a running daemon writes the
+        recording.
+    :raises RecordingError: if the recording or its tail is not this user's own regular file.
+    :raises OSError: if a file can't be written.
+    """
+    file = open_regular(path, owner=os.geteuid())
+    try:
+        is_whole = _has_summary(path, file)
+    finally:
+        os.close(file)
+    if is_whole:  # the daemon was killed before it removed the tail
+        TailFile(path).remove()
+        return 0
+    messages = _read_tail(path)
+    recording = RecordingFile.resume(path)
+    if recording is None:
+        return None
+    try:
+        counts = recording.contents.counts()
+        channels = recording.contents.channels
+        by_channel: dict[int, list[Message]] = {}
+        for message in messages:
+            if message.channel in channels and message.sequence > counts.get(message.channel, 0):
+                by_channel.setdefault(message.channel, []).append(message)
+        for found in by_channel.values():
+            recording.write_chunk(found, compress)
+        recording.finish()
+    finally:
+        recording.close()
+    TailFile(path).remove()
+    return sum(map(len, by_channel.values()))
+
+
+def _has_summary(path: Path, file: int) -> bool:
+    try:
+        return read_summary(path, file) is not None
+    except RecordingError:
+        return False
+
+
+def _read_tail(path: Path) -> list[Message]:
+    try:
+        file = open_regular(Path(f"{path}{TAIL}"), owner=os.geteuid())
+    except FileNotFoundError:
+        return []
+    with open(file, "rb") as tail:
+        return list(tail_messages(tail.read(MOST_TAIL)))

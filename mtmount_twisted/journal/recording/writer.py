@@ -1,0 +1,390 @@
+"""`RecordingWriter`: write recordings through every fault of the disk. On the recorder's thread.
+
+The writer never raises. Each turn appends the new messages to the tail file. Once a minute the messages of
+each channel become a chunk, one channel after the other, and between two of them the tail file gets what has
+come meanwhile. A new recording begins each hour. Next to read: `files`; `recorder`, which owns the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat, TopicFacts
+from mtmount_twisted.errors import LineError, RecordingError
+
+from .files import RecordingFile, TailFile, quick, thorough
+from .layout import NAME, TAIL, Message, recordings, started
+from .recovery import recover, unfinished
+from .retention import stored, to_delete
+
+Tell = Callable[..., None]
+
+CHUNK_TIME = 60.0
+"""The time that a chunk covers, in seconds."""
+
+MAX_PENDING_BYTES = 64 * 2**20
+"""The most bytes of messages that wait for their chunk: 4 minutes. Beyond it, messages are counted and
+dropped."""
+
+FILE_TIME = 3600
+"""The time between two recordings, in seconds: a recording ends with the hour."""
+
+TEND_EVERY = 60.0
+"""The interval between two searches for old recordings, in seconds."""
+
+FREE_AGAIN = 1.05
+"""The recorder begins again once so many times the least free space is free."""
+
+NANO = 1_000_000_000
+
+
+class RecorderOptions(NamedTuple):
+    """The options of a recorder.
+
+    :ivar folder: the folder of the recordings.
+    :ivar keep_days: age at which a recording is deleted, in days.
+    :ivar keep_bytes: the most bytes of all recordings.
+    :ivar min_free: the free space in bytes below which the recorder stops.
+    :ivar about: what the recordings say about the mount.
+    """
+
+    folder: Path
+    keep_days: float
+    keep_bytes: int
+    min_free: int
+    about: dict[str, str]
+
+
+class Item(NamedTuple):
+    """Lines that came together.
+
+    :ivar time: time of their arrival (s, Unix time).
+    :ivar channel: `layout.EVENTS`, or empty for telemetry.
+    :ivar data: lines of telemetry with their terminators; or one event without.
+    """
+
+    time: float
+    channel: str
+    data: bytes
+
+
+class DiskFull(OSError):
+    """The disk has less free space than the recorder leaves."""
+
+
+class RecordingWriter:
+    """Write messages to recordings.
+
+    :param tell: logs a line: called with a level of `logging`, a message and its arguments.
+    :param more: return what has come since; called between two chunks.
+    :param clock: returns the monotonic clock, in seconds.
+    :param wall_clock: returns Unix time, in seconds.
+    :ivar fault: the present fault; empty while the recorder works.
+    :ivar written: number of messages on the disk.
+    :ivar lost: number of messages that were dropped.
+    :ivar oldest: start of the oldest recording (s, Unix time), or None.
+    """
+
+    def __init__(
+        self,
+        options: RecorderOptions,
+        dialect: Dialect,
+        tell: Tell,
+        more: Callable[[], Iterable[Item]] = tuple,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        assert dialect.telemetry is not None  # the configuration allows no recorder otherwise
+        self.fault = ""
+        self.written = self.lost = 0
+        self.oldest: float | None = None
+        self._options = options
+        self._format: TelemetryFormat = dialect.telemetry
+        self._terminator = dialect.terminator
+        self._masked = dialect.masked
+        self._facts: dict[str, TopicFacts] = {facts.name: facts for facts in self._format.topics()}
+        self._tell = tell
+        self._more = more
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._compress = thorough()
+        self._recording: RecordingFile | None = None
+        self._tail: TailFile | None = None
+        self._hour = 0
+        self._pending: dict[str, list[Message]] = {}
+        self._sequences: dict[str, int] = {}
+        self._fresh: list[tuple[str, float, int, bytes]] = []  # not in the tail file yet
+        self._bytes = 0  # of the fresh and pending ones
+        self._chunks_at = 0.0
+        self._tend_at = 0.0
+        self._failing_since = 0.0
+        self._is_full = False
+        self._unreadable: set[Path] = set()
+
+    @property
+    def pending(self) -> int:
+        """Number of messages that are not on the disk yet."""
+        return len(self._fresh)
+
+    def turn(self, items: Iterable[Item]) -> None:
+        """Write what has come, and the chunks that are due."""
+        self._receive(items)
+        try:
+            self._write()
+        except RecordingError as error:
+            self._failed(str(error))
+        except OSError as error:
+            self._failed(error.strerror or str(error))
+        else:
+            self._works()
+
+    def _write(self) -> None:
+        self._check_space()
+        recording = self._open()
+        self._append(recording)
+        now = self._clock()
+        if int(self._wall_clock()) // FILE_TIME != self._hour:
+            self._finish(recording, self._compress)
+            self._append(self._open())
+        elif now - self._chunks_at >= CHUNK_TIME:
+            self._write_chunks(recording, self._compress)
+        if now >= self._tend_at:
+            self._tend_at = now + TEND_EVERY
+            self._tend()
+
+    def _receive(self, items: Iterable[Item]) -> None:
+        """Split what has come into messages."""
+        for item in items:
+            if item.channel:
+                self._add(item.channel, item.time, item.time, self._masked(item.data))
+                continue
+            ahead = round(self._format.tai() - self._wall_clock())
+            for line in item.data.split(self._terminator):
+                if line:
+                    try:
+                        header = self._format.read_header(line)
+                    except LineError:  # the link has dropped and logged it
+                        continue
+                    topic = self._format.names.get(header.topic_id, f"topic{header.topic_id}")
+                    self._add(topic, item.time, header.timestamp - ahead, line)
+
+    def _add(self, topic: str, arrived: float, published: float, line: bytes) -> None:
+        if self._is_full or self._bytes + len(line) > MAX_PENDING_BYTES:
+            self.lost += 1
+            return
+        self._bytes += len(line)
+        at = min(max(round(published * NANO), 0), 2**64 - 1)
+        self._fresh.append((topic, arrived, at, line))
+
+    def _check_space(self) -> None:
+        found = self._options.folder
+        while not found.exists() and found != found.parent:
+            found = found.parent
+        status = os.statvfs(found)
+        free, least = status.f_bavail * status.f_frsize, self._options.min_free
+        if free < least * (FREE_AGAIN if self._is_full else 1):
+            if not self._is_full:
+                self._stop_for_space()
+            raise DiskFull(0, f"only {free} bytes are free, expected {least} or more (recorder.min_free)")
+        self._is_full = False
+
+    def _stop_for_space(self) -> None:
+        """End the recording, so that nothing is lost but what comes from now on."""
+        recording = self._recording
+        if recording is not None and self._tail is not None:
+            with contextlib.suppress(OSError):
+                self._append(recording)
+                self._finish(recording, quick())
+        self._is_full = True
+        self._drop_fresh()
+
+    def _drop_fresh(self) -> None:
+        self.lost += len(self._fresh)
+        self._bytes -= sum(len(line) for *_, line in self._fresh)
+        self._fresh.clear()
+
+    def _open(self) -> RecordingFile:
+        recording = self._recording
+        if recording is not None and not recording.is_in_place():
+            self._tell(logging.WARNING, "the recording %s was removed: started a new one", recording.path)
+            self._abandon()
+            recording = None
+        if recording is None:
+            folder = self._options.folder
+            _make_folder(folder)
+            self._recover(folder)
+            now = self._wall_clock()
+            self._hour = int(now) // FILE_TIME
+            ahead = round(self._format.tai() - now)
+            about = {**self._options.about, "taiMinusUtc": str(ahead)}
+            recording = RecordingFile.create(folder, now, about)
+            self._recording, self._tail = recording, TailFile(recording.path)
+            self._sequences.clear()
+            self._chunks_at = self._clock()
+        return recording
+
+    def _recover(self, folder: Path) -> None:
+        """Finish the recordings that a killed daemon left; one that can't be finished stays as it is."""
+        for path in unfinished(folder):
+            if path in self._unreadable:
+                continue
+            try:
+                found = recover(path, self._compress)
+            except RecordingError as error:
+                self._unreadable.add(path)
+                self._tell(logging.WARNING, "a recording was not finished, and can't be: %s", error)
+            else:
+                if found is not None:
+                    text = "finished the recording %s of a killed daemon: %d messages came from its tail file"
+                    self._tell(logging.INFO, text, path, found)
+        for name in os.listdir(folder):  # of a crash between the two files
+            stem = name.removesuffix(f"{TAIL}.new").removesuffix(TAIL)
+            if stem != name and NAME.fullmatch(stem) and not (folder / stem).exists():
+                with contextlib.suppress(OSError):
+                    os.unlink(folder / name)
+
+    def _append(self, recording: RecordingFile) -> None:
+        """Write the fresh messages to the tail file."""
+        if not self._fresh or self._tail is None:
+            return
+        messages: list[tuple[str, Message]] = []
+        sequences = dict(self._sequences)
+        for topic, arrived, published, line in self._fresh:
+            channel = recording.channel(topic, self._facts.get(topic))
+            sequences[topic] = number = sequences.get(topic, 0) + 1
+            messages.append((topic, Message(channel, number, round(arrived * NANO), published, line)))
+        self._tail.append(b"".join(message.packed() for _, message in messages))
+        self._sequences = sequences
+        for topic, message in messages:
+            self._pending.setdefault(topic, []).append(message)
+        self.written += len(messages)
+        self._fresh.clear()
+
+    def _write_chunks(self, recording: RecordingFile, compress: Callable[[bytes], bytes]) -> None:
+        """Write a chunk of each channel. Meanwhile the tail file gets what comes."""
+        self._chunks_at = self._clock()
+        for topic in tuple(self._pending):
+            messages = self._pending[topic]
+            count = len(messages)
+            if not count:
+                continue
+            recording.write_chunk(messages, compress)
+            self._bytes -= sum(len(message.data) for message in messages)
+            del messages[:count]
+            self._receive(self._more())
+            self._append(recording)
+        recording.sync()
+        left = [message for messages in self._pending.values() for message in messages]
+        if self._tail is not None:
+            self._tail.replace(b"".join(message.packed() for message in left))
+
+    def _finish(self, recording: RecordingFile, compress: Callable[[bytes], bytes]) -> None:
+        """End the recording."""
+        for topic in tuple(self._pending):
+            messages = self._pending.pop(topic)
+            try:
+                if messages:
+                    recording.write_chunk(messages, compress)
+            except OSError:
+                self._pending[topic] = messages
+                raise
+            self._bytes -= sum(len(message.data) for message in messages)
+        recording.finish()
+        recording.close()
+        if self._tail is not None:
+            self._tail.remove()
+        self._recording = self._tail = None
+
+    def _abandon(self) -> None:
+        """Leave the recording as it is; the messages that are in no chunk are lost with it."""
+        if self._recording is not None:
+            self._recording.close()
+        if self._tail is not None:
+            self._tail.close()
+        self._recording = self._tail = None
+        lost = [message for messages in self._pending.values() for message in messages]
+        self.lost += len(lost)
+        self._bytes -= sum(len(message.data) for message in lost)
+        self._pending.clear()
+
+    def _tend(self) -> None:
+        """Delete the recordings that are too old or too many."""
+        options, recording = self._options, self._recording
+        present = None if recording is None else recording.path
+        size = self._bytes + (0 if recording is None else recording.contents.end)
+        keep = options.keep_days, options.keep_bytes
+        for each, why in to_delete(stored(options.folder), present, size, keep, self._wall_clock()):
+            os.unlink(each.path)
+            self._tell(logging.INFO, "deleted the recording %s: %s", each.path, why)
+        self.oldest = self._oldest()
+
+    def _oldest(self) -> float | None:
+        paths = recordings(self._options.folder)
+        return started(paths[0]) if paths else None
+
+    def finish(self, items: Iterable[Item]) -> None:
+        """Write what has come and end the recording; what can't be written is lost or left to the next
+        start."""
+        self._receive(items)
+        try:
+            if self._recording is not None or self._fresh:
+                self._check_space()
+                recording = self._open()
+                self._append(recording)
+                self._finish(recording, quick())
+        except (OSError, RecordingError) as error:
+            text = "the recorder ends without an end of its file, which the next start finishes: %s"
+            self._tell(logging.WARNING, text, error)
+        self._drop_fresh()
+        if self._recording is not None:
+            self._recording.close()
+        if self._tail is not None:
+            self._tail.close()
+
+    def _failed(self, why: str) -> None:
+        had_fault, self.fault = self.fault, why
+        if not had_fault:
+            self._failing_since = self._clock()
+            text = "the recorder can't write to %s (%s); telemetry still passes"
+            self._tell(logging.ERROR, text, self._options.folder, why)
+
+    def _works(self) -> None:
+        if self.fault:
+            self.fault = ""
+            seconds = self._clock() - self._failing_since
+            text = "the recorder writes to %s again after %.1f s; lost messages: %d"
+            self._tell(logging.WARNING, text, self._options.folder, seconds, self.lost)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and its parents with mode 0700, whatever the umask.
+
+    :raises RecordingError: if it belongs to another user, who could change the recordings, or is no folder.
+    """
+    if not folder.is_dir():
+        if folder.parent != folder and not folder.parent.is_dir():
+            _make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            folder.chmod(0o700)
+    if why := folder_problem(folder):
+        raise RecordingError(f"{folder}: {why}")
+
+
+def folder_problem(folder: Path) -> str:
+    """Return the reason why a folder can't hold recordings of this user; empty if it can."""
+    found = os.stat(folder)
+    user = os.geteuid()
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is no folder; expected a folder for recordings"
+    if found.st_uid != user and user != 0:
+        return f"it belongs to user {found.st_uid}, who can change it; expected the daemon's user {user}"
+    return ""
