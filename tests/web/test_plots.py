@@ -291,7 +291,7 @@ class TestWindow(PlotsCase):
             assert signals == [ERROR, AZIMUTH, VELOCITY, ELEVATION]
             assert begin <= NOW - 299 and end >= NOW - 241
             assert points > 500
-            expect(page.locator("#plots-name")).to_have_text("2026-11-26, 02:08:47 to 02:09:47 UTC")
+            expect(page.locator("#plots-name")).to_have_text("1 min to 02:09:47")
             page.get_by_role("button", name="Back to now").click()
             assert self.window(page) == [600, 0]
 
@@ -346,7 +346,7 @@ class TestWindow(PlotsCase):
             expect(page.locator("#tools [role=status]")).to_contain_text("ends before it begins")
             page.get_by_label("to", exact=True).fill("2026-11-25T23:00:00")
             page.get_by_role("button", name="Show").click()
-            expect(page.locator("#plots-name")).to_have_text("2026-11-25, 22:00:00 to 23:00:00 UTC")
+            expect(page.locator("#plots-name")).to_have_text("1 h to 2026-11-25 23:00:00")
 
         return self.look(work, **self.wide)
 
@@ -365,6 +365,24 @@ class TestWindow(PlotsCase):
             page.wait_for_function("() => plots.past !== null")
             assert self.window(page) == [562, 0]
             expect(page.locator("#azimuth .strip p b").nth(1)).to_have_text(re.compile("^02:09:25: 95.6"))
+
+        return self.look(work, **self.wide)
+
+    def test_playback(self) -> Deferred[None]:
+        """In playback the cursor is at the page's moment, and the windows end soon after it."""
+
+        def work(page: Any) -> None:
+            self.start(page)
+            page.evaluate("plots.follow(clock - 7200)")
+            assert self.window(page) == [7740, 7140]
+            expect(page.locator("#azimuth .strip p b").nth(1)).to_have_text(re.compile("^00:13:47: "))
+            expect(page.get_by_role("button", name="Back to now")).to_be_hidden()
+            page.evaluate("plots.follow(clock - 7190)")
+            assert self.window(page) == [7740, 7140]  # it stays while the moment is in it
+            page.get_by_role("button", name="1 h", exact=True).click()
+            assert self.window(page) == [7190 + 3240, 7190 - 360]
+            page.evaluate("plots.follow(null)")
+            assert self.window(page) == [3600, 0]
 
         return self.look(work, **self.wide)
 

@@ -55,6 +55,8 @@ export const takeCommand = () => ask("POST", "api/v1/lease", { value: { take: tr
 export const requestCommand = () => ask("POST", "api/v1/lease", { value: {} });
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { grant: name } });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
+// The mount as it was at a time.
+export const getMoment = (at) => ask("GET", `api/v1/telemetry?${new URLSearchParams({ at })}`);
 export const getSlews = (query) => ask("GET", `api/v1/slews?${new URLSearchParams(query)}`);
 export const getHistory = (query) => ask("GET", `api/v1/telemetry/history?${new URLSearchParams(query)}`);
 export const getSignals = () => ask("GET", "api/v1/telemetry/signals");

@@ -165,6 +165,7 @@ function aim(view, { demand, error_sky: error, rms, window, to_go: rest }) {
 export function command(view) {
   const { lease, you } = view.state;
   const name = then(view, "In command");
+  if (lease.unknown) return cell(name, "not told", ["the journal has it"], { soft: true });
   const stale = apart(view) === "page";
   const mine = you.has_command && view.at === null;
   const figure = mine ? "You" : lease.holder === null ? "Nobody" : (lease.source ?? "Somebody");
@@ -178,6 +179,7 @@ export function command(view) {
 // Mount answers
 
 export function mount(view) {
+  if (view.at !== null) return cell("Mount answered", "not told", [], { soft: true });
   const known = answers(view, view.now, view.clock);
   const refused = known.mood === "alarm" ? null : refusing(view, view.clock);
   if (refused) return cell("Mount refuses", `${refused.rate}/s`, ["commands, see below"], { mood: "caution" });

@@ -35,6 +35,9 @@ export const partsOf = (device) => device?.parts_power?.value ?? [];
 export function deviceRows(view) {
   const all = view.state?.devices ?? {};
   const gone = apart(view) === "page";
+  if (view.at !== null && Object.keys(all).length === 0) {
+    return [{ name: "Devices", text: "not told by the recording", level: "", stale: false }];
+  }
   return ROWS.flatMap(([name, device, read]) => {
     const known = all[device] ?? {};
     const told = Object.values(known);

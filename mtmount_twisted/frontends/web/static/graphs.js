@@ -9,10 +9,12 @@ import { byId } from "./dom.js";
 import { iso } from "./figures.js";
 import { axisOf, isOld, isSlewing, isTracking } from "./levels.js";
 import { seldom } from "./pace.js";
+import { playLink } from "./playback.js";
 import { plotTools } from "./plot_tools.js";
 import { Plots } from "./plots.js";
 
 const GOAL = 0.01; // arcsec, RMS on the sky
+const BACK = 60; // s before the end of the window from which it is played back, unless a moment is chosen
 const AXES = [
   ["azimuth", "Azimuth", 7, 50], // name, title, greatest velocity (deg/s), ends of the scale of torque (kN m)
   ["elevation", "Elevation", 3.5, 25],
@@ -35,14 +37,16 @@ export function graphs(store, shown) {
   function begin() {
     if (plots !== null || store.state === null || isOld(store) || store.state.telemetry === null) return;
     const columns = AXES.map(([name, ...more]) => ({ element: byId(`plots-${name}`), name, strips: strips(name, ...more) }));
-    plots = new Plots({ columns, fetchHistory, now: () => (shown.at ?? now()) / 1000 });
-    plotTools(byId("plot-tools"), plots, async () => (await getSignals()).signals);
+    plots = new Plots({ columns, fetchHistory, now: () => now() / 1000 });
+    const play = () => (location.hash = playLink(plots.cursor ?? plots.window.to - BACK));
+    plotTools(byId("plot-tools"), plots, async () => (await getSignals()).signals, play);
   }
 
   const tell = seldom(() => {
     const view = shown.view();
     for (const [axis] of plots === null ? [] : AXES) plots.say(`motion.${axis}.errorSky`, ...errorWords(view, axis));
   });
+  store.on("moment", () => plots?.follow(shown.at === null ? null : shown.at / 1000));
   store.on("state", begin);
   store.on("signals", (sample) => plots?.add(sample));
   store.on("summary live moment", tell);

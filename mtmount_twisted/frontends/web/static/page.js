@@ -17,6 +17,7 @@ import { lease } from "./lease.js";
 import { lives } from "./lives.js";
 import { move } from "./move.js";
 import { notice } from "./notice.js";
+import { playback } from "./playback.js";
 import { sign } from "./sign.js";
 import { slews } from "./slews.js";
 import { stop } from "./stop.js";
@@ -43,6 +44,7 @@ export function assemble({ store, shown, commands, hurry, refresh }) {
     unwrap: ({ azimuth, elevation }) =>
       fillIn({ azimuth, elevation }, "Filled in: the unwrap. Nothing is sent until you press Send move."),
   });
+  playback(store, shown);
   lives(store);
   flights(store);
   slews(store, shown);

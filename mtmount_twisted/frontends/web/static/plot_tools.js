@@ -20,8 +20,9 @@ export function momentIn(hash) {
 // The address of a moment.
 export const linkTo = (time) => `${location.href.replace(/#.*/, "")}#t=${iso(time)}`;
 
-// Fill `element` with the heading and the buttons. `names()` resolves to [{name, unit, period}] of all signals.
-export function plotTools(element, plots, names) {
+// Fill `element` with the heading and the buttons. `names()` resolves to [{name, unit, period}] of all signals;
+// `play` plays back from the chosen moment.
+export function plotTools(element, plots, names, play = null) {
   const heading = make("h2", { id: "plots-name" });
   const spans = Object.keys(SPANS).map((name) =>
     make("button", { type: "button", "aria-pressed": "false", click: () => plots.showLive(SPANS[name]) }, name));
@@ -119,18 +120,21 @@ export function plotTools(element, plots, names) {
   function tell() {
     const window = plots.window;
     const words = spanOf(window.to - window.from).replace(/ 00 (s|min)$/, "");
-    const paused = plots.live ? `Last ${words.replace(/^10 min$/, "10 minutes")}` : `${dayOf(window.to)}, ${clockOf(window.from)} to ${clockOf(window.to)} UTC`;
-    write(heading, paused);
+    const long = words.replace(/^10 min$/, "10 minutes");
+    const day = dayOf(window.to) === dayOf(plots.now()) ? "" : `${dayOf(window.to)} `;
+    write(heading, plots.live ? `Last ${long}` : `${long} to ${day}${clockOf(window.to)}`);
     write(hold, plots.live ? "Pause" : "Back to now");
+    show(hold, plots.moment === null);
     for (const button of spans) {
-      button.setAttribute("aria-pressed", String(plots.live && SPANS[button.textContent] === plots.span));
+      button.setAttribute("aria-pressed", String((plots.live || plots.moment !== null) && SPANS[button.textContent] === plots.span));
     }
   }
 
   element.classList.add("head");
   element.replaceChildren(heading,
     make("div", { class: "tools quiet push" }, ...spans, other, zoom(1 / BUTTON_ZOOM, "Zoom in", "+"), zoom(BUTTON_ZOOM, "Zoom out", "−"), hold,
-      make("button", { type: "button", click: () => copy() }, "Copy link to this moment"), opener),
+      make("button", { type: "button", click: () => copy() }, "Copy link to this moment"),
+      play && make("button", { type: "button", click: play }, "Play back"), opener),
     range, signals, link, status);
   plots.addEventListener("window", tell);
   plots.addEventListener("trouble", () => write(status, plots.trouble));

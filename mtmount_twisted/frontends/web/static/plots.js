@@ -24,6 +24,7 @@ const TICK = 1000; // ms between two drawings
 const DRAG = 6; // px of a drag; less is a click
 const STEP = 0.01; // of the window: one press of Left or Right
 const ZOOM = 1.3; // one turn of the wheel
+const BEFORE = 0.9; // of a window that lies before the moment that the page shows, in playback
 const SMALL = 1e-9;
 
 // A column: the elements of its strips, and the reading of the pointer over them.
@@ -256,6 +257,7 @@ export class Plots extends EventTarget {
     this.fetchHistory = fetchHistory;
     this.now = now;
     this.span = SPANS["10 min"];
+    this.moment = null; // the time that the page shows in playback
     this.past = null; // {from, to, bins, loaded} of a window that does not end now
     this.cursor = null; // the time that is chosen
     this.pinned = null; // the same without the pointer's
@@ -375,8 +377,13 @@ export class Plots extends EventTarget {
 
   // ---------- the window ----------
 
-  // Show the last `span` seconds, up to now.
+  // Show the last `span` seconds, up to now; in playback, the time around its moment.
   showLive(span = this.span) {
+    if (this.moment !== null) {
+      this.span = span;
+      this.showWindow(this.moment - span * BEFORE, this.moment + span * (1 - BEFORE));
+      return;
+    }
     const same = span === this.span;
     this.past = null;
     this.asked += 1;
@@ -445,6 +452,20 @@ export class Plots extends EventTarget {
   showMoment(time) {
     this.showWindow(time - 300, Math.min(this.now(), time + 300));
     this.cursorAt(time);
+  }
+
+  // Follow the playback: its moment has the cursor. Null ends it, and the plots go on to now.
+  follow(moment) {
+    const began = this.moment === null;
+    this.moment = moment;
+    if (moment === null) {
+      this.cursorAt(null);
+      this.showLive(Math.max(LEAST_LIVE, this.span));
+      return;
+    }
+    const { from, to } = this.window;
+    if (began || moment < from || moment > to) this.showLive();
+    this.cursorAt(moment);
   }
 
   windowed() {

@@ -1,0 +1,176 @@
+// Shows a recorded night on the page: a slider with the night's slews and alarms, and the mount as it was at its time.
+//
+// It touches its own bar in the place of the notice, the address after "#", timers, and the network by api.js. What it read
+// goes to shown.js, from which the page's parts draw. STOP stays that of the real mount: it does not read the moment shown.
+
+import { ApiError, getMessages, getMoment, getSlews } from "./api.js";
+import { now } from "./clock.js";
+import { byId, draw, make, show, write } from "./dom.js";
+import { clockOf, count, dayOf, iso, spanOf } from "./figures.js";
+import { marksOf, nightOf, pastState, valuesOf } from "./night.js";
+
+const TICK = 1000; // ms between two moments while it plays
+const SPEEDS = [1, 10, 60];
+const BEFORE = 43_200; // s before the night from which alarms are read: one may have begun earlier
+const MOST = 1000; // slews and messages of a night
+const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }; // s
+const MARKS = 720; // units of the strip of marks
+
+// The moment to play from in the address, UTC s, or null: "#play=2026-11-25T02:41:10Z".
+export function playIn(hash) {
+  const text = new URLSearchParams(hash.replace(/^#/, "")).get("play");
+  const time = text === null ? NaN : Date.parse(text);
+  return Number.isFinite(time) ? time / 1000 : null;
+}
+
+export const playLink = (time) => `#play=${iso(time)}`;
+
+export function playback(store, shown) {
+  const notice = byId("notice");
+  let night = null; // {from, to, entries}
+  let at = null; // UTC s
+  let wanted = null; // the time that is read next
+  let reading = false;
+  let timer = null;
+
+  const hold = make("button", { type: "button", click: () => (timer === null ? run() : halt()) }, "Play");
+  let speed = SPEEDS[0];
+  const pace = make("button", { type: "button", click: () => faster() }, `${speed}×`); // no menu: an open one withholds STOP's key
+  const slider = make("input", { type: "range", step: 1, "aria-label": "Time in the night", input: () => seek(Number(slider.value)), keydown: (event) => key(event) });
+  const marks = draw("svg", { class: "night", role: "img", viewBox: `0 0 ${MARKS} 18`, preserveAspectRatio: "none" });
+  const [time, begins, told] = [make("b", { class: "nb" }), make("span", { class: "note hide-s" }), make("span", { class: "note" })];
+  const back = make("button", { type: "button", click: () => leave() }, "Back to live");
+  const bar = make("section", { class: "notice", id: "playback", "data-level": "info", "aria-label": "Playback", hidden: true },
+    make("span", { class: "chip", "data-level": "info" }, "PLAYBACK"),
+    make("div", { class: "play" },
+      make("span", { class: "tools" }, hold, pace), make("div", {}, slider), time, begins, marks, told),
+    make("div", { class: "acts" }, back));
+  notice.after(bar);
+
+  function key(event) {
+    const by = KEYS[event.key];
+    if (by === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    seek(at + by);
+  }
+
+  function open(moment) {
+    if (store.state === null) return;
+    if (night === null || moment < night.from || moment > night.to) {
+      night = { ...nightOf(moment, now() / 1000), entries: [] };
+      [slider.min, slider.max] = [night.from, night.to];
+      write(begins, clockOf(night.from).slice(0, 5));
+      readNight(night);
+    }
+    show(notice, false);
+    show(bar, true);
+    seek(moment);
+  }
+
+  // Go to a time; the latest wish counts.
+  function seek(moment) {
+    at = Math.max(night.from, Math.min(night.to, now() / 1000, moment));
+    slider.value = at;
+    slider.setAttribute("aria-valuetext", `${clockOf(at)} UTC, ${dayOf(at)}`);
+    write(time, `${clockOf(at)} UTC`);
+    wanted = at;
+    if (!reading) read();
+  }
+
+  async function read() {
+    reading = true;
+    while (wanted !== null) {
+      const moment = wanted;
+      wanted = null;
+      const past = await readMoment(moment);
+      if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment), ...past });
+    }
+    reading = false;
+  }
+
+  async function readMoment(moment) {
+    try {
+      const summary = await getMoment(iso(moment));
+      say("");
+      return { summary, values: valuesOf(summary.topics) };
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      say(`Nothing is recorded of ${clockOf(moment)}: ${error.message}`);
+      return { summary: null, values: {} };
+    }
+  }
+
+  // Read the marks and the alarms of a night. A part that cannot be read is said, and is not taken for a quiet night.
+  async function readNight(which) {
+    const { from, to } = which;
+    const failed = (error) => {
+      if (!(error instanceof ApiError)) throw error;
+      return null;
+    };
+    const [slews, messages] = await Promise.all([
+      getSlews({ from: iso(from), to: iso(to), limit: MOST }).then((answer) => answer.slews, failed),
+      getMessages({ since: iso(from - BEFORE), until: iso(Math.min(to, now() / 1000)), kind: "ERROR,WARNING", limit: MOST }).then(({ entries }) => entries, failed),
+    ]);
+    if (which !== night) return;
+    which.entries = [...(messages ?? [])].sort((one, other) => Date.parse(one.time) - Date.parse(other.time));
+    const found = marksOf(slews ?? [], which.entries, which);
+    const words = [
+      slews === null ? "slews not known" : count(found.slews.length, "slew"),
+      slews === null ? null : `${found.failed.length} failed ▲`,
+      messages === null ? "alarms not known" : `${count(found.alarms.length, "alarm")} ■`,
+    ].filter(Boolean).join(", ");
+    which.words = `${clockOf(to).slice(0, 5)} · ${words}`;
+    marks.setAttribute("aria-label", `The ${spanOf(to - from)} to ${clockOf(to).slice(0, 5)}: ${words.replace(/ [▲■]/g, "")}`);
+    marks.replaceChildren(...shapes(found, which));
+    say("");
+    if (at !== null) seek(at); // with the alarms that are known now
+  }
+
+  const say = (words) => write(told, words || night?.words || "");
+
+  function run() {
+    halt();
+    timer = setInterval(() => !document.hidden && !reading && seek(at + (speed * TICK) / 1000), TICK);
+    write(hold, "Pause");
+  }
+
+  function faster() {
+    speed = SPEEDS[(SPEEDS.indexOf(speed) + 1) % SPEEDS.length];
+    write(pace, `${speed}×`);
+    pace.setAttribute("aria-label", `Speed: ${speed} times`);
+  }
+
+  function halt() {
+    clearInterval(timer);
+    timer = null;
+    write(hold, "Play");
+  }
+
+  function leave() {
+    halt();
+    at = wanted = null;
+    show(bar, false);
+    show(notice, true);
+    shown.showNow();
+    history.replaceState(null, "", location.pathname + location.search);
+    notice.querySelector("button:not([hidden])")?.focus();
+  }
+
+  const go = () => {
+    const moment = playIn(location.hash);
+    if (moment !== null) open(moment);
+  };
+  addEventListener("hashchange", go);
+  store.on("state", () => at === null && !shown.past && playIn(location.hash) !== null && go());
+}
+
+// Ticks for slews, triangles for those that failed, squares for alarms.
+function shapes({ slews, failed, alarms }, { from, to }) {
+  const x = (time) => ((time - from) / (to - from)) * MARKS;
+  const each = (times, shape) => times.map((time) => shape(x(time).toFixed(1))).join("");
+  return [
+    draw("path", { "data-part": "slews", d: each(slews, (place) => `M${place} 10v6`), stroke: "var(--edge)", "stroke-width": 1, fill: "none" }),
+    draw("path", { "data-part": "failed", d: each(failed, (place) => `M${place} 0l-4 8h8z`), fill: "var(--text)" }),
+    draw("path", { "data-part": "alarms", d: each(alarms, (place) => `M${place} 0m-4 0h8v8h-8z`), fill: "var(--alarm-text)" }),
+  ];
+}

@@ -1,0 +1,186 @@
+"""Playback of a recorded night on the page, in a real Chromium over the whole daemon.
+
+The mount and its STOP are real; the answers about the night are made up, in the place of the daemon's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from twisted.internet.defer import Deferred
+
+from tests.support.dashboards import DashboardCase, HouseOfToday
+from tests.support.folders import scratch_path
+
+from .test_dashboard import expect
+
+THEN = "2026-11-25T02:41:10Z"
+LATCHED = {
+    "active": True,
+    "latched": True,
+    "code": 120,
+    "subsystem": "AZIMUTH",
+    "name": "AZCW deviation limit",
+}
+OVER = {**LATCHED, "active": False, "latched": False}
+
+
+def axis(position: float) -> dict[str, Any]:
+    """An axis that tracks."""
+    known = {"position": position, "demand": position, "velocity": 0.002, "torque": 100.0, "age": 0.05}
+    limits = {"limit_low": -270.0, "limit_high": 270.0, "limits_from": "settings"}
+    error = {"error": 0.001, "error_sky": 0.001, "rms": 0.005, "greatest": 0.013, "window": 15.0}
+    told = {"in_position": True, "on_target_since": None, "to_go": None, "seconds_to_go": None}
+    return {**known, **limits, **error, **told, "stale": False, "time": THEN}
+
+
+def telemetry(at: str) -> dict[str, Any]:
+    """The answer about a moment: the mount tracks near azimuth 128."""
+    motion = {"word": "Tracking", "detail": "", "since": "2026-11-25T02:40:28Z", "seconds": None}
+    axes = {"azimuth": axis(128.484), "elevation": {**axis(61.32), "limit_low": 15.1, "limit_high": 86.4}}
+    wrap = {"position": 17.6, "velocity": 0.0, "stale": False, "age": 0.1}
+    base = {"time": at, "at": at, "live": False, "available": True, "why": "", "connected": True}
+    rest = {"silent": False, "age": 0.05, "clock_offset": 0.0, "sky": None, "limits": [], "slew": None}
+    recorder = {"enabled": True, "oldest": "2026-11-20T00:00:00Z", "why": ""}
+    return {
+        **base,
+        **rest,
+        "recorder": recorder,
+        "motion": motion,
+        "axes": {**axes, "cameraCableWrap": wrap},
+        "topics": {"mainPowerSupply": {"values": {"powerSupplyVoltage": 401.0}}},
+    }
+
+
+def slew(start: str, passed: bool = True) -> dict[str, Any]:
+    """A slew of the night."""
+    figures = {"azimuth": 3.1, "elevation": 1.3, "seconds": 1.9, "settle": 0.9, "error_at_in_position": 0.1}
+    return {
+        "start": start,
+        **figures,
+        "rms": 0.007,
+        "passed": passed,
+        "failures": [] if passed else ["settle"],
+    }
+
+
+def said(time: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """A message of the journal: an alarm."""
+    return {"type": "message", "kind": "ERROR", "time": time, "peer": "controller", "fields": fields}
+
+
+NIGHT = [slew("2026-11-25T01:00:00Z"), slew("2026-11-25T02:30:00Z", False), slew("2026-11-25T03:00:00Z")]
+ALARMS = [said("2026-11-25T02:41:00Z", LATCHED), said("2026-11-25T02:50:00Z", OVER)]
+
+
+class TestPlayback(DashboardCase):
+    """The past on the page."""
+
+    viewport: ClassVar = {"viewport": {"width": 1440, "height": 900}}
+
+    async def setUp(self) -> None:
+        """Start a house whose mount sends telemetry."""
+        self.house = HouseOfToday(str(scratch_path(self)))
+        await self.house.start()
+        self.addCleanup(self.stop)
+        self.asked: list[str] = []
+
+    def answer(self, route: Any) -> None:
+        """Answer in the daemon's place what is asked of the night."""
+        url = urlsplit(route.request.url)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        name = url.path.rpartition("/api/v1/")[2]
+        if name == "telemetry" and "at" in query:
+            self.asked.append(query["at"])
+            if query["at"] > "2026-11-25T05":
+                route.fulfill(status=404, json={"error": "the recording ends at 05:00"})
+            else:
+                route.fulfill(json=telemetry(query["at"]))
+        elif name == "slews" and "from" in query:
+            route.fulfill(json={"slews": NIGHT})
+        elif name == "messages" and query.get("kind") == "ERROR,WARNING":
+            route.fulfill(json={"entries": ALARMS[::-1], "next": None})
+        elif name == "telemetry/history":
+            times = [1_795_659_227.0]
+            none = {"unit": "", "least": [None], "greatest": [None], "mean": [None]}
+            signals = {each: none for each in query["signals"].split(",")}
+            route.fulfill(json={"from": query["from"], "to": query["to"], "times": times, "signals": signals})
+        else:
+            route.fallback()
+
+    def begin(self, page: Any) -> None:
+        """Play back from a moment of the night."""
+        page.route(re.compile("/api/v1/(telemetry|slews|messages)"), self.answer)
+        page.evaluate(f"location.hash = {json.dumps(f'#play={THEN}')}")
+        expect(page.locator("body")).to_have_attribute("data-moment", "past")
+
+    def test_moment_is_shown(self) -> Deferred[None]:
+        """The page shows the mount as it was, and says so; the real mount stands at the bottom."""
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            expect(page.locator("#live")).to_have_text("Playback")
+            expect(page.locator("#azimuth")).to_contain_text("128.484")
+            expect(page.locator("#c-motion")).to_contain_text("Motion, then")
+            expect(page.locator("#motion")).to_have_text("Tracking")
+            expect(page.locator("#safety")).to_have_text("1 alarm")
+            expect(page.locator("#said-name")).to_have_text("The real mount now")
+            expect(page.locator("#playback")).to_contain_text("02:41:10 UTC")
+            expect(page.locator("#notice")).to_be_hidden()
+            expect(page.locator("#playback .night")).to_have_attribute(
+                "aria-label", re.compile("3 slews, 1 failed, 1 alarm$")
+            )
+            expect(page.locator("#devices")).to_contain_text("not told by the recording")
+            expect(page.locator("#holder")).to_have_text("not told")
+            expect(page.locator("#move-send")).to_be_disabled()
+            page.screenshot(path="/tmp/plots/playback.png")
+
+        return self.browse(work, **self.viewport)
+
+    def test_slider(self) -> Deferred[None]:
+        """The slider goes through the night: by keys, and by itself while it plays."""
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            slider = page.get_by_role("slider", name="Time in the night")
+            expect(page.locator("#safety")).to_have_text("1 alarm")
+            slider.press("PageDown")
+            expect(slider).to_have_attribute("aria-valuetext", "02:31:10 UTC, 2026-11-25")
+            expect(page.locator("#safety")).to_have_text("No alarms")
+            page.get_by_role("button", name="1\u00d7").click()
+            page.get_by_role("button", name="Play", exact=True).click()
+            expect(slider).to_have_attribute("aria-valuetext", re.compile("^02:31:[2-5]0 UTC"))
+            page.get_by_role("button", name="Pause", exact=True).first.click()
+
+        return self.browse(work, **self.viewport)
+
+    def test_not_recorded(self) -> Deferred[None]:
+        """A moment without a recording shows no figures, least of all those of now."""
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            slider = page.get_by_role("slider", name="Time in the night")
+            slider.fill(str(1_795_583_000))
+            expect(page.locator("#playback")).to_contain_text("the recording ends at 05:00")
+            expect(page.locator("#azimuth")).to_have_text("not told")
+
+        return self.browse(work, **self.viewport)
+
+    def test_stop_is_live(self) -> Deferred[None]:
+        """STOP stops the real mount while the page shows the past; "Back to live" ends that."""
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            expect(page.locator("#flight")).to_have_text("It stops the real mount")
+            page.locator("#stop").click()
+            expect(page.locator("#stop-status")).to_contain_text(re.compile("stop", re.IGNORECASE))
+            expect(page.locator("#lives li").first).to_contain_text("Both axes stop")
+            page.get_by_role("button", name="Back to live").click()
+            expect(page.locator("body")).to_have_attribute("data-moment", "now")
+            expect(page.locator("#notice")).to_be_visible()
+            assert page.evaluate("location.hash") == ""
+
+        return self.browse(work, **self.viewport)
