@@ -70,6 +70,11 @@ ARROWS = """(index) => {
     return { scale, arrows: arrows.map(({ at, up }) => [Math.round(clock - at), up]) };
 }"""
 
+LOST = """() => {
+    const lost = plots.columns[0].lost(plots.bins, {...plots.window, now: clock, live: true, loading: false});
+    return lost.map((ends) => ends.map((at) => Math.round(clock - at)));
+}"""
+
 SAMPLES = """([count, value]) => {
     const values = Object.fromEntries(plots.signals.map((name) => [name, value]));
     for (let tick = 0; tick < count; tick += 1) {
@@ -159,12 +164,7 @@ class TestDrawing(PlotsCase):
 
         def work(page: Any) -> None:
             self.start(page, since=NOW - 400)
-            first = (
-                "plots.columns[0].lost(plots.bins, {...plots.window, now: clock, live: true, loading: false})"
-            )
-            assert page.evaluate(f"{first}.map((ends) => ends.map((at) => Math.round(clock - at)))") == [
-                [600, 400]
-            ]
+            assert page.evaluate(LOST) == [[600, 400]]
             assert len(page.evaluate(INKED, [1, NOW - 500])) > 4  # hatched
             assert page.evaluate("plots.bins.read('motion.azimuth.errorSky', clock - 295)") is None
             inked = [
@@ -192,11 +192,7 @@ class TestDrawing(PlotsCase):
             assert self.words(page)[1] == "123.457"
             assert page.evaluate("plots.bins.read('azimuth.actualPosition', clock - 10).mean") == 123.4567
             page.evaluate("clock += 41; plots.add({at: clock, values: {}}); plots.draw()")
-            first = (
-                "plots.columns[0].lost(plots.bins, {...plots.window, now: clock, live: true, loading: false})"
-            )
-            ago = page.evaluate(f"{first}.map((ends) => ends.map((at) => Math.round(clock - at)))")
-            assert ago == [[41, 0]], ago
+            assert page.evaluate(LOST) == [[41, 0]]
             expect(page.locator("#azimuth .strip p b").nth(1)).to_have_class("stale")
 
         return self.look(work, **self.wide)
@@ -222,6 +218,8 @@ class TestDrawing(PlotsCase):
             expect(page.locator("#tools [role=status]")).to_have_text("No history: the recorder is off")
             page.evaluate("plots.add({at: clock, values: {'azimuth.actualPosition': 5}}); plots.draw()")
             assert self.words(page)[1] == "5.000"
+            assert page.evaluate(ARROWS, 1)["scale"] == [4.999, 5.001]
+            assert page.evaluate(LOST) == []  # what came before is not known, which is not lost
 
         return self.look(work, **self.wide)
 

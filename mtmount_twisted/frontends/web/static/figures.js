@@ -49,14 +49,15 @@ export function roundStep(value) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= value * (1 - 1e-9));
 }
 
-// The ends of a scale in round steps around the values from `least` to `greatest`; the scale is never empty.
+// The ends of a scale in round steps, at least `smallest`, around the values from `least` to `greatest`. A value that does
+// not change lies in the middle.
 export function roundScale(least, greatest, smallest = 1e-3) {
   const step = roundStep(Math.max((greatest - least) / 2, smallest));
   const low = Math.floor(least / step + 1e-9) * step;
   const high = Math.ceil(greatest / step - 1e-9) * step;
   // Rounded to the step's digits, because 3 * 0.1 is not 0.3.
   const tidy = (value) => Number(value.toFixed(digitsOf(step, 9)));
-  return high > low ? [tidy(low), tidy(high)] : [tidy(low), tidy(low + step)];
+  return high > low ? [tidy(low), tidy(high)] : [tidy(low - step), tidy(low + step)];
 }
 
 // Steps between the words of a time scale, in seconds.

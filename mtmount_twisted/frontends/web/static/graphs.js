@@ -22,7 +22,7 @@ const AXES = [
 
 const strips = (axis, title, velocity, torque) => [
   { signal: `motion.${axis}.errorSky`, title: `${title} error on the sky`, unit: "″", spoken: "arcsec", low: -0.03, high: 0.03, band: GOAL },
-  { signal: `${axis}.actualPosition`, title, unit: "°", spoken: "degrees" },
+  { signal: `${axis}.actualPosition`, title, unit: "°", spoken: "degrees", step: 0.1 },
   { signal: `${axis}.actualVelocity`, title: "Velocity", unit: "°/s", spoken: "degrees a second", low: -velocity, high: velocity, digits: 4 },
   { signal: `${axis}.actualTorque`, title: "Torque", unit: "kN m", factor: 1e-3, low: -torque, high: torque, digits: 1 },
 ];

@@ -34,7 +34,8 @@ class Column {
     this.name = name;
     this.plots = plots;
     this.size = { width: 0, heights: [] };
-    this.lastAt = -Infinity; // UTC s of the latest live value
+    this.firstAt = Infinity; // UTC s of the first live value, and of the latest
+    this.lastAt = -Infinity;
     this.axis = make("canvas", { class: "axis", "aria-hidden": "true" });
     this.slider = make("div", {
       class: "strip times", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": `Time of the plots of ${name}`,
@@ -104,14 +105,15 @@ class Column {
     this.place(window);
   }
 
-  // The times in the window without a value of any signal of the column.
+  // The times in the window without a value of any signal of the column. Without a history, the time before the first value
+  // is not known, which is not the same as lost.
   lost(bins, { from, to, now, live, loading }) {
     if (loading) return [];
     const columns = this.signals.map((name) => bins.signals.get(name)).filter(Boolean);
     const patience = Math.max(STALE, ...this.strips.map(({ spec }) => 3 * (spec.period ?? 0)));
     const end = Math.min(to, now);
     const lost = [];
-    let since = from;
+    let since = live && this.plots.readUntil === null ? Math.max(from, this.firstAt) : from;
     const take = (until) => until - since > patience && lost.push([since, until]);
     for (let number = bins.numberAt(from); number * bins.width < end; number += 1) {
       const slot = bins.slot(number);
@@ -315,7 +317,9 @@ export class Plots extends EventTarget {
       if (typeof value === "number") this.latest.set(name, { at: sample.at, value });
     }
     for (const column of this.columns) {
-      if (column.signals.some((name) => typeof sample.values[name] === "number")) column.lastAt = sample.at;
+      if (!column.signals.some((name) => typeof sample.values[name] === "number")) continue;
+      column.lastAt = sample.at;
+      column.firstAt = Math.min(column.firstAt, sample.at);
     }
   }
 

@@ -39,15 +39,15 @@ function level(context, y, width) {
 }
 
 // The ends of a strip's scale: its own, or round ones around the values of the window.
-export function scaleOf({ signal, low, high, factor = 1 }, bins, { from, to }) {
+export function scaleOf({ signal, low, high, step, factor = 1 }, bins, { from, to }) {
   if (low !== undefined) return [low, high];
   const range = bins.range(signal, from, to);
-  return range ? roundScale(...range.map((value) => value * factor).sort((one, other) => one - other)) : null;
+  return range ? roundScale(...range.map((value) => value * factor).sort((one, other) => one - other), step) : null;
 }
 
 // Draw a strip.
 //
-// `spec` is {signal, low, high (the scale's ends; without them it is round around the values), factor (what a value is
+// `spec` is {signal, low, high (the scale's ends; without them it is round around the values, in steps of at least `step`), factor (what a value is
 // multiplied by), band (half the normal range: then values are drawn as a haze with their mean), period (s between values)};
 // `view` is {from, to, lost: [[from, to]]} in UTC seconds. Return {scale, arrows: [{at, up}]}.
 export function drawStrip(canvas, { width, height }, spec, bins, view, ink) {
