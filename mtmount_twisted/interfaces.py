@@ -337,5 +337,6 @@ class IServed(Interface):
     telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
     signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")
     motion: IMotion | None = Attribute("The mount's motion; None if the bridge receives no telemetry.")
+    recorder: IRecorderState = Attribute("The state of the recorder of telemetry.")
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import attrs
@@ -47,6 +48,8 @@ from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warn
 from mtmount_twisted.hosts import host_and_port, parse_host_and_port
 from mtmount_twisted.interfaces import IJournalState
 from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff
+from mtmount_twisted.journal.recording.items import RecorderOptions
+from mtmount_twisted.journal.recording.recorder import Recorder
 from mtmount_twisted.journal.schema import FileOptions
 from mtmount_twisted.net.addresses import replies_by_default
 from mtmount_twisted.net.deadlines import FairClock
@@ -54,7 +57,7 @@ from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.net.threads import in_daemon_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
-from mtmount_twisted.version import how_to_install
+from mtmount_twisted.version import __version__, how_to_install
 from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
@@ -67,17 +70,19 @@ DAEMON = "mtmount-bridge"
 S = TypeVar("S", JournalSettings, WebSettings)
 
 END_TIME = 3.7
-"""The longest time for every part except the journal to end after SIGTERM, in seconds.
+"""The longest time for every part except the journal and the recorder to end after SIGTERM, in seconds.
 
 The connections take at most `DRAIN_TIME` plus `protocol.CLOSE_TIMEOUT`. The daemon must end within 5 s: this
 time, `JOURNAL_TIME` and `twistd_log.LAST_WORDS` sum to 4.5 s, and the rest is a reserve for a loaded machine.
 """
 
 JOURNAL_TIME = 0.5
-"""The time that remains for the journal if the other parts take all of `END_TIME`, in seconds."""
+"""The time that remains for the journal and the recorder, which end together, if the other parts take all of
+`END_TIME`, in seconds."""
 
 GIVE_UP_TIME = 0.1
-"""The time before its deadline at which the journal stops writing and counts the lost rows, in seconds."""
+"""The time before its deadline at which the journal stops writing and counts the lost rows, in seconds. The
+recorder gives up its thread then: the next start finishes the recording."""
 
 FEW_FILES = (
     "this process may open %d files, and this configuration can need %d: raise the limit (ulimit -n, "
@@ -294,6 +299,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
     :param simulator: the built-in simulator, or None.
     :param journal: a `journal.recorder.Journal`, or None.
+    :param recorder: the recorder of telemetry, or None.
     :param web: a `web.service.WebService`, or None.
     :param needs_web: True if the daemon ends when the web service can't listen.
     :param reread: given the configuration in use, returns the one that the file holds now; may block.
@@ -304,6 +310,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         bridge: BridgeService,
         simulator: BuiltIn | None,
         journal: Journal | None,
+        recorder: Recorder | None,
         web: Any,
         needs_web: bool,
         log: logging.Logger,
@@ -316,6 +323,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._bridge = bridge
         self._simulator = simulator
         self._journal = journal
+        self._recorder = recorder
         self._web = web
         self._needs_web = needs_web
         self._log = log
@@ -336,6 +344,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         if self._journal is not None:
             self._journal.start()
             self._journal.keep(ChangeRecord(time.time(), 0, "", "started", f"pid {os.getpid()}"))
+        if self._recorder is not None:
+            self._recorder.start()
         try:
             super().startService()  # type: ignore[no-untyped-call]
         except ListenError as error:  # of the simulator: the other parts report theirs below
@@ -441,14 +451,16 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         if self._simulator is not None:
             await within("the simulator", end - clock.seconds(), self._simulator.service.stopService)
         lost = 0
-        if self._journal is not None:
-            journal, seconds = self._journal, max(0.0, end - clock.seconds()) + JOURNAL_TIME
-            await within(
-                "the journal",
-                seconds,
-                lambda: journal.stop(min(seconds - GIVE_UP_TIME, STOP_TIME), "stopped"),
-            )
+        seconds = max(0.0, end - clock.seconds()) + JOURNAL_TIME
+        last = min(seconds - GIVE_UP_TIME, STOP_TIME)
+        recorder, journal = self._recorder, self._journal
+        recording = succeed(None)
+        if recorder is not None:
+            recording = Deferred.fromCoroutine(within("the recorder", seconds, lambda: recorder.stop(last)))
+        if journal is not None:
+            await within("the journal", seconds, lambda: journal.stop(last, "stopped"))
             lost = journal.lost
+        await recording
         if lost:
             self._log.error("the daemon ends; %d rows of this run are not in the journal", lost)
         else:
@@ -507,19 +519,48 @@ def makeService(options: Options) -> IService:
         kept = FileOptions(config.dialect, settings.keep_days, settings.keep_bytes)
         journal = Journal(settings.path, log, options=kept)
     bus = EventBus(reactor, journal, log=log)
+    recorder = _recorder(options, config, bus, log)
     if verbose:
         show_traffic(bus, log)
     wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
     ports = daemon.privileged_ports(options, reactor, wanted)
     simulator = None if config.controller is not None else built_in(config.dialect, DAEMON, log)
-    bridge = BridgeService(config, log, bus, ports, None if simulator is None else simulator.controller)
+    find_controller = None if simulator is None else simulator.controller
+    bridge = BridgeService(config, log, bus, ports, find_controller, recorder)
     web = None
     if config.web.enabled is not False:
         web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
-    service = BridgeDaemon(bridge, simulator, journal, web, needs_web, log, reread)
+    service = BridgeDaemon(bridge, simulator, journal, recorder, web, needs_web, log, reread)
     service.run_by(options, ports)
     return service
+
+
+def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logger) -> Recorder | None:
+    """Return the recorder of telemetry, which receives the mount's events from the bus; None if it is off.
+
+    :raises SystemExit: with one line for each reason why it can't record.
+    """
+    settings = config.recorder
+    if not settings.enabled:
+        return None
+    wrong = [
+        f"{_place(options, key)}: {why}"
+        for key, _, why in (problem.partition(": ") for problem in preflight.recorder_problems(config))
+    ]
+    if wrong or settings.path is None:
+        daemon.stop_all(DAEMON, wrong)
+    about = {"dialect": config.dialect, "program": DAEMON, "version": __version__}
+    controller = config.controller
+    about["controller"] = (
+        "simulator" if controller is None else host_and_port(controller.host, controller.command_port)
+    )
+    kept = RecorderOptions(
+        Path(settings.path), settings.keep_days, settings.keep_bytes, settings.min_free, about
+    )
+    recorder = Recorder(kept, dialect_named(config.dialect), log)
+    bus.subscribe(recorder.keep_event, LineRecord)
+    return recorder
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:

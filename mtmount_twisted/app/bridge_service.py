@@ -43,7 +43,8 @@ from mtmount_twisted.frontends.tcp.commanders import (
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryFanout
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.interfaces import IServed, ITelemetryPort
+from mtmount_twisted.interfaces import IRecorderState, IServed, ITelemetryPort
+from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.motion.limits import AxisLimits, LimitSettings
 from mtmount_twisted.motion.present import Rules
@@ -228,6 +229,7 @@ class BridgeService(Service):
     :param bus: publishes the records; if None, the service makes a bus without a journal.
     :param reactor: the reactor; the global one if None.
     :param controller: return the place of the controller when the service starts; None for that of `config`.
+    :param recorder: records the telemetry; the caller starts and stops it. None to record nothing.
     :ivar controller: the place of the controller, which the link uses.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the link to the controller.
@@ -253,8 +255,11 @@ class BridgeService(Service):
         bus: EventBus | None = None,
         reactor: Any = None,
         controller: Callable[[], Controller | None] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.config = config
+        self._recorder = recorder
+        self.recorder: IRecorderState = recorder or RecorderOff()
         self._find_controller = controller or (lambda: config.controller)
         self._log = log
         self._bus = bus
@@ -296,6 +301,8 @@ class BridgeService(Service):
             self.telemetry = TelemetryLink(
                 *telemetry, self.bridge.dialect, self._log, self._reactor, silence_changed
             )
+            if self._recorder is not None:
+                self.telemetry.subscribe(self._recorder.keep_telemetry)
             self._fanout = TelemetryFanout(self.telemetry, self._reactor, self._log)
             format = self.bridge.dialect.telemetry
             assert format is not None  # there is a place of the telemetry

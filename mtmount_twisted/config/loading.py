@@ -32,6 +32,7 @@ from .settings import (
     MotionSettings,
     PairCommander,
     PortCommanders,
+    RecorderSettings,
     SimulatorSettings,
     SiteSettings,
     TelemetryReaders,
@@ -55,6 +56,7 @@ class Config:
     :param command: the rules for commands and for command authority.
     :param clients: the limits of a slow client's backlog.
     :param journal: the journal's file and its limits.
+    :param recorder: the recordings of telemetry and their limits.
     :param web: the page, the API and the metrics.
     :param site: the place of the telescope.
     :param motion: the rules for slews, and the limits of the axes.
@@ -68,6 +70,7 @@ class Config:
     command: CommandRules = field(factory=CommandRules, metadata={"section": "command"})
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
+    recorder: RecorderSettings = field(factory=RecorderSettings, metadata={"section": "recorder"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
     site: SiteSettings = field(factory=SiteSettings, metadata={"section": "site"})
     motion: MotionSettings = field(factory=MotionSettings, metadata={"section": "motion"})
@@ -244,6 +247,11 @@ def _no_telemetry(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[
         if entry.section == "controller"
         for name in entry.given
         if name.startswith("telemetry_") and name in entry.values
+    ]
+    places += [
+        f"{entry.path}.enabled"
+        for entry in entries
+        if entry.section == "recorder" and entry.values.get("enabled")
     ]
     for place in places:
         yield f"{place}: a mount that speaks {dialect.name} has no telemetry: leave this out, or set {key}"

@@ -12,12 +12,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 
 from mtmount_twisted.journal.checking import side_problem, unfit
 from mtmount_twisted.journal.schema import real_path
 from mtmount_twisted.net.accepts import MAX_WAITING
 from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.version import how_to_install
 
 from .loading import Config
 from .settings import PortCommanders
@@ -40,6 +42,12 @@ NO_HOME = (
 )
 
 
+NO_HOME_FOR_RECORDINGS = (
+    "there is no home directory for the default: "
+    "give a path, set HOME or XDG_STATE_HOME, or disable the recorder"
+)
+
+
 def problems(config: Config) -> Iterator[str]:
     """Yield a line for each file or socket that can't be created; the line begins with the key."""
     if config.journal.enabled:
@@ -47,8 +55,38 @@ def problems(config: Config) -> Iterator[str]:
         yield from (
             f"journal.path: {why}" for why in ([NO_HOME] if file is None else _journal_problems(file))
         )
+    yield from recorder_problems(config)
     for key, path in unix_sockets(config).items():
         yield from (f"{key}: {why}" for why in _socket_problems(path))
+
+
+def recorder_problems(config: Config) -> Iterator[str]:
+    """Yield a line for each reason why telemetry can't be recorded; the line begins with the key."""
+    settings = config.recorder
+    if not settings.enabled:
+        return
+    if any(find_spec(package) is None for package in ("mcap", "zstandard")):
+        yield f"recorder.enabled: mcap and zstandard are not installed: {how_to_install('recorder')}"
+    if settings.path is None:
+        yield f"recorder.path: {NO_HOME_FOR_RECORDINGS}"
+    else:
+        yield from (f"recorder.path: {why}" for why in _recordings_problems(settings.path))
+
+
+def _recordings_problems(path: str) -> Iterator[str]:
+    """Yield the reason if the folder of the recordings can be neither used nor created."""
+    folder = os.path.realpath(path)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        yield f"{path} is no folder; expected a folder for recordings"
+        return
+    user = os.geteuid()
+    if os.path.isdir(folder) and user and os.stat(folder).st_uid != user:
+        owner = os.stat(folder).st_uid
+        yield f"{path} belongs to user {owner}, who can change it; expected the daemon's user {user}"
+        return
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    yield from _folder_problems(folder)
 
 
 def unix_sockets(config: Config) -> dict[str, str]:

@@ -19,7 +19,7 @@ from attrs import Factory, field, frozen
 
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.sources import CommandingSource
-from mtmount_twisted.journal.schema import default_path, usable_name
+from mtmount_twisted.journal.schema import default_path, default_recordings, usable_name
 from mtmount_twisted.net.addresses import usable_endpoint, usable_host
 from mtmount_twisted.net.admission import usable_network
 
@@ -75,6 +75,14 @@ def _journal_path() -> str | None:
     """Return the path that ``mtmount-journal`` uses, too; None if this user has no home directory."""
     try:
         return str(default_path())
+    except RuntimeError:
+        return None
+
+
+def _recordings_path() -> str | None:
+    """Return the path that ``mtmount-telemetry`` uses, too; None if this user has no home directory."""
+    try:
+        return str(default_recordings())
     except RuntimeError:
         return None
 
@@ -473,6 +481,53 @@ class JournalSettings:
             "doc": "largest size of the file with its write-ahead log",
             "unit": "bytes",
             "least": 2**20,
+            "most": 2**50,
+        },
+    )
+
+
+@frozen(kw_only=True)
+class RecorderSettings:
+    """The record of the mount's telemetry and events, in MCAP files; only of a mount that sends telemetry.
+
+    ``recordings.rst`` describes the files.
+    """
+
+    enabled: bool = field(default=False, metadata={"doc": "record telemetry; needs the extra `recorder`"})
+    path: str | None = field(
+        default=Factory(_recordings_path),
+        metadata={
+            "doc": "folder of the recordings; a relative path starts at the folder in which the daemon was "
+            "started",
+            "check": _path,
+            "default_words": "`mtmount-bridge/recordings` in `$XDG_STATE_HOME` or `~/.local/state`",
+            "example": "~/.local/state/mtmount-bridge/recordings",
+        },
+    )
+    keep_days: float = field(
+        default=14.0,
+        metadata={
+            "doc": "age after which a recording is deleted",
+            "unit": "days",
+            "least": 0.1,
+            "most": 36_500,
+        },
+    )
+    keep_bytes: int = field(
+        default=20 * 2**30,
+        metadata={
+            "doc": "largest size of all recordings; beyond it the oldest is deleted",
+            "unit": "bytes",
+            "least": 2**28,
+            "most": 2**50,
+        },
+    )
+    min_free: int = field(
+        default=2 * 2**30,
+        metadata={
+            "doc": "free space on the disk below which the recorder stops, until more is free",
+            "unit": "bytes",
+            "least": 0,
             "most": 2**50,
         },
     )

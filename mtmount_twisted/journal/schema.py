@@ -286,6 +286,14 @@ def default_path(environment: Mapping[str, str] = os.environ) -> Path:
     return folder / "mtmount-bridge" / "journal.sqlite"
 
 
+def default_recordings(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the default folder of the recordings of telemetry, beside the journal.
+
+    :raises RuntimeError: if this user has no home directory.
+    """
+    return default_path(environment).with_name("recordings")
+
+
 def real_path(path: Path) -> Path:
     """Return the path of a journal with symbolic links resolved, even if the file does not exist.
 

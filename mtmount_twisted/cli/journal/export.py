@@ -72,10 +72,11 @@ def export_jsonl(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT
         file.write(json.dumps(fields_of(entry)).replace("\x7f", "\\u007f") + "\n")
 
 
-_END = "\r\n"
+END = "\r\n"
+"""The line terminator for a writer of `csv` to `Records`."""
 
 
-class _Records:
+class Records:
     """A file for `csv` that ends each record with a line feed.
 
     `csv` quotes a text that contains a character of its line terminator. With a line feed as terminator, it
@@ -86,12 +87,13 @@ class _Records:
         self._file = file
 
     def write(self, record: str) -> None:
-        self._file.write(f"{record.removesuffix(_END)}\n")
+        """Write a record."""
+        self._file.write(f"{record.removesuffix(END)}\n")
 
 
 def export_csv(entries: Iterable[Entry], file: TextIO, cells: Cells = _DEFAULT) -> None:
     """Write a header and one record per entry. Inside quotes, line feeds separate the fields of a line."""
-    writer = csv.DictWriter(_Records(file), FIELDS, restval="", lineterminator=_END)
+    writer = csv.DictWriter(Records(file), FIELDS, restval="", lineterminator=END)
     writer.writeheader()
     for entry in entries:
         writer.writerow({name: cells.cell(value) for name, value in fields_of(entry).items()})

@@ -87,7 +87,8 @@ def _packed(*records: mcap.McapRecord) -> bytes:
     builder = RecordBuilder()
     for record in records:
         record.write(builder)
-    return bytes(builder.end())
+    data: bytes = builder.end()  # type: ignore[no-untyped-call]
+    return data
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -250,25 +251,31 @@ class RecordingFile:
         end = _packed(mcap.DataEnd(0))
         start = contents.end + len(end)
         channels = [_channel_records(channel) for channel in contents.channels.values()]
-        groups = (
+        about = mcap.MetadataIndex(offset=contents.about_at[0], length=contents.about_at[1], name=ABOUT)
+        groups: tuple[tuple[int, Sequence[mcap.McapRecord]], ...] = (
             (Opcode.SCHEMA, [schema for schema, _ in channels]),
             (Opcode.CHANNEL, [channel for _, channel in channels]),
             (Opcode.STATISTICS, [self._statistics()]),
             (Opcode.CHUNK_INDEX, list(map(_chunk_index, contents.chunks))),
-            (Opcode.METADATA_INDEX, [mcap.MetadataIndex(offset=contents.about_at[0], length=contents.about_at[1], name=ABOUT)] * bool(contents.about)),
+            (Opcode.METADATA_INDEX, [about] if contents.about else []),
         )
         summary = b""
         offsets = b""
         for opcode, records in groups:
             group = _packed(*records)
             if group:
-                offsets += _packed(mcap.SummaryOffset(group_opcode=opcode, group_start=start + len(summary), group_length=len(group)))
+                offsets += _packed(
+                    mcap.SummaryOffset(
+                        group_opcode=opcode, group_start=start + len(summary), group_length=len(group)
+                    )
+                )
             summary += group
         offset_start = start + len(summary)
         summary += offsets
-        foot = _packed(mcap.Footer(start, offset_start, 0))
+        foot = _packed(mcap.Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=0))
         checked = crc32(foot[:-4], crc32(summary))
-        return end + summary + _packed(mcap.Footer(start, offset_start, checked)) + MAGIC
+        whole = mcap.Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=checked)
+        return end + summary + _packed(whole) + MAGIC
 
     def _statistics(self) -> mcap.Statistics:
         contents = self.contents
@@ -369,5 +376,3 @@ class TailFile:
         self.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
-
-

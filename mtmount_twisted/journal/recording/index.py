@@ -24,6 +24,7 @@ from mtmount_twisted.errors import RecordingError
 from .layout import (
     MESSAGE,
     MESSAGE_HEAD,
+    NANO,
     TAIL,
     Channel,
     Chunk,
@@ -49,8 +50,6 @@ MOST_TAIL = 512 * 2**20
 MOST_KNOWN = 1000
 """Number of files whose contents are remembered: twice as many as 14 days have."""
 
-NANO = 1_000_000_000
-
 
 class Messages(NamedTuple):
     """Messages of one channel, in the order of the file.
@@ -61,6 +60,11 @@ class Messages(NamedTuple):
 
     times: NDArray[np.int64]
     lines: list[bytes]
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """The times of arrival (s, Unix time)."""
+        return self.times // NANO + self.times % NANO / NANO
 
 
 class _Known(NamedTuple):
@@ -145,7 +149,7 @@ class Recording:
             raise damaged(self.path, chunk.offset, str(error)) from None
         if len(data) != chunk.size or crc32(data) != int.from_bytes(record[33:37], "little"):
             raise damaged(self.path, chunk.offset, "its checksum is wrong")
-        pairs = np.frombuffer(record, "<u8", 2 * chunk.count, chunk.length + 15).reshape(-1, 2)
+        pairs = np.frombuffer(record, "<u8", 2 * chunk.messages, chunk.length + 15).reshape(-1, 2)
         ends = [*pairs[1:, 1].tolist(), len(data)]
         lines = []
         head = MESSAGE_HEAD.size
@@ -196,10 +200,7 @@ def _contents(path: Path, file: int) -> Contents:
         if contents is None:
             before = None
             if known is not None and not known.contents.is_finished and known.size <= found.st_size:
-                old = known.contents
-                before = Contents(
-                    dict(old.channels), list(old.chunks), old.about, old.about_at, old.end, False, old._schemas
-                )
+                before = known.contents.copy()
             contents = scan(path, file, before)
         if len(_known) >= MOST_KNOWN:
             _known.pop(next(iter(_known)))

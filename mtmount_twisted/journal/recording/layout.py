@@ -16,7 +16,7 @@ import struct
 import time
 from calendar import timegm
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ ABOUT = "mtmount"
 """The name of the metadata record about the mount and the program."""
 
 PREFIX = "telemetry"
-NAME = re.compile(rf"{PREFIX}-(\d{{8}}T\d{{6}}Z)(?:-\d{{1,6}})?\.mcap", re.ASCII)
+NAME = re.compile(rf"{PREFIX}-(\d{{8}}T\d{{6}}Z)(?:-(\d{{1,6}}))?\.mcap", re.ASCII)
 """The name of a recording."""
 
 TAIL = ".tail"
@@ -64,6 +64,15 @@ _ZSTD = b"zstd"
 _ONE_CHANNEL = 10
 
 
+NANO = 1_000_000_000
+
+
+def to_nanoseconds(time: float) -> int:
+    """Return a time (s, Unix time) in nanoseconds; a float can't hold that many digits."""
+    seconds = int(time // 1)
+    return seconds * NANO + round((time - seconds) * NANO)
+
+
 class Chunk(NamedTuple):
     """The place of a chunk, and of its index right behind it.
 
@@ -87,7 +96,7 @@ class Chunk(NamedTuple):
     size: int
 
     @property
-    def count(self) -> int:
+    def messages(self) -> int:
         """Number of messages."""
         return (self.index_length - _INDEX_HEAD.size) // 16
 
@@ -125,11 +134,17 @@ class Contents:
     is_finished: bool = False
     _schemas: dict[int, bytes] = field(default_factory=dict)
 
+    def copy(self) -> Contents:
+        """Return contents that can be extended while a query uses these."""
+        return replace(
+            self, channels=dict(self.channels), chunks=list(self.chunks), _schemas=dict(self._schemas)
+        )
+
     def counts(self) -> dict[int, int]:
         """Return the number of messages of each channel in the chunks."""
         counts: dict[int, int] = {}
         for chunk in self.chunks:
-            counts[chunk.channel] = counts.get(chunk.channel, 0) + chunk.count
+            counts[chunk.channel] = counts.get(chunk.channel, 0) + chunk.messages
         return counts
 
     def add(self, path: Path, offset: int, opcode: int, body: bytes) -> None:
@@ -203,7 +218,13 @@ def recordings(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise RecordingError(visible(f"{folder}: can't be read: {error.strerror}")) from None
-    return [folder / name for name in sorted(filter(_is_recording, names))]
+    return [folder / name for name in sorted(filter(_is_recording, names), key=_order)]
+
+
+def _order(name: str) -> tuple[str, int]:
+    found = NAME.fullmatch(name)
+    assert found is not None
+    return found[1], int(found[2] or 1)
 
 
 def started(path: Path) -> float:
@@ -313,9 +334,7 @@ def _scan_chunk(path: Path, file: int, size: int, contents: Contents, head: byte
     if end + RECORD.size + index_length > size:
         return False
     contents.chunks.append(
-        Chunk(
-            channel, start, last, at, end - at, RECORD.size + index_length, data_length, data_size
-        )
+        Chunk(channel, start, last, at, end - at, RECORD.size + index_length, data_length, data_size)
     )
     contents.end = end + RECORD.size + index_length
     return True
@@ -364,9 +383,7 @@ def _chunk_of(path: Path, summary: bytes, at: int, end: int, summary_start: int)
     return Chunk(channel, start, last, offset, length, index_length, data_length, size)
 
 
-def records(
-    path: Path, data: bytes, offset: int, *, partial: bool = False
-) -> Iterator[tuple[int, int, int]]:
+def records(path: Path, data: bytes, offset: int, *, partial: bool = False) -> Iterator[tuple[int, int, int]]:
     """Yield the opcode, the start and the end of each record in a piece of a file.
 
     :param offset: the place of the piece in the file, for the error.

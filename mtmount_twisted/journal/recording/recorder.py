@@ -1,4 +1,4 @@
-"""`Recorder`: every line of telemetry and every event of the mount, in MCAP files, without delaying a message.
+"""`Recorder`: every line of telemetry and every event of the mount, in MCAP files, without delaying any.
 
 `keep_telemetry` and `keep_event` run on the reactor's thread and only append to memory. Each second the
 recorder's thread takes what waits, and gives it to a `writer.RecordingWriter`. The waiting lines are bounded
@@ -29,11 +29,14 @@ from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import LineRecord
 
+from .items import Item, RecorderOptions
+from .layout import EVENTS
+
 if TYPE_CHECKING:
-    from .writer import Item, RecorderOptions, RecordingWriter
+    from .writer import RecordingWriter
 
 GATHER = 0.5
-"""The time between two turns of the thread, in seconds. A turn may take as long again while it compresses, and
+"""The time between two turns of the thread, in seconds. A turn may take as long again while it compresses:
 a crash loses the last second at most."""
 
 MAX_WAITING_BYTES = 32 * 2**20
@@ -122,16 +125,12 @@ class Recorder:
         """Keep an event of the mount; other lines are ignored. A subscriber of the event bus."""
         is_event = record.peer == CONTROLLER and record.direction == "from" and record.sequence_id is None
         if is_event and record.code is not None:
-            from .layout import EVENTS
-
             self._keep(EVENTS, record.time, record.line, 1)
 
     def _keep(self, channel: str, now: float, data: bytes, lines: int) -> None:
         if self._thread is None or self._added - self._freed + len(data) > MAX_WAITING_BYTES:
             self._dropped += lines
             return
-        from .writer import Item
-
         self._added += len(data)
         self._waiting.append(Item(now, channel, data))
 

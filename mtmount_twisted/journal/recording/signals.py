@@ -18,6 +18,8 @@ import msgspec
 from mtmount_twisted.dialects.dialect import TelemetryFormat
 from mtmount_twisted.errors import RecordingError
 
+from .layout import EVENTS, NANO, to_nanoseconds
+
 if TYPE_CHECKING:
     from .thinning import Floats
 
@@ -29,8 +31,6 @@ BLOCK = 600.0
 
 MARGIN = 1.0
 """How far the samples reach beyond a piece of a derived signal, in seconds."""
-
-NANO = 1_000_000_000
 
 
 class Series(NamedTuple):
@@ -154,7 +154,7 @@ def _read_plain(
     from .index import in_span
 
     units: dict[str, str] = {}
-    start, end = (round(each * NANO) for each in span)
+    start, end = map(to_nanoseconds, span)
     for recording in in_span(folder, start, end) if wanted else ():
         topics = recording.topics
         for topic, quantities in wanted.items():
@@ -165,7 +165,7 @@ def _read_plain(
             decode = _decoder(tuple(quantities))
             for messages in recording.read(topic, start, end):
                 proceed()
-                times = messages.times / NANO
+                times = messages.seconds
                 for quantity, values in zip(quantities, decode(messages.lines)):
                     bins[f"{topic}.{quantity}"].add(times, values)
     return units
@@ -277,32 +277,29 @@ def _samples(
 
     from .index import in_span
 
-    start, end = (round(each * NANO) for each in span)
+    start, end = map(to_nanoseconds, span)
     decode = _decoder(quantities)
     times: list[Floats] = []
     columns: list[list[Floats]] = [[] for _ in quantities]
     for recording in in_span(folder, start, end):
         for messages in recording.read(topic, start, end):
             proceed()
-            times.append(messages.times / NANO)
+            times.append(messages.seconds)
             for column, values in zip(columns, decode(messages.lines)):
                 column.append(values)
     none = np.zeros(0)
     return np.concatenate([none, *times]), [np.concatenate([none, *column]) for column in columns]
 
 
-def values_at(
-    folder: Path, time: float, proceed: Callable[[], None] = lambda: None
-) -> dict[str, Value]:
+def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: None) -> dict[str, Value]:
     """Return the last line of each topic at or before a time, at most 10 s older, by the topic's name.
 
     :raises RecordingError: if a file is damaged.
     """
     from .index import in_span
-    from .layout import EVENTS
 
     found: dict[str, Value] = {}
-    start, end = round((time - FRESH) * NANO), round(time * NANO) + 1
+    start, end = to_nanoseconds(time - FRESH), to_nanoseconds(time) + 1
     for recording in in_span(folder, start, end):
         for topic in recording.topics:
             if topic == EVENTS:
@@ -311,7 +308,7 @@ def values_at(
                 proceed()
                 if len(messages.times):
                     last = int(messages.times.argmax())
-                    value = Value(float(messages.times[last]) / NANO, bytes(messages.lines[last]))
+                    value = Value(float(messages.seconds[last]), messages.lines[last])
                     if topic not in found or found[topic].time <= value.time:
                         found[topic] = value
     return found
@@ -334,7 +331,8 @@ def lines(
 
     from .index import Recording, in_span
 
-    low, high = round(start * NANO), 2**63 - 1 if math.isinf(end) else round(end * NANO)
+    low = to_nanoseconds(start)
+    high = 2**63 - 1 if math.isinf(end) else to_nanoseconds(end)
 
     def of_topic(recording: Recording, topic: str) -> Iterator[tuple[int, str, bytes]]:
         for messages in recording.read(topic, low, high):

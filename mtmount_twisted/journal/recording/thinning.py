@@ -53,8 +53,10 @@ class Bins:
         # Rounding may put the mean of equal values beside them.
         with np.errstate(invalid="ignore"):
             mean = np.clip(self._sum / np.maximum(self._count, 1), self._least, self._greatest)
+        none = empty.tolist()
         least, greatest, means = (
-            np.where(empty, None, column).tolist() for column in (self._least, self._greatest, mean)
+            [None if is_empty else value for is_empty, value in zip(none, column.tolist())]
+            for column in (self._least, self._greatest, mean)
         )
         return least, greatest, means
 

@@ -14,13 +14,13 @@ import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat, TopicFacts
 from mtmount_twisted.errors import LineError, RecordingError
 
 from .files import RecordingFile, TailFile, quick, thorough
-from .layout import NAME, TAIL, Message, recordings, started
+from .items import Item, RecorderOptions
+from .layout import NAME, TAIL, Message, recordings, started, to_nanoseconds
 from .recovery import recover, unfinished
 from .retention import stored, to_delete
 
@@ -41,38 +41,6 @@ TEND_EVERY = 60.0
 
 FREE_AGAIN = 1.05
 """The recorder begins again once so many times the least free space is free."""
-
-NANO = 1_000_000_000
-
-
-class RecorderOptions(NamedTuple):
-    """The options of a recorder.
-
-    :ivar folder: the folder of the recordings.
-    :ivar keep_days: age at which a recording is deleted, in days.
-    :ivar keep_bytes: the most bytes of all recordings.
-    :ivar min_free: the free space in bytes below which the recorder stops.
-    :ivar about: what the recordings say about the mount.
-    """
-
-    folder: Path
-    keep_days: float
-    keep_bytes: int
-    min_free: int
-    about: dict[str, str]
-
-
-class Item(NamedTuple):
-    """Lines that came together.
-
-    :ivar time: time of their arrival (s, Unix time).
-    :ivar channel: `layout.EVENTS`, or empty for telemetry.
-    :ivar data: lines of telemetry with their terminators; or one event without.
-    """
-
-    time: float
-    channel: str
-    data: bytes
 
 
 class DiskFull(OSError):
@@ -181,7 +149,7 @@ class RecordingWriter:
             self.lost += 1
             return
         self._bytes += len(line)
-        at = min(max(round(published * NANO), 0), 2**64 - 1)
+        at = min(max(to_nanoseconds(published), 0), 2**64 - 1)
         self._fresh.append((topic, arrived, at, line))
 
     def _check_space(self) -> None:
@@ -260,7 +228,7 @@ class RecordingWriter:
         for topic, arrived, published, line in self._fresh:
             channel = recording.channel(topic, self._facts.get(topic))
             sequences[topic] = number = sequences.get(topic, 0) + 1
-            messages.append((topic, Message(channel, number, round(arrived * NANO), published, line)))
+            messages.append((topic, Message(channel, number, to_nanoseconds(arrived), published, line)))
         self._tail.append(b"".join(message.packed() for _, message in messages))
         self._sequences = sequences
         for topic, message in messages:

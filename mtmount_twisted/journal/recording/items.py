@@ -1,0 +1,36 @@
+"""The values that go from the reactor's thread to the recorder's: options, and lines that came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class RecorderOptions(NamedTuple):
+    """The options of a recorder.
+
+    :ivar folder: the folder of the recordings.
+    :ivar keep_days: age at which a recording is deleted, in days.
+    :ivar keep_bytes: the most bytes of all recordings.
+    :ivar min_free: the free space in bytes below which the recorder stops.
+    :ivar about: what the recordings say about the mount.
+    """
+
+    folder: Path
+    keep_days: float
+    keep_bytes: int
+    min_free: int
+    about: dict[str, str]
+
+
+class Item(NamedTuple):
+    """Lines that came together.
+
+    :ivar time: time of their arrival (s, Unix time).
+    :ivar channel: `layout.EVENTS`, or empty for telemetry.
+    :ivar data: lines of telemetry with their terminators; or one event without.
+    """
+
+    time: float
+    channel: str
+    data: bytes

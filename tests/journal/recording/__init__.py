@@ -1,0 +1,1 @@
+"""Tests of ``mtmount_twisted.journal.recording``."""

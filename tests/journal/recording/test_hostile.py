@@ -1,0 +1,100 @@
+"""Damaged and hostile recordings: one line names the file and the record."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.errors import RecordingError
+from mtmount_twisted.journal.recording import signals
+from tests.support.recordings import START, Writing
+
+AZIMUTH = "azimuth.actualPosition"
+
+
+class HostileTests(SynchronousTestCase):
+    """A recording that was changed after it was written."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        writing = Writing(self.folder)
+        writing.record(130)
+        writing.finish()
+        self.path = writing.files[0]
+        self.data = self.path.read_bytes()
+
+    def query(self) -> None:
+        """Ask for everything that can be asked for."""
+        signals.read(self.folder, [AZIMUTH], START, START + 130, 10)
+        signals.values_at(self.folder, START + 100)
+        for _ in signals.lines(self.folder):
+            pass
+
+    def refusal(self) -> str:
+        """The text of the error, which is one line."""
+        error = self.assertRaises(RecordingError, self.query)
+        self.assertNotIn("\n", str(error))
+        return str(error)
+
+    def chunk_at(self) -> int:
+        """The place of the first chunk."""
+        at = 8
+        while self.data[at] != 6:
+            at += 9 + struct.unpack_from("<Q", self.data, at + 1)[0]
+        return at
+
+    def test_damaged_chunk(self) -> None:
+        """A changed byte in a chunk: the error names the file and the place of the chunk."""
+        at = self.chunk_at()
+        changed = bytearray(self.data)
+        changed[at + 100] ^= 0xFF
+        self.path.write_bytes(changed)
+        self.assertIn(f"{self.path}: the record at byte {at} is damaged", self.refusal())
+
+    def test_bomb(self) -> None:
+        """A chunk that claims to have a terabyte is refused before it is decompressed."""
+        changed = bytearray(self.data)
+        struct.pack_into("<Q", changed, self.chunk_at() + 25, 2**40)
+        self.path.write_bytes(changed[: self.data.rindex(b"\x0f\x04\x00\x00\x00\x00\x00\x00\x00")])
+        self.assertIn("bytes; expected at most", self.refusal())
+
+    def test_no_recording(self) -> None:
+        """A file of another kind with the name of a recording is named."""
+        self.path.write_bytes(b"not a recording at all")
+        self.assertIn(f"{self.path}: the record at byte 0 is damaged", self.refusal())
+
+    def test_link_and_fifo(self) -> None:
+        """Neither a link nor a FIFO is opened."""
+        self.path.unlink()
+        os.symlink("/etc/passwd", self.path)
+        self.assertIn("symbolic link", self.refusal())
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assertIn("FIFO", self.refusal())
+
+    def test_control_characters_in_the_path(self) -> None:
+        """The error shows control characters of a path, and does not send them."""
+        strange = self.folder.parent / "a\x1b[2Jb"
+        os.rename(self.folder, strange)
+        self.addCleanup(os.rename, strange, self.folder)
+        (strange / self.path.name).write_bytes(b"no")
+        error = self.assertRaises(RecordingError, signals.values_at, strange, START)
+        self.assertIn("a\\x1b[2Jb", str(error))
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_changed_bytes(self, data: st.DataObject) -> None:
+        """Whatever bytes change, a query answers or raises `RecordingError`."""
+        changed = bytearray(self.data)
+        for _ in range(data.draw(st.integers(1, 4))):
+            changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+        self.path.write_bytes(changed)
+        try:
+            self.query()
+        except RecordingError as error:
+            self.assertNotIn("\n", str(error))

@@ -1,0 +1,94 @@
+"""The recorder's thread: what it records, its bounds, and its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from mtmount_twisted.interfaces import IRecorderState
+from mtmount_twisted.journal.recording import recorder as module
+from mtmount_twisted.journal.recording.items import RecorderOptions
+from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
+from mtmount_twisted.journal.recording.writer import RecordingWriter
+from mtmount_twisted.records import LineRecord
+from tests.support.recordings import START, TMA2022, messages_of, topic_line
+
+END = TMA2022.terminator
+
+
+class RecorderTests(TestCase):
+    """A recorder with its thread."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.log = logging.getLogger(f"recorder.{self.id()}")
+        self.log.propagate = False
+        self.logged: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self.logged.append(record.getMessage())  # type: ignore[method-assign]
+        self.log.addHandler(handler)
+        options = RecorderOptions(self.folder, 14.0, 2**40, 0, {"dialect": "tma2022"})
+        self.recorder = Recorder(options, TMA2022, self.log, reactor=reactor)
+
+    def event(self, line: bytes, **changes: Any) -> None:
+        """A line from the mount."""
+        given = {"peer": "controller", "direction": "from", "code": 2, "sequence_id": None} | changes
+        self.recorder.keep_event(LineRecord(START, 1, line=line, **given), 0)
+
+    async def test_records_telemetry_and_events(self) -> None:
+        """Lines and events that came before the stop are in the recording; other lines are not."""
+        self.recorder.start()
+        self.recorder.keep_telemetry(topic_line("azimuth", START, actualPosition=1.0) + END)
+        self.event(b'{"id":2}')
+        self.event(b'{"id":0}', sequence_id=7)
+        self.event(b"command", direction="to")
+        self.event(b"3\n", peer="csc")
+        await self.recorder.stop(30.0)
+        [path] = self.folder.glob("*.mcap")
+        self.assertCountEqual([topic for topic, _ in messages_of(path)], ["events", "azimuth"])
+        self.assertEqual((self.recorder.written, self.recorder.lost, self.recorder.fault), (2, 0, ""))
+        self.assertEqual(list(self.folder.iterdir()), [path])
+
+    async def test_stop_before_start_and_twice(self) -> None:
+        """It can be stopped at any time."""
+        await self.recorder.stop()
+        self.recorder.start()
+        first, second = self.recorder.stop(30.0), self.recorder.stop(30.0)
+        await first
+        await second
+        await self.recorder.stop()
+
+    async def test_hanging_disk(self) -> None:
+        """A disk that hangs neither blocks the caller nor the end; what does not fit is counted."""
+        released, hangs = threading.Event(), threading.Event()
+
+        def hang(writer: RecordingWriter, items: Any) -> None:
+            hangs.set()
+            released.wait(60)
+
+        self.patch(RecordingWriter, "turn", hang)
+        self.patch(RecordingWriter, "finish", lambda writer, items: None)
+        self.patch(module, "MAX_WAITING_BYTES", 1000)
+        self.recorder.start()
+        self.assertTrue(hangs.wait(60))
+        line = topic_line("azimuth", START, actualPosition=1.0) + END
+        for _ in range(100):
+            self.recorder.keep_telemetry(line)
+        self.assertEqual(self.recorder.lost, 100 - 1000 // len(line))
+        ended: Deferred[None] = self.recorder.stop(0.01)
+        await ended
+        self.assertIn("does not end within", self.logged[0])
+        self.assertIn("hangs", self.recorder.fault)
+        released.set()
+
+    def test_interface(self) -> None:
+        """Both states provide the interface."""
+        self.assertTrue(verifyObject(IRecorderState, self.recorder))
+        self.assertTrue(verifyObject(IRecorderState, RecorderOff()))

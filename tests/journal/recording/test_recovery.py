@@ -1,0 +1,142 @@
+"""Recordings of killed daemons are finished at the next start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.journal.recording import signals
+from tests.support.recordings import START, Writing, messages_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class KilledTests(SynchronousTestCase):
+    """A child process that records is killed with SIGKILL."""
+
+    def killed_after(self, turns: int) -> tuple[Writing, int]:
+        """The folder of a child that was killed after so many turns, and the number of its messages."""
+        folder = Path(self.mktemp()).absolute()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.journal.recording.killed", str(folder)],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        assert child.stdout is not None
+        with child.stdout as output:
+            for _ in range(turns):
+                written = int(output.readline())
+            child.kill()
+            child.wait()
+        return Writing(folder), written
+
+    def test_nothing_older_than_a_turn_is_lost(self) -> None:
+        """All messages of the turns before the kill are in the recording, which any reader opens."""
+        for turns in (1, 59, 130):
+            writing, written = self.killed_after(turns)
+            writing.turn(seconds=7200)
+            writing.finish()
+            found = list(messages_of(writing.files[0]))
+            self.assertGreaterEqual(len(found), written)
+            for topic in ("azimuth", "elevation"):
+                numbers = [message.sequence for name, message in found if name == topic]
+                self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+            self.assertNotIn(".tail", "".join(writing.names))
+            self.assertIn("of a killed daemon", writing.logged[0])
+
+
+class CutTests(SynchronousTestCase):
+    """A recording and its tail file as a crash of the machine may leave them."""
+
+    def setUp(self) -> None:
+        writing = Writing(Path(self.mktemp()))
+        writing.record(70, ("azimuth", "elevation"))
+        path = writing.files[0]
+        self.recording, self.tail = path.read_bytes(), Path(f"{path}.tail").read_bytes()
+        self.name = path.name
+        writing.finish()
+        self.whole = writing.files[0].read_bytes()
+
+    def recovered(self, recording: bytes, tail: bytes | None) -> tuple[Writing, list[int]]:
+        """The folder after a start, and the numbers of the messages about azimuth."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / self.name).write_bytes(recording)
+        if tail is not None:
+            (folder / f"{self.name}.tail").write_bytes(tail)
+        writing = Writing(folder, START + 7200)
+        writing.turn()
+        writing.finish()
+        found = [message for topic, message in messages_of(folder / self.name) if topic == "azimuth"]
+        return writing, [message.sequence for message in found]
+
+    def test_whole_tail(self) -> None:
+        """The messages of the tail file become chunks."""
+        _, numbers = self.recovered(self.recording, self.tail)
+        self.assertEqual(numbers, list(range(1, 141)))
+
+    def test_crash_after_the_chunks(self) -> None:
+        """A recording with its end loses nothing, and has no message twice, if its tail file is left."""
+        writing, numbers = self.recovered(self.whole, self.tail)
+        self.assertEqual(numbers, list(range(1, 141)))
+        self.assertNotIn(f"{self.name}.tail", writing.names)
+
+    def test_without_tail(self) -> None:
+        """Without a tail file the chunks are left."""
+        _, numbers = self.recovered(self.recording, None)
+        self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+        self.assertGreaterEqual(len(numbers), 118)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.data())
+    def test_cut_anywhere(self, data: st.DataObject) -> None:
+        """Wherever the files are cut, the result can be read, and what is left is in order."""
+        recording = self.whole[: data.draw(st.integers(0, len(self.whole)))]
+        tail = self.tail[: data.draw(st.integers(0, len(self.tail)))]
+        _, numbers = self.recovered(recording, tail)
+        self.assertEqual(numbers, sorted(set(numbers)))
+
+    def test_recording_in_use(self) -> None:
+        """A recording that another daemon writes is left alone."""
+        folder = Path(self.mktemp())
+        first = Writing(folder)
+        first.record(3)
+        second = Writing(folder, START + 30)
+        second.record(1)
+        self.assertIn(f"{first.files[0].name}.tail", second.names)
+        first.record(1)
+        first.finish()
+        second.finish()
+        self.assertEqual([len(list(messages_of(path))) for path in first.files], [8, 2])
+
+    def test_link_is_left_alone(self) -> None:
+        """A symbolic link in the place of a recording is not followed, and the log names it."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        victim = folder / "victim"
+        victim.write_bytes(self.recording)
+        os.symlink(victim, folder / self.name)
+        writing = Writing(folder, START + 7200)
+        writing.record(1)
+        writing.finish()
+        self.assertEqual(victim.read_bytes(), self.recording)
+        self.assertIn("symbolic link", writing.logged[0])
+        self.assertIn(self.name, writing.logged[0])
+
+    def test_unfinished_recording_can_be_queried(self) -> None:
+        """A query reads the chunks and the tail file of a recording that has no end."""
+        folder = Path(self.mktemp())
+        writing = Writing(folder)
+        writing.record(70)
+        columns = signals.read(folder, ["azimuth.actualPosition"], START, START + 70, 70)
+        self.assertEqual(columns.signals["azimuth.actualPosition"].greatest, list(range(1, 140, 2)))
+        writing.record(70, value=140)
+        columns = signals.read(folder, ["azimuth.actualPosition"], START, START + 140, 140)
+        self.assertEqual(columns.signals["azimuth.actualPosition"].least, list(range(0, 280, 2)))
+        writing.finish()

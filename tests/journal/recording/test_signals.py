@@ -1,0 +1,117 @@
+"""Queries of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.journal.recording import signals
+from tests.support.recordings import START, TMA2022, Writing, event, item, topic_line
+
+AZIMUTH = "azimuth.actualPosition"
+
+
+class ReadTests(SynchronousTestCase):
+    """`signals.read` and the other queries."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.writing = Writing(self.folder)
+
+    def test_over_two_recordings(self) -> None:
+        """A span over the end of an hour comes from both recordings, with the unit."""
+        writing = Writing(self.folder, START + 2900)
+        writing.record(200)
+        writing.finish()
+        self.assertEqual(len(writing.files), 2)
+        columns = signals.read(self.folder, [AZIMUTH], START + 2900, START + 3100, 200)
+        self.assertEqual(columns.signals[AZIMUTH].least, list(range(0, 400, 2)))
+        self.assertEqual(columns.signals[AZIMUTH].unit, "deg")
+        self.assertEqual((columns.times[0], columns.times[-1]), (START + 2900, START + 3099))
+
+    def test_part_of_a_span(self) -> None:
+        """Only messages of the span count; bins without any have None."""
+        self.writing.record(10)
+        self.writing.finish()
+        columns = signals.read(self.folder, [AZIMUTH], START + 8, START + 12, 4)
+        self.assertEqual(columns.signals[AZIMUTH].greatest, [17, 19, None, None])
+
+    def test_unknown_signal(self) -> None:
+        """A signal that no recording has is a series without values."""
+        self.writing.record(2)
+        self.writing.finish()
+        names = ["azimuth.nothing", "nothing.actualPosition", "nothing"]
+        columns = signals.read(self.folder, names, START, START + 2, 2)
+        self.assertEqual({tuple(each.mean) for each in columns.signals.values()}, {(None, None)})
+
+    def test_no_folder(self) -> None:
+        """Without recordings there is nothing, and no error."""
+        columns = signals.read(self.folder / "none", [AZIMUTH], 0.0, 1.0, 1)
+        self.assertEqual(columns.signals[AZIMUTH].least, [None])
+        self.assertIsNone(signals.span(self.folder / "none"))
+        self.assertEqual(signals.values_at(self.folder / "none", START), {})
+
+    def test_values_that_are_no_numbers(self) -> None:
+        """NaN, null, text and missing values are left out; a bool counts as 0 or 1."""
+        values = ("NaN", "1.5", "null", '"x"', "true", "3")
+        lines = [b'{"topicID":6,"timestamp":1.5,"actualPosition":%b}' % value.encode() for value in values]
+        lines.append(b'{"topicID":6,"timestamp":1.5}')
+        self.writing.turn(*(item(START + number, line) for number, line in enumerate(lines)))
+        self.writing.finish()
+        columns = signals.read(self.folder, [AZIMUTH], START, START + 7, 7)
+        self.assertEqual(columns.signals[AZIMUTH].mean, [None, 1.5, None, None, 1.0, 3.0, None])
+
+    def test_values_at(self) -> None:
+        """Each topic has its last line at or before the time, if that is not older than 10 s."""
+        self.writing.record(3, ("elevation",))
+        self.writing.record(20)
+        self.writing.turn(event(self.writing.now, b'{"id":2}'))
+        found = signals.values_at(self.folder, START + 11.5)
+        self.assertEqual({name: value.time for name, value in found.items()}, {
+            "azimuth": START + 11.25, "elevation": START + 2.75,
+        })  # fmt: skip
+        self.assertIn(b'"actualPosition":16.0', found["azimuth"].line)
+        self.assertNotIn("elevation", signals.values_at(self.folder, START + 13))
+        self.writing.finish()
+        self.assertEqual(signals.values_at(self.folder, START + 11.5), found)
+
+    def test_span(self) -> None:
+        """The span reaches from the first message of the first recording to the last of the last."""
+        self.writing.record(3000)
+        self.assertEqual(signals.span(self.folder), (START + 0.25, START + 2999.75))
+        self.writing.finish()
+        self.assertEqual(signals.span(self.folder), (START + 0.25, START + 2999.75))
+
+    def test_lines(self) -> None:
+        """All lines come in the order of time, as they came."""
+        self.writing.record(70, ("azimuth", "elevation"))
+        self.writing.finish()
+        found = list(signals.lines(self.folder))
+        self.assertEqual(len(found), 280)
+        self.assertEqual([time for time, *_ in found], sorted(time for time, *_ in found))
+        self.assertEqual(found[0][2], topic_line("azimuth", START + 37.25, actualPosition=0.0))
+        some = list(signals.lines(self.folder, ["elevation"], START + 10, START + 20))
+        self.assertEqual((len(some), {topic for _, topic, _ in some}), (20, {"elevation"}))
+
+    def test_names(self) -> None:
+        """Every quantity of every topic is a signal, and so are the errors."""
+        assert TMA2022.telemetry is not None
+        names = signals.signal_names(TMA2022.telemetry)
+        self.assertEqual(len(names), 544 + 4)
+        self.assertEqual(names["encoder.azimuthEncoderPosition3"].unit, "deg")
+        self.assertEqual(names[AZIMUTH].period, 0.05)
+        self.assertEqual(names["motion.azimuth.errorSky"].unit, "arcsec")
+
+    def test_a_query_can_be_ended(self) -> None:
+        """An error of the caller's own ends the query between two chunks."""
+        self.writing.record(200)
+        self.writing.finish()
+        calls = iter([None, None])
+
+        def proceed() -> None:
+            if next(calls, "late") == "late":
+                raise TimeoutError("late")
+
+        with self.assertRaises(TimeoutError):
+            signals.read(self.folder, [AZIMUTH], START, START + 200, 10, proceed)

@@ -1,0 +1,115 @@
+"""The writer through faults of the disk, and through the hours."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.recordings import START, Writing, messages_of
+
+
+class WriterTests(SynchronousTestCase):
+    """A writer with a clock."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+
+    def free(self, count: int) -> None:
+        """Let the disk have so many bytes free."""
+        self.patch(os, "statvfs", lambda path: SimpleNamespace(f_bavail=count, f_frsize=1))
+
+    def test_new_recording_each_hour(self) -> None:
+        """A recording ends with the hour; nothing is lost between two."""
+        writing = Writing(self.folder, START + 2990)
+        writing.record(20)
+        writing.finish()
+        self.assertEqual(len(writing.files), 2)
+        numbers = [len(list(messages_of(path))) for path in writing.files]
+        self.assertEqual(sum(numbers), 40)
+        self.assertEqual(writing.files[0].name, "telemetry-20270115T085951Z.mcap")
+        self.assertEqual(writing.logged, [])
+
+    def test_tail_has_the_last_seconds(self) -> None:
+        """After each turn, all messages are on the disk."""
+        writing = Writing(self.folder)
+        for _ in range(65):
+            writing.record(1)
+            self.assertEqual(writing.writer.pending, 0)
+        self.assertEqual(writing.writer.written, 130)
+
+    def test_stops_when_the_disk_is_nearly_full(self) -> None:
+        """Below the least free space nothing is recorded; the log says so once, and again at its end."""
+        writing = Writing(self.folder, min_free=1000)
+        writing.record(3)
+        self.free(999)
+        writing.record(5)
+        self.assertIn("only 999 bytes are free, expected 1000 or more", writing.writer.fault)
+        self.assertEqual(len(writing.logged), 1)
+        self.assertEqual(writing.writer.lost, 8)
+        self.assertEqual(len(list(messages_of(writing.files[0]))), 8)
+        self.free(1010)
+        writing.record(1)
+        self.assertNotEqual(writing.writer.fault, "", "a little more is not enough")
+        self.free(2000)
+        writing.record(1)
+        self.assertEqual(writing.writer.fault, "")
+        self.assertIn("again after", writing.logged[-1])
+        writing.record(2)
+        writing.finish()
+        self.assertEqual(len(list(messages_of(writing.files[1]))), 4)
+
+    def test_failed_write_loses_nothing(self) -> None:
+        """While the disk takes no more bytes, messages wait; later they are all there, each once."""
+        writing = Writing(self.folder)
+        writing.record(3)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+        writing.record(90, value=6)
+        self.assertIn("File too large", writing.writer.fault)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        writing.record(70, value=186)
+        writing.finish()
+        self.assertEqual((writing.writer.fault, writing.writer.lost), ("", 0))
+        numbers = [message.sequence for path in writing.files for _, message in messages_of(path)]
+        self.assertEqual(numbers, list(range(1, 327)))
+
+    def test_removed_recording(self) -> None:
+        """If someone removes the recording, a new one begins, and the log says so."""
+        writing = Writing(self.folder)
+        writing.record(2)
+        for name in writing.names:
+            os.unlink(self.folder / name)
+        writing.record(2, value=4)
+        writing.finish()
+        self.assertIn("was removed", writing.logged[0])
+        self.assertEqual(len(list(messages_of(writing.files[0]))), 4)
+
+    def test_folder_can_not_be_made(self) -> None:
+        """If there is a file in the place of the folder, the fault names it; messages wait within a bound."""
+        self.folder.write_text("no folder")
+        writing = Writing(self.folder)
+        writing.record(2)
+        self.assertIn("folder", writing.writer.fault)
+        self.assertIn(str(self.folder), writing.logged[0])
+        os.unlink(self.folder)
+        writing.record(1)
+        writing.finish()
+        self.assertEqual(len(list(messages_of(writing.files[0]))), 6)
+
+    def test_old_recordings_are_deleted(self) -> None:
+        """A recording is deleted after its days, and the log names it."""
+        writing = Writing(self.folder, keep_days=1.0)
+        writing.record(2)
+        writing.finish()
+        os.utime(writing.files[0], (START, START))
+        later: Any = Writing(self.folder, START + 2 * 86400, keep_days=1.0)
+        later.record(1)
+        later.finish()
+        self.assertEqual(len(later.files), 1)
+        self.assertIn("older than 1 days", later.logged[0])
