@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -93,6 +94,24 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(found[0][2], topic_line("azimuth", START + 37.25, actualPosition=0.0))
         some = list(signals.lines(self.folder, ["elevation"], START + 10, START + 20))
         self.assertEqual((len(some), {topic for _, topic, _ in some}), (20, {"elevation"}))
+
+    def test_derived_signals(self) -> None:
+        """The error is demand minus actual in arcsec; on the sky it is smaller by the cosine of elevation."""
+        for tick in range(2400):
+            at = START + tick / 20
+            values = {"demandPosition": 10 + tick / 1000, "actualPosition": 10 + tick / 1000 - 1 / 3600}
+            line = topic_line("azimuth", at + 37, **values)
+            self.writing.turn(
+                item(at, line, topic_line("elevation", at + 37, actualPosition=60.0)), seconds=0.05
+            )
+        self.writing.finish()
+        names = ["motion.azimuth.error", "motion.azimuth.errorSky"]
+        columns = signals.read(self.folder, names, START + 1, START + 119, 118)
+        for name, expected in zip(names, (1.0, 0.5)):
+            series = columns.signals[name]
+            self.assertEqual(series.unit, "arcsec")
+            for value in (*series.least, *series.greatest):
+                self.assertAlmostEqual(math.nan if value is None else value, expected, places=5)
 
     def test_names(self) -> None:
         """Every quantity of every topic is a signal, and so are the errors."""
