@@ -7,8 +7,12 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from mtmount_twisted.frontends.web.http.pages import FOLDER, TYPES
 from mtmount_twisted.frontends.web.http.routing import HEADERS
@@ -193,7 +197,7 @@ def limit(
         "seconds": seconds,
         "at": None if seconds is None else ago(-seconds),
         "level": level,
-        "basis": "still" if seconds is None else "tracking",
+        "basis": "tracking",
     }
 
 
@@ -243,15 +247,26 @@ STARTING = """async () => {
 }"""
 
 
-def serve(page: Any) -> None:
-    """Open the page's files, with its policy, and without the script that starts it; nothing "
-    "answers the API."""
+Answers = Mapping[str, Callable[[Mapping[str, str]], Any]]
+"""What the API answers to a path below ``api/v1/``, by the query's parameters."""
+
+
+def serve(page: Any, answers: Answers | None = None) -> None:
+    """Open the page's files, with its policy, and without the script that starts it.
+
+    :param answers: of the API; nothing else of it is there.
+    """
+    known = answers or {}
 
     def answer(route: Any) -> None:
-        name = route.request.url.split("#")[0].removeprefix(ORIGIN).removeprefix("static/") or "index.html"
+        url = urlsplit(route.request.url)
+        name = url.path.removeprefix("/").removeprefix("static/") or "index.html"
+        found = known.get(name.removeprefix("api/v1/"))
         path = FOLDER / name
         if name == "main.js":
             route.fulfill(body="", content_type=TYPES[".js"])
+        elif found is not None:
+            route.fulfill(json=found({key: value[0] for key, value in parse_qs(url.query).items()}))
         elif path.is_file():
             route.fulfill(body=path.read_bytes(), headers=HEADERS | {"Content-Type": TYPES[path.suffix]})
         else:
@@ -260,6 +275,103 @@ def serve(page: Any) -> None:
     page.route(f"{ORIGIN}**", answer)
     page.goto(ORIGIN)
     page.evaluate(STARTING)
+
+
+VISITS = ((0, 104.1, 49.6), (304, 107.3, 51.2), (388, 110.0, 53.6), (464, 113.4, 53.1), (549, 112.8, 56.5))
+VISITS += ((638, 121.9, 60.4), (729, 124.6, 62.0), (797, 127.8, 60.9), (858, 128.4, 61.2))
+"""The targets of the 900 s before the pictures: seconds, azimuth, elevation (deg)."""
+
+RATES = {"azimuth": (7.0, 3.5, 21.0), "elevation": (3.5, 1.75, 9.0)}
+"""The greatest velocity (deg/s), the acceleration (deg/s^2), and the torque of that (kN m)."""
+
+
+def _noise(number: int) -> float:
+    """A number from -1 to 1 that looks random and is always the same."""
+    return math.sin(number * 12.9898) * 43758.5453 % 2 - 1
+
+
+def _moved(distance: float, axis: str, passed: float) -> tuple[float, float, float]:
+    """The way, the velocity and the acceleration of a slew after some seconds."""
+    fastest, acceleration, _ = RATES[axis]
+    way = abs(distance)
+    peak = min(fastest, math.sqrt(way * acceleration))
+    up = peak / acceleration
+    flat = way / peak - up if peak else 0.0
+    sign = math.copysign(1.0, distance)
+    if passed >= 2 * up + flat:
+        return distance, 0.0, 0.0
+    if passed < up:
+        return sign * acceleration * passed**2 / 2, sign * acceleration * passed, sign * acceleration
+    if passed < up + flat:
+        return sign * (peak * up / 2 + peak * (passed - up)), sign * peak, 0.0
+    left = 2 * up + flat - passed
+    return sign * (way - acceleration * left**2 / 2), sign * acceleration * left, -sign * acceleration
+
+
+def signal(name: str, at: float) -> float | None:
+    """The value of a signal of the plots at a time (UTC, s) of the night that the pictures show."""
+    axis, quantity = name.removeprefix("motion.").split(".")
+    column = 1 if axis == "azimuth" else 2
+    passed = at - NOW + 900
+    number = max(0, sum(1 for visit in VISITS if visit[0] <= passed) - 1)
+    begun, there = VISITS[number][0], VISITS[number][column]
+    distance = there - VISITS[max(0, number - 1)][column]
+    way, velocity, acceleration = _moved(distance, axis, passed - begun)
+    tick, slewing = int(at * 4), abs(velocity) > 0
+    if quantity == "errorSky":
+        settling = 0.03 * math.exp(-max(0.0, passed - begun - 4) / 2) * math.cos(4 * passed)
+        return None if slewing else 0.005 * _noise(tick + column) + 0.003 * _noise(tick // 4) + settling
+    drift = 0.0020 * (passed - 858)
+    if quantity == "actualPosition":
+        return there - distance + way + drift
+    if quantity == "actualVelocity":
+        return velocity + 0.0020
+    return 1000 * (RATES[axis][2] * acceleration / RATES[axis][1] * 2 + 0.35 * _noise(tick + 99))
+
+
+def history(query: Mapping[str, str]) -> dict[str, Any]:
+    """What ``GET /api/v1/telemetry/history`` answers of that night: each bin from four values a second."""
+    begin, end = (datetime.fromisoformat(query[name]).timestamp() for name in ("from", "to"))
+    points = int(query["points"])
+    width = (end - begin) / points
+    times = [begin + number * width for number in range(points)]
+    looks = max(1, min(8, round(width * 4)))
+    columns: dict[str, Any] = {}
+    for name in query["signals"].split(","):
+        least, greatest, mean = [], [], []
+        for time in times:
+            found = [signal(name, time + look * width / looks) for look in range(looks) if time <= NOW]
+            values = [value for value in found if value is not None]
+            least.append(min(values, default=None))
+            greatest.append(max(values, default=None))
+            mean.append(sum(values) / len(values) if values else None)
+        columns[name] = {"unit": "", "least": least, "greatest": greatest, "mean": mean}
+    return {"from": query["from"], "to": query["to"], "times": times, "signals": columns}
+
+
+def slews(query: Mapping[str, str]) -> dict[str, Any]:
+    """What ``GET /api/v1/slews`` answers of that night: the latest first, one of which failed."""
+    rows = []
+    for before, (begun, azimuth, elevation) in pairwise(VISITS):
+        failed = begun == 638
+        rows.append(
+            {
+                "start": ago(900 - begun),
+                "azimuth": azimuth - before[1],
+                "elevation": elevation - before[2],
+                "seconds": 1.2 + abs(azimuth - before[1]) / 4.5,
+                "settle": 4.5 if failed else 0.9 + begun % 7 / 10,
+                "error_at_in_position": 0.01,
+                "rms": 0.005 + begun % 3 / 1000,
+                "passed": not failed,
+                "failures": ["settle"] if failed else [],
+            }
+        )
+    return {"slews": rows[::-1][: int(query["limit"])]}
+
+
+NIGHT: Answers = {"telemetry/history": history, "slews": slews}
+"""The answers about that night."""
 
 
 def tell(

@@ -284,18 +284,18 @@ class TestNotice(WordsCase):
         return self.first(
             (
                 {"state": state(errors=[deviation], warnings=cold), "summary": summary()},
-                f"alarm|alarm|{title}|Active and latched for 49 s Vendor\u2019s advice: bring it to "
+                f"alarm|alarm|{title}|Active and latched for 49 s. Vendor\u2019s advice: bring it to "
                 f"the centre.|"
                 "Reset the azimuth alarm (off)|1 warning",
             ),
             (
                 {"state": state(errors=[over], you=mine), "summary": summary()},
-                f"alarm|alarm|{title}|No longer present and latched for 49 s The vendor gives no remedy.|"
+                f"alarm|alarm|{title}|No longer present and latched for 49 s. The vendor gives no remedy.|"
                 "Reset the azimuth alarm|",
             ),
             (
                 {"state": state(errors=[over, deviation]), "summary": summary()},
-                f"alarm|alarm|{title}|Active and latched for 49 s Vendor\u2019s advice: bring it to "
+                f"alarm|alarm|{title}|Active and latched for 49 s. Vendor\u2019s advice: bring it to "
                 f"the centre.|"
                 "Reset the azimuth alarm (off)|1 more alarm",
             ),
@@ -387,7 +387,7 @@ class TestNotice(WordsCase):
             ),
             (
                 {"state": old(warnings=hot), "summary": None},
-                "warning|caution|900. Covers/Motor 901: hot|Active for 49 s The vendor gives no remedy.||",
+                "warning|caution|900. Covers/Motor 901: hot|Active for 49 s. The vendor gives no remedy.||",
             ),
             (
                 {"state": state(), "summary": summary(), "live": {"is": True, "events": "no channel"}},
@@ -404,8 +404,8 @@ class TestFacts(WordsCase):
     def test_five_facts(self) -> Deferred[None]:
         """Each axis has five facts, always in the same places."""
         script = """(its, plain, view) => ["azimuth", "elevation"].map((axis) =>
-            its.axis_facts.axisFacts(view, axis).map(({ name, text, small, level, stale }) =>
-                [`${name}:`, text, small, level && `(${level})`, stale && "stale"]
+            its.axis_facts.axisFacts(view, axis).map(({ name, text, parts, small, level, stale }) =>
+                [`${name}:`, parts ? plain(parts) : text, small, level && `(${level})`, stale && "stale"]
                     .filter(Boolean).join(" ")))"""
         tracking = [
             [

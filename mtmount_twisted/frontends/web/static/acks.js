@@ -7,7 +7,8 @@ import { now, span, timeOfDay } from "./clock.js";
 import { byId, draw, write } from "./dom.js";
 import { paced } from "./pace.js";
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [600, 190, 56, 8, 24, 20];
+const [HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [190, 62, 8, 24, 20];
+const [NARROWEST, WIDEST] = [280, 1680]; // px, of the plot: a unit of the drawing is a pixel
 const [LEAST, MOST] = [-0.1, 4.1]; // powers of ten, ms: 1 ms to 10 s, and one row beyond each
 const WINDOW = 10 * 60_000; // ms
 const LEVELS = 4; // shades, from one answer to many
@@ -19,6 +20,7 @@ export function acks(store) {
   let [asking, wanted, again] = [false, true, true];
   const redraw = paced(() => {
     drawn = performance.now();
+    wide = Math.min(WIDEST, Math.max(NARROWEST, byId("acks").clientWidth || 600));
     const recent = times && clipped(times, now());
     write(byId("acks-text"), recent ? summary(recent) : "");
     byId("acks").replaceChildren(recent?.columns.length ? plot(recent) : "");
@@ -88,14 +90,15 @@ function median(counts, bounds) {
   return bin === bounds.length ? Infinity : Math.sqrt(bounds[bin - 1] * bounds[bin]);
 }
 
-const across = (time) => LEFT + ((time - now() + WINDOW) / WINDOW) * (WIDTH - LEFT - RIGHT);
+let wide = 600; // of the present drawing
+const across = (time) => LEFT + ((time - now() + WINDOW) / WINDOW) * (wide - LEFT - RIGHT);
 const height = (power) => HEIGHT - BOTTOM - ((power - LEAST) / (MOST - LEAST)) * (HEIGHT - BOTTOM - TOP);
 
 function plot({ bounds, columns, column }) {
   const title = draw("title", {}, "Time to Ack over the last ten minutes; the text above sums it up");
   return draw(
     "svg",
-    { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" },
+    { class: "plot", viewBox: `0 0 ${wide} ${HEIGHT}`, role: "img" },
     title,
     ...["1 ms", "10 ms", "100 ms", "1 s", "10 s"].flatMap((text, power) => level(power, text)),
     ...[10, 5, 0].map((minutes) => mark(minutes)),
@@ -107,7 +110,7 @@ function plot({ bounds, columns, column }) {
 function level(power, text) {
   const y = height(power);
   return [
-    draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+    draw("line", { class: "grid", x1: LEFT, x2: wide, y1: y, y2: y }),
     draw("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, text),
   ];
 }

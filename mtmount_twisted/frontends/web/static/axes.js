@@ -5,7 +5,7 @@
 
 import { axisFacts } from "./axis_facts.js";
 import { covers, drawn } from "./devices.js";
-import { byId, fill, make, mark } from "./dom.js";
+import { byId, fill, make, mark, phrase } from "./dom.js";
 import { fromAbove, fromSide } from "./drawings.js";
 import { arcMinutes, clockAngle, fixed, hourAngle } from "./figures.js";
 import { apart, axisOf, isOld, isSlewing, isTracking, levelAt, limitsOf } from "./levels.js";
@@ -21,7 +21,7 @@ export function axes(store, shown) {
     for (const axis of ["azimuth", "elevation"]) facts(byId(`facts-${axis}`), axisFacts(view, axis));
     fromAbove(byId("above"), drawingOf(view, "azimuth"));
     fromSide(byId("side"), drawingOf(view, "elevation"));
-    drawLimits(byId("limits"), limitsOf(view), apart(view) === "page");
+    drawLimits(byId("limits"), limitsOf(view), apart(view) === "page" || (axisOf(view, "azimuth")?.stale ?? true));
     const rows = skyRows(view);
     fill(byId("sky"), JSON.stringify(rows), () => rows.flatMap(drawn));
   });
@@ -30,16 +30,16 @@ export function axes(store, shown) {
 
 function facts(list, rows) {
   fill(list, JSON.stringify(rows), () =>
-    rows.map(({ name, text, small, level, stale }) =>
+    rows.map(({ name, text, parts, small, level, stale }) =>
       make(
         "div",
         { class: stale ? "old-value" : null },
         make("dt", {}, name),
         make(
           "dd",
-          { "data-level": level || null },
+          { [parts ? "data-part-level" : "data-level"]: level || null },
           ...[mark(level === "alarm" && text === "fault" ? "alarm" : "")].filter(Boolean),
-          make("span", {}, text),
+          make("span", {}, ...(parts ? phrase(parts) : [text])),
           small ? make("small", {}, ` ${small}`) : null,
           stale ? make("span", { class: "unseen" }, " (stale)") : null,
         ),

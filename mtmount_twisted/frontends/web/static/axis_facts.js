@@ -1,11 +1,11 @@
 // The five facts beside each drawing: always five, always in the same places.
 //
-// Pure: a view of shown.js in, rows out. A row is {name, text, small, level, stale}.
+// Pure: a view of shown.js in, rows out. A row is {name, text, small, level, stale}; or with {parts} in place of the text, of
+// which those of the level are {b}.
 
-import { apart } from "./levels.js";
-import { axisOf, isSlewing, limitsOf, worst } from "./levels.js";
-import { degrees, fixed, signed } from "./figures.js";
 import { covers, partsOf } from "./devices.js";
+import { degrees, fixed, signed } from "./figures.js";
+import { apart, axisOf, isSlewing, levelAt, worst } from "./levels.js";
 
 const NONE = "not told";
 const NEAR = 3; // deg to a limit below which a distance is marked
@@ -40,9 +40,13 @@ const end = (limit) => `${limit > 0 && limit > 90 ? "+" : ""}${fixed(limit, Numb
 
 function ends(view, name, { position, limit_low: low, limit_high: high }) {
   if (low === null || low === undefined || high === null) return blank("To both limits");
-  const levels = limitsOf(view).filter(({ axis }) => axis === name).map(({ level }) => (level === "calm" ? "" : level));
-  const close = Math.min(position - low, high - position) < NEAR ? worst(levels) : "";
-  return row(`To ${end(low)} · ${end(high)}`, `${degrees(position - low, 1)} · ${degrees(high - position, 1)}`, "", close);
+  const far = (distance, direction) => {
+    const text = degrees(distance, 1);
+    return distance < NEAR && levelAt(view, name, direction) ? { b: text } : text;
+  };
+  const [below, above] = [far(position - low, "-"), far(high - position, "+")];
+  const level = [below, above].some((one) => one.b) ? worst([levelAt(view, name, "-"), levelAt(view, name, "+")]) : "";
+  return { ...row(`To ${end(low)} · ${end(high)}`, "", "", level), parts: [below, " · ", above] };
 }
 
 function wrap({ state, ...view }) {
@@ -68,7 +72,8 @@ function cover(view) {
 function airmass(view) {
   const sky = view.summary?.sky;
   if (!sky) return blank("Airmass");
-  return { ...row("Airmass", sky.airmass === null ? "below the horizon" : sky.airmass.toFixed(2)), stale: apart(view) === "page" };
+  const stale = axisOf(view, "elevation")?.stale ?? true;
+  return { ...row("Airmass", sky.airmass === null ? "below the horizon" : sky.airmass.toFixed(2)), stale };
 }
 
 function pins({ state, ...view }) {

@@ -38,6 +38,7 @@ export function notice(store, shown, acts) {
     if (wanted !== null) {
       if (button.id !== wanted.id) button.id = wanted.id;
       write(button, wanted.text);
+      button.classList.toggle("go", Boolean(wanted.first));
       if (button.disabled !== Boolean(wanted.off)) button.disabled = Boolean(wanted.off);
     }
     say(byId("notice-why"), wanted?.why ? [wanted.why] : []);

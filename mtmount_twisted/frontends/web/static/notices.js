@@ -1,7 +1,7 @@
 // The notice: what is wrong and what to do, the worst first. There is always one.
 //
 // Pure: a view of shown.js in, a list out. A notice is {id, level, chip, title, body, act}: `body` is a list of lines,
-// each a list of parts as in cells.js; `act` is {id, text, why, off, ...} or null.
+// each a list of parts as in cells.js; `act` is {id, text, why, off, first, ...} or null.
 
 import { refusing } from "./answers.js";
 import { timeOfDay } from "./clock.js";
@@ -69,7 +69,7 @@ function about(alarm, now) {
   const lasts = spanOf((now - Date.parse(alarm.time)) / 1000);
   const [, ...rest] = (alarm.what ?? "").split(": ");
   const more = rest.length && alarm.description ? `: ${alarm.description}` : "";
-  return line(`${states} for ${lasts}${more}`);
+  return line(`${states} for ${lasts}${more}.`);
 }
 
 // The command that resets the alarms of a subsystem: AZIMUTH_CABLE_WRAP -> AzimuthCableWrapResetAlarm.
@@ -135,6 +135,7 @@ function unwrap(view, there) {
   const may = view.state.you.roles.includes("command");
   return {
     id: "unwrap",
+    first: true,
     text: "Prepare the unwrap …",
     why: may ? "fills in the command, sends nothing" : "you may not command",
     off: !may || elevation === null,
