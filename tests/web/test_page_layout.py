@@ -181,8 +181,8 @@ class TestReaders(LayoutCase):
 
         def work(page: Any) -> None:
             self.show(page, "tracking")
-            for name, axis in (("above", "azimuth"), ("side", "elevation")):
-                expect(page.locator(f"#facts-{axis} dt")).to_have_count(5)
+            for name, of in (("above", "azimuth"), ("side", "elevation")):
+                expect(page.locator(f"#facts-{of} dt")).to_have_count(5)
                 label = page.locator(f"#{name}").get_attribute("aria-label")
                 assert "128.5" in label or "61.3" in label, label
 

@@ -6,7 +6,7 @@ const AXES = ["azimuth", "elevation"];
 const OF_AN_AXIS = ["actualPosition", "actualVelocity", "actualTorque"];
 
 // The signals of the plots of an axis.
-export const signalsOf = (axis) => OF_AN_AXIS.map((quantity) => `${axis}.${quantity}`);
+export const signalsOf = (axis) => [...OF_AN_AXIS.map((quantity) => `${axis}.${quantity}`), `motion.${axis}.errorSky`];
 
 // The temperatures and the voltage of the devices.
 const DEVICES = [
