@@ -22,6 +22,10 @@ from mtmount_twisted.visible import visible
 
 from .schema import ADDED, COLUMNS, SCHEMA
 
+FILE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The errors of reading a file. SQLite's error text may quote the file's schema, and Python decodes it as
+UTF-8."""
+
 LAST_ID = 2**62
 """The bound on all ids; sums of ids then fit into SQLite's 64 bits."""
 
@@ -104,6 +108,10 @@ def restrict(db: sqlite3.Connection, longest: int) -> None:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
             raise NotAJournalError(f"it has more than {MAX_OBJECTS} tables, views and others") from None
         raise
+    except UnicodeDecodeError:  # of SQLite's error text
+        damage = sqlite3.DatabaseError("malformed database schema, with text that is not UTF-8")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from None
     finally:
         db.set_progress_handler(None, 0)
         db.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, usual)
@@ -136,7 +144,7 @@ def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> s
     return "" if not lacking or (writing and is_empty) else f"it has no table {', '.join(sorted(lacking))}"
 
 
-def is_rows_fault(error: sqlite3.Error) -> bool:
+def is_rows_fault(error: Exception) -> bool:
     """Return True if SQLite or Python's module for it can't return a value: it is too long, or not UTF-8."""
     from_module = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
     return isinstance(error, sqlite3.DataError) or from_module
@@ -166,7 +174,7 @@ def _can_read(db: sqlite3.Connection, table: str, low: int, high: int) -> bool:
         with closing(db.execute(sql, (low, high))) as rows:
             for _ in rows:
                 pass
-    except sqlite3.Error as error:
+    except FILE_ERRORS as error:
         if not is_rows_fault(error):
             raise
         return False

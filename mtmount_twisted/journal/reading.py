@@ -25,6 +25,7 @@ from mtmount_twisted.files import kind_problem
 
 from .checking import (
     EARLIEST,
+    FILE_ERRORS,
     LAST_ID,
     LATEST,
     faulty_row,
@@ -42,6 +43,7 @@ from .schema import (
     CONTROLLER,
     FIRST_AND_LAST_ID,
     MIGRATIONS,
+    RUN_IDS,
     SPAN_IDS,
     UNNAMED,
     VERSION,
@@ -73,6 +75,15 @@ OUTCOMES = (
 
 UNKNOWN = "unknown"
 """A further outcome to ask for: the command was sent by a daemon that was then killed. It is ``open`` too."""
+
+NEAR = 1000
+"""The most ids between a line of a command and one of its steps."""
+
+RANGE_IDS = 4000
+"""The number of ids in which commands are searched for at once, which bounds their number in memory."""
+
+RANGE_ROWS = 1000
+"""The number of rows whose reading takes as long as the search for commands in one range of ids."""
 
 SLACK = 0.5
 """The longest time between a command's lines and its first or last step, in seconds."""
@@ -167,7 +178,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
         wrong = wrong_objects(db.execute("SELECT type, name, sql FROM sqlite_master"))
     except NotAJournalError as error:
         raise NotAJournalError(f"{path} is no journal of the bridge: {error}") from None
-    except sqlite3.Error as error:
+    except FILE_ERRORS as error:
         raise JournalError(f"{path} can't be read: {in_words(error)}") from None
     if application != APPLICATION_ID:
         db.close()
@@ -270,10 +281,19 @@ _OF_RUN = "+run = ?"  # the + disables the index on run and key, which would nee
 _IS_UNKNOWN = "(sent AND outcome = 'open' AND run < (SELECT max(run) FROM run))"  # as in the view `unknown`
 
 
+_WITH_A_STEP = """SELECT (SELECT min(f.id) FROM step f WHERE f.run = n.run AND f.key = n.key) FROM (
+        SELECT DISTINCT run, key FROM step NOT INDEXED WHERE id >= ? AND id <= ? AND key <> 0) n
+    UNION ALL SELECT id FROM step NOT INDEXED WHERE id >= ? AND id <= ? AND key = 0"""
+"""SQL for the first steps of the commands with a step in a range of ids."""
+
+
 def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -> Iterator[Any]:
-    """Return the selected commands with a first step in a range of ids."""
-    clauses = ["id >= ?", "id <= ?", "time >= ?", "time <= ?"]
-    values: list[Any] = [low, min(high, LAST_ID), *_period(wanted)]
+    """Yield the selected commands with a step in a range of ids.
+
+    :raises JournalError: if a row of a step can't be read.
+    """
+    clauses = [f"id IN ({_WITH_A_STEP})", "time >= ?", "time <= ?"]
+    values: list[Any] = [*(low, min(high, LAST_ID)) * 2, *_period(wanted)]
     if wanted.run is not None:
         clauses.append(_OF_RUN)
         values.append(wanted.run)
@@ -291,28 +311,48 @@ def find_commands(db: sqlite3.Connection, wanted: Wanted, low: int, high: int) -
     commands = commands_sql(dialects)
     sql = f"WITH command AS ({commands}) SELECT id, run, key, peer, sequence_id, time, last_time FROM command"
     try:
-        found = db.execute(f"{sql} WHERE {' AND '.join(clauses)}", values).fetchall()
-    except sqlite3.Error as error:
+        with closing(db.execute(f"{sql} WHERE {' AND '.join(clauses)}", values)) as found:
+            for row in found:
+                if tuple(map(type, row)) == _COMMAND_TYPES:
+                    yield row
+    except FILE_ERRORS as error:
         if not is_rows_fault(error):
             raise
-        row = faulty_row(db, "step", 0, LAST_ID)
-        raise JournalError(f"can't search for commands: row {row} of step: {in_words(error)}") from None
-    return (row for row in found if tuple(map(type, row)) == _COMMAND_TYPES)
+        number = faulty_row(db, "step", 0, LAST_ID)
+        raise JournalError(f"can't search for commands: row {number} of step: {in_words(error)}") from None
 
 
 _COMMAND_TYPES = (int, int, int, str, int, float, float)
 
 
-def _stories(
-    db: sqlite3.Connection, wanted: Wanted, low: int, high: int, look: Callable[[], object]
-) -> Stories | None:
-    if not wanted.by_command:
-        return None
-    stories = Stories()
-    for row in find_commands(db, wanted, low, high):
-        look()
-        stories.add(row)
-    return stories
+_RUNS = "SELECT DISTINCT run FROM step NOT INDEXED WHERE id >= ? AND id <= ?"
+
+
+def step_ranges(
+    db: sqlite3.Connection, low: int, high: int, *, backwards: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Yield ranges of ids that hold each row between two ids that is near a step; see `NEAR`.
+
+    :param backwards: the range with the highest ids first.
+    """
+    low, high = max(low, 0), min(high, LAST_ID)
+    while low <= high:
+        if backwards:
+            near = _one(db, f"SELECT max(id) FROM step WHERE id <= {high + NEAR}")
+            if near is None or near + NEAR < low:
+                return
+            high = min(high, near + NEAR)
+            first = max(low, high - RANGE_IDS + 1)
+            yield first, high
+            high = first - 1
+        else:
+            near = _one(db, f"SELECT min(id) FROM step WHERE id >= {low - NEAR}")
+            if near is None or near - NEAR > high:
+                return
+            low = max(low, near - NEAR)
+            last = min(high, low + RANGE_IDS - 1)
+            yield low, last
+            low = last + 1
 
 
 def _period(wanted: Wanted) -> tuple[float, float]:
@@ -338,7 +378,7 @@ def _id_range(db: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
     low, high = db.execute(sql, (since, until)).fetchone()
     if low is None:
         return 1, 0
-    return min(max(0, low) * SPAN_IDS, LAST_ID), min((high + 1) * SPAN_IDS - 1, LAST_ID)
+    return min(max(0, low) * SPAN_IDS, LAST_ID), min((max(-1, high) + 1) * SPAN_IDS - 1, LAST_ID)
 
 
 def _page(
@@ -347,7 +387,7 @@ def _page(
     """Return the first selected rows in a range of ids; an empty list only if the range has none."""
     try:
         return _select(db, dialects, wanted, low, high, backwards)
-    except sqlite3.Error as error:
+    except FILE_ERRORS as error:
         if not is_rows_fault(error):
             raise
     return _row_by_row(db, dialects, wanted, low, high, backwards)
@@ -368,7 +408,7 @@ def _row_by_row(
             try:
                 alone = replace(wanted, tables=(table,))
                 found += _select(db, dialects, alone, number, number, backwards)
-            except sqlite3.Error as error:
+            except FILE_ERRORS as error:
                 if not is_rows_fault(error):
                     raise
                 found.append(_unreadable(number, 0, table, 0.0, in_words(error)))
@@ -456,7 +496,23 @@ def rows(
         that this program does not know.
     """
     read = scan(db, wanted, after=after, before=before, backwards=backwards)
-    return (entry for entry, is_selected in read if is_selected)
+    return (each.entry for each in read if each.entry is not None)
+
+
+class Scanned(NamedTuple):
+    """A part of a journal that `scan` has read.
+
+    :ivar run: the run of the part.
+    :ivar position: the id from which another scan continues, as its `after`, or its `before` if it goes
+        backwards.
+    :ivar entry: the entry of a selected row; None for another row, or for a range of ids that begins.
+    :ivar rows: the number of rows whose work the part took.
+    """
+
+    run: int
+    position: int
+    entry: Entry | None
+    rows: int
 
 
 def scan(
@@ -467,29 +523,56 @@ def scan(
     before: int | None,
     backwards: bool,
     look: Callable[[], object] = lambda: None,
-) -> Iterator[tuple[Entry, bool]]:
-    """Yield every entry that is read, and whether it is selected; see `rows`.
+) -> Iterator[Scanned]:
+    """Yield each part of the journal that is read, selected or not, so that a reader can count its work.
 
-    Conditions on commands are checked for each row after it is read, so that a reader that counts its work
-    must count the other rows too.
+    Conditions on commands are checked for each row after it is read. For them the journal is read in ranges
+    of ids: the selected commands of a range are searched for, and its rows are read if there are any. The
+    parameters are those of `rows`.
 
-    :param look: called for each entry, before it is yielded, and for each command that `find_commands` finds.
+    :param look: called for each row, before it is yielded, and for each command that `find_commands` finds.
     """
     try:
         low, high = _id_range(db, wanted)
-        dialects, stories = RunDialects(db), _stories(db, wanted, low, high, look)
         low = max(low, min(after, LAST_ID) + 1)
         high = high if before is None else min(high, before - 1)
-        while page := _page(db, dialects, wanted, low, high, backwards):
-            for entry in page:
+        dialects = RunDialects(db)
+        if not wanted.by_command:
+            yield from _scan_range(db, dialects, wanted, None, low, high, backwards, look)
+            return
+        for first, last in step_ranges(db, low, high, backwards=backwards):
+            for (run,) in db.execute(_RUNS, (first, last)).fetchall():
+                dialects.of(run)  # a command of an unknown dialect is never found
+            stories = Stories()
+            for row in find_commands(db, wanted, first - NEAR, last + NEAR):
                 look()
-                yield entry, stories is None or stories.hold(entry)
-            if backwards:
-                high = page[-1].id - 1
-            else:
-                low = page[-1].id + 1
-    except sqlite3.Error as error:
+                stories.add(row)
+            position = last + 1 if backwards else first - 1
+            yield Scanned(position // RUN_IDS + 1, position, None, RANGE_ROWS + len(stories.steps))
+            if stories.steps:
+                yield from _scan_range(db, dialects, wanted, stories, first, last, backwards, look)
+    except FILE_ERRORS as error:
         raise JournalError(f"the journal can't be read further: {in_words(error)}") from None
+
+
+def _scan_range(
+    db: sqlite3.Connection,
+    dialects: RunDialects,
+    wanted: Wanted,
+    stories: Stories | None,
+    low: int,
+    high: int,
+    backwards: bool,
+    look: Callable[[], object],
+) -> Iterator[Scanned]:
+    while page := _page(db, dialects, wanted, low, high, backwards):
+        for entry in page:
+            look()
+            yield Scanned(entry.run, entry.id, entry if stories is None or stories.hold(entry) else None, 1)
+        if backwards:
+            high = page[-1].id - 1
+        else:
+            low = page[-1].id + 1
 
 
 def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:

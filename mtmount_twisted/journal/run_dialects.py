@@ -12,7 +12,7 @@ from typing import get_args
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named
 from mtmount_twisted.errors import JournalError
 
-from .checking import in_words, is_rows_fault
+from .checking import FILE_ERRORS, in_words, is_rows_fault
 from .schema import RUN_DIALECT_TABLE, UNNAMED
 
 KNOWN: tuple[DialectName, ...] = get_args(DialectName)
@@ -48,7 +48,7 @@ class RunDialects:
         sql = f"SELECT CAST(substr(dialect, 1, {SHOWN}) AS BLOB) FROM {RUN_DIALECT_TABLE} WHERE run = ?"
         try:
             found = self._db.execute(sql, (run,)).fetchone() if self._has_table else None
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             if not is_rows_fault(error):
                 raise
             raise JournalError(f"the dialect of run {run} can't be read: {in_words(error)}") from None

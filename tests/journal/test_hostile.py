@@ -18,7 +18,7 @@ from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
 from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, rows
 from mtmount_twisted.journal.schema import RUN_IDS
-from tests.support.journals import SessionCase
+from tests.support.journals import SessionCase, spoil_schema
 from tests.support.web import as_read
 
 ENDLESS = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)"
@@ -149,7 +149,7 @@ class RowTests(HostileCase):
     def test_unknown_dialect(self) -> None:
         """A run in a dialect that nobody knows ends the reading in one line; the runs before it are read."""
         self.open()
-        self.record()
+        self.records.step(1000, "received", "CSC", 1, 7, 32, 1)
         self.writer.turn()
         self.keeper.close()
         for value, why in (
@@ -168,6 +168,13 @@ class RowTests(HostileCase):
             self.assertEqual(self.program("show", "--run", "1")[::2], (0, ""))
             with closing(open_journal(self.path)) as db, self.assertRaises(JournalError):
                 list(rows(db, Wanted(), backwards=True))
+
+    def test_span_out_of_range(self) -> None:
+        """A span of which SQLite can't compute the ids, in the index on time."""
+        for span in (-(2**63), 2**63 - 1):
+            self.harm("UPDATE span SET span = ?", span)
+            status, _, err = self.program("show", "--since", "1990-01-01")
+            self.assertEqual((status, err), (0, ""))
 
     def test_numbers(self) -> None:
         """Ids, spans and runs at the end of what SQLite can count with."""
@@ -251,6 +258,19 @@ class SchemaTests(HostileCase):
             "UPDATE sqlite_master SET sql = 'CREATE TABLE', name = 'x' || char(27) WHERE name = 'event'"
         )
         self.assertIn("can't be read", self.refusal_or_damage())
+
+    def test_schema_in_no_utf8(self) -> None:
+        """SQLite's error text about a schema that is no UTF-8 is damage: one line, and the daemon goes on."""
+        spoil_schema(self.path)
+        for words in (("show",), ("export",), ("tail",), ("show", "--outcome", "done")):
+            status, out, err = self.program(*words)
+            self.assertEqual((status, out, err.count("\n")), (2, "", 1))
+            self.assertIn("can't be read: malformed database schema", err)
+        self.open()
+        self.record()
+        self.writer.turn()
+        self.assertEqual(self.keeper.fault, "")
+        self.assertEqual(self.count(), 1)
 
     def test_trigger(self) -> None:
         """The daemon does not write where a trigger would act; what only reads goes on."""

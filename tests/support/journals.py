@@ -54,6 +54,16 @@ class Faults:
         self.most_pages = 2**30
 
 
+def spoil_schema(path: Path) -> None:
+    """Write a byte that is not UTF-8 into the SQL of a journal's schema, as a damaged disk does."""
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    data = path.read_bytes()
+    at = data.index(b"CREATE TABLE span (")
+    path.write_bytes(data[:at] + b"CREATE TABLE \xff" + data[at + 14 :])
+
+
 class JournalCase(SynchronousTestCase):
     """A journal and its file, without the thread between them."""
 

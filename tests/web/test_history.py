@@ -30,13 +30,14 @@ from mtmount_twisted.frontends.web.api.history import (
 )
 from mtmount_twisted.frontends.web.events.ring import Turns
 from mtmount_twisted.frontends.web.http.calls import Call, RequestError, User
+from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.reading import JournalError
 from tests.support.feeds import NIGHT
 from tests.support.folders import scratch_folder
-from tests.support.journals import SessionCase
+from tests.support.journals import SessionCase, spoil_schema
 
 
-def count_for_ever(db: sqlite3.Connection) -> None:
+def count_for_ever(db: sqlite3.Connection, go_on: Callable[[], None]) -> None:
     """A query that never ends by itself."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
     db.execute(f"{numbers} SELECT max(i) FROM n").fetchall()
@@ -188,7 +189,7 @@ class HistoryTests(SessionCase):
 
     def test_commands_that_are_passed_over_count(self) -> None:
         """Rows of other commands than those asked for count as looked at, for the bound and for the rests."""
-        query = {"command": "both_axes_stop", "outcome": "timed_out"}
+        query = {"command": "both_axes_stop", "kind": "ERROR"}
         rests: list[float] = []
         self.history = History(
             self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: rests.append(self.now)
@@ -196,10 +197,10 @@ class HistoryTests(SessionCase):
         with patch.object(history, "REST_ROWS", 2):
             self.assertEqual(self.entries(**query), [])
         self.assertGreaterEqual(len(rests), len(self.entries()) // 2)
-        with patch.object(history, "MAX_SCANNED", 3):
+        with patch.object(history, "MAX_SCANNED", 3), patch.object(reading, "RANGE_ROWS", 0):
             page = self.page(**query)
         self.assertEqual(page["entries"], [])
-        self.assertEqual(page["next"], self.entries()[2]["id"])
+        self.assertIsNotNone(page["next"])
 
     def test_commands_that_are_found_count(self) -> None:
         """The commands that fit are looked at before their rows, with rests, too."""
@@ -214,6 +215,78 @@ class HistoryTests(SessionCase):
         found = self.entries(command="both_axes_stop")
         commands = {entry["key"] for entry in found if entry["type"] == "step"}
         self.assertEqual(len(rests), rows + len(commands))
+
+    def test_commands_are_found_in_pieces(self) -> None:
+        """Pages by command are the same in each size of the piece in which commands are searched for."""
+        for query in (
+            {"outcome": "done"},
+            {"command": "both_axes_stop"},
+            {"outcome": "failed", "peer": "EUI"},
+        ):
+            whole = self.entries(**query)
+            with (
+                patch.object(reading, "RANGE_IDS", 4),
+                patch.object(reading, "NEAR", 3),
+                patch.object(history, "MAX_SCANNED", 3),
+            ):
+                for name, found in (("before", whole), ("after", whole[::-1])):
+                    entries, asked = [], {name: "1.999999999999999" if name == "before" else "1.1"}
+                    for _ in range(60):
+                        page = self.page(**query, **asked)
+                        entries += page["entries"]
+                        if page["next"] is None:
+                            break
+                        asked[name] = page["next"]
+                    self.assertEqual((entries, page["next"]), (found, None))
+
+    def test_commands_in_memory_are_bounded(self) -> None:
+        """However many commands fit, only those near the rows of the page are looked at."""
+        for key in range(2000, 2300):
+            self.records.step(key, "received", "CSC", 1, key, 103, 1)
+            self.records.step(key, "done", "CSC", 1, key, 103, 1)
+        self.writer.turn()
+        rests: list[float] = []
+        self.history = History(
+            self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: rests.append(self.now)
+        )
+        self.patch(history, "REST_ROWS", 1)
+        self.patch(reading, "RANGE_IDS", 20)
+        self.patch(reading, "NEAR", 5)
+        self.assertEqual(len(self.entries(outcome="done", limit="5")), 5)
+        self.assertLess(len(rests), 40)
+
+    def test_late_in_python(self) -> None:
+        """A reading that takes too long, or that nobody waits for, ends in Python's part, too."""
+        self.patch(history, "REST_ROWS", 1)
+        times = iter(range(1000))
+        self.shelf = Shelf(self.path, self.clock, maybeDeferred, lambda: float(next(times)))
+        self.history = History(self.shelf, Turns(self.clock), lambda: self.now, DIALECT, lambda: None)
+        problem = self.failureResultOf(self.ask(), RequestError).value
+        self.assertIn("interrupted", problem.title)
+        self.assertLess(next(times), PATIENCE + 5)
+
+    def test_bytes_of_json(self) -> None:
+        """A page ends where its JSON is long, and the next one goes on."""
+        everything = self.entries()
+        self.patch(history, "MAX_BODY_BYTES", 1000)
+        found, query = [], {"limit": str(MAX_LIMIT)}
+        for _ in range(60):
+            answer = self.successResultOf(self.ask(**query))
+            self.assertLess(len(answer.body), 1100)
+            page = json.loads(answer.body)
+            found += page["entries"]
+            if page["next"] is None:
+                break
+            query["before"] = page["next"]
+        self.assertEqual(found, everything)
+
+    def test_schema_in_another_encoding(self) -> None:
+        """SQLite's error text about a schema that is not UTF-8 is told as damage."""
+        self.keeper.close()
+        spoil_schema(self.path)
+        problem = self.failureResultOf(self.ask(), RequestError).value
+        self.assertEqual(problem.status, 503)
+        self.assertIn("malformed database schema", problem.title)
 
     def test_compressed_in_a_thread(self) -> None:
         """A page for a reader that takes gzip is compressed in a thread; for another it is not."""
@@ -384,16 +457,16 @@ class HistoryTests(SessionCase):
             return self.now
 
         self.shelf = Shelf(self.path, self.clock, maybeDeferred, late)
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: db.execute(loop).fetchone(), "a"))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db, _: db.execute(loop).fetchone(), "a"))
         self.assertIn("interrupted", str(self.failureResultOf(reading, JournalError).value))
         self.shelf.close()
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db, _: None, "a"))
         self.assertIn("ends", str(self.failureResultOf(reading, JournalError).value))
 
     def test_disk_hangs(self) -> None:
         """Who asks is told in time when the disk does not even give the thread the file."""
         self.shelf = Shelf(self.path, self.clock, lambda work: Deferred(), self.clock.seconds)
-        reading = Deferred.fromCoroutine(self.shelf.read(lambda db: None, "a"))
+        reading = Deferred.fromCoroutine(self.shelf.read(lambda db, _: None, "a"))
         self.clock.pump([PATIENCE, 1, 0, 0])
         self.assertIn("within 10 s", str(self.failureResultOf(reading, JournalError).value))
 
@@ -411,7 +484,7 @@ class ThreadTests(TestCase):
         self.assertIsNot(found, threading.current_thread())
         self.assertTrue(found.daemon, "or Python would wait for a disk that hangs")
         with self.assertRaises(JournalError):
-            await shelf.read(lambda db: None, "a")
+            await shelf.read(lambda db, _: None, "a")
 
     async def test_disk_hangs(self) -> None:
         """A thread that hangs does not hold up the end of the shelf."""

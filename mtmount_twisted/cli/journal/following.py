@@ -7,13 +7,13 @@ as it has that outcome. Next to read: `reading`.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mtmount_twisted.journal.checking import in_words
+from mtmount_twisted.journal.checking import FILE_ERRORS, in_words
 from mtmount_twisted.journal.reading import (
+    NEAR,
     Entry,
     JournalError,
     Stories,
@@ -22,15 +22,13 @@ from mtmount_twisted.journal.reading import (
     first_and_last,
     open_journal,
     rows,
+    step_ranges,
     without_commands,
 )
 
 MOST_FAILURES = 150
 """Number of failed looks in a row at an existing file that are accepted. The bridge needs a while to set a
 damaged file aside; without a bridge the file stays as it is."""
-
-LINES_BEFORE = 1000
-"""Largest number of ids between a command's line and its first step."""
 
 MOST_STORIES = 1000
 """Number of the latest commands that are remembered until their outcomes are known."""
@@ -58,7 +56,9 @@ class Follower:
             return
         _, last = first_and_last(self._db)
         if self._wanted.by_command:
-            yield from self._of_commands(self._seen, last)
+            for first, end in step_ranges(self._db, self._seen + 1, last):
+                yield from self._of_commands(first - 1, end)
+                self._seen = end
         else:
             for entry in rows(self._db, self._wanted, after=self._seen, before=last + 1):
                 self._seen = entry.id
@@ -66,31 +66,22 @@ class Follower:
         self._seen, self._version = last, version  # set last, so that a failed look is repeated
 
     def _of_commands(self, seen: int, last: int) -> Iterator[Entry]:
-        found = {row[0]: row for row in self._commands(seen, last)}
+        found = {row[0]: row for row in find_commands(self._db, self._wanted, seen + 1, last)}
         new = Stories()
         for row in found.values():
             if row[0] not in self._told:
                 new.add(row)
         self._told |= found
-        for old in list(self._told)[:-MOST_STORIES]:
-            del self._told[old]
         wanted = without_commands(self._wanted)
         if new.steps:
-            low = min(new.steps) - LINES_BEFORE
+            low = min(new.steps) - NEAR
             yield from filter(new.hold, rows(self._db, wanted, after=low - 1, before=seen + 1))
         told = Stories()
         for row in self._told.values():
             told.add(row)
         yield from filter(told.hold, rows(self._db, wanted, after=seen, before=last + 1))
-
-    def _commands(self, seen: int, last: int) -> list[Any]:
-        """Return the selected commands that have new steps."""
-        sql = """SELECT min(f.id) FROM
-                (SELECT DISTINCT run, key FROM step WHERE id > ? AND id <= ? AND key <> 0) n
-            JOIN step f ON f.run = n.run AND f.key = n.key GROUP BY n.run, n.key
-            UNION ALL SELECT id FROM step WHERE id > ? AND id <= ? AND key = 0"""
-        firsts = self._db.execute(sql, (seen, last) * 2).fetchall()
-        return [row for (first,) in firsts for row in find_commands(self._db, self._wanted, first, first)]
+        for old in list(self._told)[:-MOST_STORIES]:
+            del self._told[old]
 
     def is_in_place(self) -> bool:
         """Return False if the path has another file, or none."""
@@ -125,7 +116,7 @@ def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) ->
                 if follower is not None:
                     yield from follower.look()
                 failures = 0
-            except (JournalError, sqlite3.Error, OSError) as error:
+            except (JournalError, *FILE_ERRORS, OSError) as error:
                 failures += 1
                 if failures > MOST_FAILURES:
                     raise JournalError(f"the journal can't be read further: {in_words(error)}") from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-import sqlite3
 import sys
 import threading
 import time
@@ -27,7 +26,7 @@ from mtmount_twisted.client.duplex import connect_lines
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import MTMountError
 from mtmount_twisted.hosts import is_loopback
-from mtmount_twisted.journal.checking import in_words
+from mtmount_twisted.journal.checking import FILE_ERRORS, in_words
 from mtmount_twisted.journal.reading import (
     Entry,
     JournalError,
@@ -72,7 +71,7 @@ def _run_with(options: argparse.Namespace) -> int:
         if error.filename is None and getattr(options, "output", None) is None:
             return abandon_output(PROGRAM, error)
         return complain(str(error))
-    except sqlite3.Error as error:
+    except FILE_ERRORS as error:
         return complain(f"{options.journal} can't be read: {in_words(error)}")
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -14,7 +14,7 @@ from itertools import count, islice
 from pathlib import Path
 from threading import Event
 from time import monotonic
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
@@ -50,7 +50,7 @@ from mtmount_twisted.frontends.web.http.calls import (
     Route,
 )
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
-from mtmount_twisted.journal.checking import in_words
+from mtmount_twisted.journal.checking import FILE_ERRORS, in_words
 from mtmount_twisted.journal.reading import (
     GOOD_OUTCOMES,
     OUTCOMES,
@@ -80,6 +80,10 @@ continues."""
 
 MAX_PAGE_BYTES = 2**20
 """The size of a page's lines at which the page ends, in bytes."""
+
+MAX_BODY_BYTES = 2**21
+"""The size at which a page ends, in bytes of JSON, in which a byte of a line may take eleven. The page
+stays in memory while its client reads nothing."""
 
 PATIENCE = 10.0
 """The longest reading, in seconds."""
@@ -136,6 +140,10 @@ def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
     )
 
 
+Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], None]], T]
+"""A function that reads the open file. It calls its second argument, which ends it by a `JournalError`."""
+
+
 class Shelf:
     """The journal's file and the threads that read it, and files of other records.
 
@@ -159,8 +167,11 @@ class Shelf:
         self._now = now
         self._closed = False
 
-    async def read(self, work: Callable[[sqlite3.Connection], T], share: str, observes: bool = False) -> T:
+    async def read(self, work: Work[T], share: str, observes: bool = False) -> T:
         """Call a function with the open file in a thread, and return its result; see `run`.
+
+        The function also receives a function that it must call now and then, which ends a reading that takes
+        too long, or whose request is gone. SQLite's own work ends by itself then.
 
         :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
         """
@@ -240,12 +251,16 @@ class Shelf:
         self._closed = True
 
 
-def _read(path: Path, work: Callable[[sqlite3.Connection], T], stop: Callable[[], bool]) -> T:
+def _read(path: Path, work: Work[T], stop: Callable[[], bool]) -> T:
+    def go_on() -> None:
+        if stop():
+            raise JournalError("the journal can't be read further: interrupted")
+
     with closing(open_journal(path)) as db:
         db.set_progress_handler(stop, 10_000)
         try:
-            return work(db)
-        except sqlite3.Error as error:
+            return work(db, go_on)
+        except FILE_ERRORS as error:
             raise JournalError(f"the journal can't be read: {in_words(error)}") from None
 
 
@@ -283,27 +298,37 @@ class Page(Shape, frozen=True, kw_only=True):
 PAGE = Content("Page", lambda: schemas_of([Page]) | entry_schemas())
 
 
-def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Found:
-    """Return a page of the journal.
-
-    :param rest: called after each `REST_ROWS` rows and commands that are looked at, selected or not.
-    """
+def resting(rest: Callable[[], object]) -> Callable[[], None]:
+    """Return a function to call for each row, which calls another one after each `REST_ROWS` rows."""
     looks = count(1)
 
     def look() -> None:
         if next(looks) % REST_ROWS == 0:
             rest()
 
+    return look
+
+
+def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] = lambda: None) -> Found:
+    """Return a page of the journal.
+
+    :param rest: called after each `REST_ROWS` rows and commands that are looked at, selected or not.
+    """
     after, backwards = query.after or 0, query.after is None
-    entries = scan(db, query.wanted, after=after, before=query.before, backwards=backwards, look=look)
+    entries = scan(
+        db, query.wanted, after=after, before=query.before, backwards=backwards, look=resting(rest)
+    )
     found: list[Row] = []
     size = 0
-    for scanned, (entry, is_selected) in enumerate(entries, 1):
-        if is_selected and query.selection.takes(row := row_of(entry)):
+    scanned = 0
+    for number, (run, position, entry, rows) in enumerate(entries):
+        scanned += rows
+        if entry is not None and query.selection.takes(row := row_of(entry)):
             found.append(row)
             size += len(entry.line or b"")
-        if len(found) == query.limit or size > MAX_PAGE_BYTES or scanned == MAX_SCANNED:
-            return Found(found, event_id(entry.run, entry.id) if any(islice(entries, 1)) else None)
+        is_full = len(found) == query.limit or size > MAX_PAGE_BYTES or scanned >= MAX_SCANNED
+        if is_full and (number or entry is not None):  # the first range of ids is read in any case
+            return Found(found, event_id(run, position) if any(islice(entries, 1)) else None)
     return Found(found, None)
 
 
@@ -354,20 +379,38 @@ class History:
         if self._shelf.path is None:
             raise RequestError(503, OFF)
         try:
-            page = await self._shelf.read(
-                lambda db: read_page(db, query, self._rest), call.share, call.user.observes
-            )
+            page = await self._shelf.read(partial(self._page, query), call.share, call.user.observes)
         except JournalError as error:
             raise RequestError(503, str(error)) from None
-        entries: list[Raw] = []
-        for numbers in slices(page.entries):
-            await self._turns.turn()
-            entries += [Raw(as_json(shape(page.entries[number]))) for number in numbers]
-        body = as_body(Page(entries=entries, next=page.next))
+        body = as_body(await self._encoded(page))
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
             gzipped = await self._shelf.in_thread(lambda: gzip(body))
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
+
+    def _page(self, query: Query, db: sqlite3.Connection, go_on: Callable[[], None]) -> Found:
+        """Return a page of the journal, in a reading thread."""
+
+        def rest() -> None:
+            go_on()
+            self._rest()
+
+        return read_page(db, query, rest)
+
+    async def _encoded(self, page: Found) -> Page:
+        """Return a page with its entries in JSON; it ends before the entry that has no room."""
+        entries: list[Raw] = []
+        size = 0
+        for numbers in slices(page.entries):
+            await self._turns.turn()
+            for number in numbers:
+                entry = as_json(shape(page.entries[number]))
+                size += len(entry)
+                if entries and size > MAX_BODY_BYTES:
+                    last = page.entries[number - 1].entry
+                    return Page(entries=entries, next=event_id(last.run, last.id))
+                entries.append(Raw(entry))
+        return Page(entries=entries, next=page.next)
 
 
 # Queries

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from itertools import islice
+from threading import Event
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -23,7 +24,7 @@ from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.journal.times import iso, parse_time
 from mtmount_twisted.motion.slews import Slew
 
-from .history import MAX_SCANNED, Shelf
+from .history import MAX_SCANNED, REST_TIME, Shelf, resting
 
 T = TypeVar("T")
 
@@ -145,7 +146,7 @@ class SlewRoutes:
             rest = Query(query.start, min(query.end, oldest), query.limit - len(found))
             try:
                 found += await self._shelf.read(
-                    lambda db: read_slews(db, rest), call.share, call.user.observes
+                    lambda db, go_on: read_slews(db, rest, go_on), call.share, call.user.observes
                 )
             except JournalError as error:
                 raise RequestError(503, str(error)) from None
@@ -165,14 +166,24 @@ def _detail(start: float, slew: Slew) -> Detail:
     )
 
 
-def read_slews(db: sqlite3.Connection, query: Query) -> list[Detail]:
-    """Return slews from the journal, the latest first. A row that is malformed is left out."""
+def read_slews(
+    db: sqlite3.Connection, query: Query, go_on: Callable[[], object] = lambda: None
+) -> list[Detail]:
+    """Return slews from the journal, the latest first. A row that is malformed is left out.
+
+    :param go_on: called before each rest of the thread; see `history.Work`.
+    """
+
+    def rest() -> None:
+        go_on()
+        Event().wait(REST_TIME)
+
     found: list[Detail] = []
     # A slew is recorded when it is finished, after its start.
     wanted = Wanted(since=query.start, peers=(CONTROLLER,), tables=("event",))
-    entries = scan(db, wanted, after=0, before=None, backwards=True)
-    for entry, _ in islice(entries, MAX_SCANNED):
-        if entry.what != KIND:
+    entries = scan(db, wanted, after=0, before=None, backwards=True, look=resting(rest))
+    for _, _, entry, _ in islice(entries, MAX_SCANNED):
+        if entry is None or entry.what != KIND:
             continue
         try:
             slew = msgspec.json.decode(entry.text, type=Detail)
