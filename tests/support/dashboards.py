@@ -17,6 +17,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PortCommanders, WebSettings
 from mtmount_twisted.journal.recorder import Journal
+from mtmount_twisted.journal.schema import FileOptions
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.replies import Reply
 from mtmount_twisted.simulator.service import SimulatorService
@@ -47,11 +48,11 @@ class House:
 
         self._speed = speed
         self._mount_port = 0
-        self.journal = Journal(journal, LOG)
-        bus = EventBus(reactor, self.journal)
         hall = PortCommanders(name="hall", endpoint=f"tcp:0:interface={HOST}")
         desk = PortCommanders(name="desk", endpoint=f"tcp:0:interface={HOST}", role="commander")
         config = Config(controller=self.controller(), pairs=(), ports=(hall, desk))
+        self.journal = Journal(journal, LOG, options=FileOptions(config.dialect))
+        bus = EventBus(reactor, self.journal)
         self.served = BridgeService(config, LOG, bus)
         parts = Parts(self.served, bus, self.journal, config.clients)
 

@@ -20,14 +20,14 @@ ERROR, AZIMUTH, VELOCITY, ELEVATION = (
     "elevation.actualPosition",
 )
 
-SET_UP = """async ([now, spikes, from, broken]) => {
+SET_UP = """async ([now, spikes, [from, to], broken]) => {
     const { Plots } = await import('./static/plots.js');
     const { plotTools } = await import('./static/plot_tools.js');
     window.asked = [];
     window.clock = now;
     window.broken = broken;
     const value = (name, at) => {
-        if (at < from || at >= window.clock) return null;
+        if ((at >= from && at < to) || at >= window.clock) return null;
         if (/errorSky|Velocity/.test(name) && at >= now - 300 && at < now - 290) return null;
         if (name.endsWith('errorSky')) return 0.002;
         return name.endsWith('Velocity') ? 0.5 : 100 + (at - now) / 60;
@@ -106,10 +106,14 @@ class PlotsCase(StaticPageCase):
     wide: ClassVar = {"viewport": {"width": 1100, "height": 700}}
 
     def start(
-        self, page: Any, spikes: dict[str, Any] | None = None, since: float = 0.0, broken: str = ""
+        self,
+        page: Any,
+        spikes: dict[str, Any] | None = None,
+        lost: tuple[float, float] = (0.0, 0.0),
+        broken: str = "",
     ) -> None:
         """Set the plots up, and wait until the history is drawn."""
-        page.evaluate(SET_UP, [NOW, spikes or {}, since, broken])
+        page.evaluate(SET_UP, [NOW, spikes or {}, lost, broken])
         page.wait_for_function("() => plots.loading === false && plots.columns[0].strips[0].drawn")
         self.drawn(page)
 
@@ -163,14 +167,24 @@ class TestDrawing(PlotsCase):
         """Where one signal has no value is a gap; where all have none is lost time."""
 
         def work(page: Any) -> None:
-            self.start(page, since=NOW - 400)
-            assert page.evaluate(LOST) == [[600, 400]]
-            assert len(page.evaluate(INKED, [1, NOW - 500])) > 4  # hatched
+            self.start(page, lost=(NOW - 480, NOW - 400))
+            assert page.evaluate(LOST) == [[480, 400]]
+            assert len(page.evaluate(INKED, [1, NOW - 440])) > 4  # hatched
             assert page.evaluate("plots.bins.read('motion.azimuth.errorSky', clock - 295)") is None
             inked = [
                 [row for row in page.evaluate(INKED, [2, NOW - ago]) if 8 < row < 34] for ago in (295, 250)
             ]
             assert not inked[0] and inked[1], inked
+
+        return self.look(work, **self.wide)
+
+    def test_daemon_is_young(self) -> Deferred[None]:
+        """What was before the daemon's first value is left blank: it is not lost, but not known."""
+
+        def work(page: Any) -> None:
+            self.start(page, lost=(0.0, NOW - 400))
+            assert page.evaluate(LOST) == []
+            assert not [row for row in page.evaluate(INKED, [2, NOW - 500]) if 8 < row < 34]
 
         return self.look(work, **self.wide)
 

@@ -99,12 +99,14 @@ export class Bins {
     return { least: column.least[slot], greatest: column.greatest[slot], mean: column.sum[slot] / column.weight[slot] };
   }
 
-  // Whether any signal is known in bin `number`.
-  any(number) {
-    const slot = this.slot(number);
-    if (slot < 0) return false;
-    for (const { weight } of this.signals.values()) if (weight[slot]) return true;
-    return false;
+  // The start of the first bin from one time to another in which any signal is known, or null.
+  first(from, to) {
+    const columns = [...this.signals.values()];
+    for (let number = this.numberAt(from); number <= this.numberAt(to); number += 1) {
+      const slot = this.slot(number);
+      if (slot >= 0 && columns.some(({ weight }) => weight[slot])) return number * this.width;
+    }
+    return null;
   }
 
   // The least and greatest value of a signal from one time to another, or null.

@@ -105,15 +105,15 @@ class Column {
     this.place(window);
   }
 
-  // The times in the window without a value of any signal of the column. Without a history, the time before the first value
-  // is not known, which is not the same as lost.
+  // The times in the window without a value of any signal of the column. What was before the
+  // daemon's first value is not known, which is not the same as lost.
   lost(bins, { from, to, now, live, loading }) {
     if (loading) return [];
     const columns = this.signals.map((name) => bins.signals.get(name)).filter(Boolean);
     const patience = Math.max(STALE, ...this.strips.map(({ spec }) => 3 * (spec.period ?? 0)));
     const end = Math.min(to, now);
     const lost = [];
-    let since = live && this.plots.readUntil === null ? Math.max(from, this.firstAt) : from;
+    let since = live ? Math.max(from, Math.min(this.plots.knownFrom, this.firstAt)) : from;
     const take = (until) => until - since > patience && lost.push([since, until]);
     for (let number = bins.numberAt(from); number * bins.width < end; number += 1) {
       const slot = bins.slot(number);
@@ -344,6 +344,7 @@ export class Plots extends EventTarget {
     const width = Math.max(FINEST_LIVE, binWidth(this.span, this.wide, MOST_BINS));
     this.bins = new Bins(width, Math.ceil(this.span / width) + 4, this.signals);
     this.readUntil = null;
+    this.knownFrom = Infinity; // UTC s of the first value of the history
     this.readAt = -Infinity;
     this.loading = true;
     this.readLive();
@@ -361,6 +362,7 @@ export class Plots extends EventTarget {
     this.loading = false;
     if (read) {
       bins.replace(read, from, to);
+      if (this.readUntil === null) this.knownFrom = bins.first(from, to) ?? Infinity;
       this.readUntil = to;
     }
     this.change();
