@@ -1,6 +1,8 @@
 """Limits: the distance and the time to each limit of an axis, for the present motion or a tracked place.
 
 Under the present motion the velocity is taken as it is: an axis that brakes gets there later, or not at all.
+An axis that moves to a target between its limits stops before them.
+
 For a tracked place the times are exact solutions on the sphere, not steps in time: only the latitude of the
 site matters, and the turn of the Earth. Left out are aberration and precession over 12 h, under 1 arcsec.
 
@@ -69,10 +71,12 @@ class AxisMotion(NamedTuple):
 
     :ivar position: deg.
     :ivar velocity: deg/s.
+    :ivar target: the position at which the axis stops by itself, deg; None if there is none.
     """
 
     position: float
     velocity: float
+    target: float | None = None
 
 
 class Limit(NamedTuple):
@@ -269,7 +273,7 @@ def limits(
     :param tracking: True if azimuth and elevation track a place in the sky, and are there.
     :param latitude: of the site, deg.
     """
-    axes = {axis: motion for axis, motion in axes.items() if all(map(math.isfinite, motion))}
+    axes = {axis: motion for axis, motion in axes.items() if all(map(math.isfinite, motion[:2]))}
     times: dict[tuple[AxisName, Direction], tuple[Kind, float | None]] = {}
     if tracking and "azimuth" in axes and "elevation" in axes:
         ends = track_ends(
@@ -286,8 +290,9 @@ def limits(
             ("elevation", "+"): ("zenith", ends.zenith),
         }
     rows = []
-    for axis, (position, velocity) in axes.items():
+    for axis, (position, velocity, target) in axes.items():
         low, high = bounds.get(axis, LIMITS[axis])
+        stops_before = target is not None and low <= target <= high
         ends_of_axis: tuple[tuple[Direction, float], ...] = (("-", low), ("+", high))
         for direction, limit in ends_of_axis:
             if (axis, direction) in times:
@@ -295,7 +300,7 @@ def limits(
                 basis: Basis = "tracking"
             else:
                 kind = "wrap" if axis == "cameraCableWrap" else "software"
-                seconds = time_to_limit(position, velocity, limit, direction)
+                seconds = time_to_limit(position, 0.0 if stops_before else velocity, limit, direction)
                 basis = "still" if abs(velocity) <= STILL else "motion"
             rows.append(
                 Limit(

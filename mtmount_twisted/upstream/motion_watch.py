@@ -405,7 +405,10 @@ class MotionWatch:
         for name, axis in self._axes.items():
             found = axis.motion
             if found is not None and found.position is not None and now - axis.came_at <= STALE_AFTER:
-                motions[name] = AxisMotion(found.position, found.velocity or 0.0)
+                # While the mount jogs, the demand runs along with the axis and is no target.
+                to_go = axis.to_go if axis.reported.state in ("moving", "tracking") else None
+                target = None if to_go is None else found.position + to_go
+                motions[name] = AxisMotion(found.position, found.velocity or 0.0, target)
         return limits(
             motions,
             {name: self._bounds(axis) for name, axis in self._axes.items()},

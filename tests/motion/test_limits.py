@@ -186,6 +186,13 @@ class LimitsTests(SynchronousTestCase):
         self.assertEqual([row.seconds for row in rows[:2]], [270.0, 1500.0])
         self.assertEqual([row.distance for row in rows[:2]], [270.0, 30.0])
 
+    def test_target(self) -> None:
+        """An axis that moves to a target between its limits reaches none; beyond them it does."""
+        for target, seconds in ((200.0, None), (300.0, 270.0), (None, 270.0)):
+            axes = {"azimuth": AxisMotion(0.0, 1.0, target)}
+            rows = limits(axes, tracking=False, latitude=SITE.latitude)  # type: ignore[arg-type]
+            self.assertEqual([row.seconds for row in rows if row.direction == "+"], [seconds], target)
+
     def test_tracking(self) -> None:
         """A tracked place sets, reaches the zenith limit or needs an unwrap; the cable wrap just moves."""
         axes = {

@@ -145,12 +145,10 @@ def summary(**more: Any) -> dict[str, Any]:
             "ut1_stale": False,
         },
         "limits": [
-            limit(
-                "Camera cable wrap \u00b190\u00b0", "cameraCableWrap", "+", "software", 90.0, 72.4, 26_400.0
-            ),
-            limit("Elevation 15.1\u00b0, sets", "elevation", "-", "sets", 15.1, 46.2, 31_140.0),
-            limit("Azimuth +270\u00b0, cable wrap", "azimuth", "+", "wrap", 270.0, 141.5, None),
-            limit("Azimuth \u2212270\u00b0, cable wrap", "azimuth", "-", "wrap", -270.0, 398.5, None),
+            limit("cameraCableWrap", "+", "wrap", 90.0, 72.4, 26_400.0),
+            limit("elevation", "-", "sets", 15.1, 46.2, 31_140.0),
+            limit("azimuth", "+", "unwrap", 270.0, 141.5, None),
+            limit("azimuth", "-", "unwrap", -270.0, 398.5, None),
         ],
         "slew": None,
     }
@@ -183,12 +181,12 @@ def axis(position: float, low: float, high: float, error: float, velocity: float
 
 
 def limit(
-    name: str, axis: str, direction: str, kind: str, at: float, distance: float, seconds: float | None
+    axis: str, direction: str, kind: str, at: float, distance: float, seconds: float | None
 ) -> dict[str, Any]:
     """The way to a limit."""
     level = "calm" if seconds is None or seconds >= 1800 else "caution" if seconds >= 300 else "alarm"
     return {
-        "name": name,
+        "name": f"{axis} {direction}",
         "axis": axis,
         "direction": direction,
         "kind": kind,

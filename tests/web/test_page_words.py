@@ -28,15 +28,14 @@ VIEWS = """async ([now, cases]) => {
 LOST = {"connected": False, "since": ago(41), "command_connection": False, "reply_connection": False}
 SLEWING = {
     "motion": {"word": "Slewing", "since": ago(3), "seconds": 4.2},
-    "axes": {"azimuth": {"demand": 151.828, "to_go": 26.04, "error_sky": None, "rms": None}},
+    "axes": {"azimuth": {"demand": 130.0, "to_go": 23.344, "error_sky": None, "rms": None}},
 }
 FAULT = {"motion": {"word": "Fault", "detail": "both axes stand still"}}
-WRAP = "Azimuth \u2212270\u00b0, cable wrap"
 
 
 def near(seconds: float) -> list[dict[str, Any]]:
     """The limits of a mount whose azimuth reaches its lower end after so long."""
-    return [limit(WRAP, "azimuth", "-", "wrap", -270.0, 0.26, seconds)]
+    return [limit("azimuth", "-", "unwrap", -270.0, 0.26, seconds)]
 
 
 def old(**more: Any) -> dict[str, Any]:
@@ -163,7 +162,7 @@ class TestCells(WordsCase):
             ),
             (
                 {"state": state(), "summary": summary(**SLEWING)},
-                "Azimuth|128.484\u00b0|\u2192 151.828\u00b0 \u00b7 26.0\u00b0 to go|",
+                "Azimuth|128.484\u00b0|\u2192 151.828\u00b0 \u00b7 23.3\u00b0 to go|",
             ),
             (
                 {"state": state(), "summary": summary(**settling)},
@@ -271,7 +270,7 @@ class TestNotice(WordsCase):
 
     def test_calm(self) -> Deferred[None]:
         """There is nothing to do, and the next limit is named."""
-        text = "Next limit: camera cable wrap \u00b190\u00b0 in 7 h 20 min, at 09:33"
+        text = "Next limit: camera cable wrap +90\u00b0 in 7 h 20 min, at 09:33"
         return self.first(({"state": state(), "summary": summary()}, f"calm|calm|Nothing to do|{text}||"))
 
     def test_alarm(self) -> Deferred[None]:
@@ -321,9 +320,7 @@ class TestNotice(WordsCase):
             (
                 {
                     "state": state(),
-                    "summary": summary(
-                        limits=[limit("Elevation", "elevation", "-", "sets", 15.1, 3.0, 250.0)]
-                    ),
+                    "summary": summary(limits=[limit("elevation", "-", "sets", 15.1, 3.0, 250.0)]),
                 },
                 "limit|alarm|The target sets in 4 min 10 s, at 02:17:57|What to do: plan another target.||",
             ),

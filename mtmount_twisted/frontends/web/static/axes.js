@@ -50,7 +50,7 @@ function facts(list, rows) {
 
 // What a drawing shows of an axis.
 export function drawingOf(view, name) {
-  const { position, demand, limit_low: low, limit_high: high, stale } = axisOf(view, name) ?? UNKNOWN;
+  const { position, target: demand, limit_low: low, limit_high: high, stale } = axisOf(view, name) ?? UNKNOWN;
   return {
     ...{ position, demand, low, high, stale, covers: covers(view).all },
     tracking: isTracking(view) && !stale,
@@ -60,7 +60,7 @@ export function drawingOf(view, name) {
   };
 }
 
-const UNKNOWN = { position: null, demand: null, limit_low: null, limit_high: null, stale: true };
+const UNKNOWN = { position: null, target: null, limit_low: null, limit_high: null, stale: true };
 
 const NAMES = ["Right ascension", "Declination", "Hour angle", "Airmass, parallactic"];
 

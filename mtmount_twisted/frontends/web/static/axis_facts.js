@@ -21,11 +21,9 @@ export function axisFacts(view, name) {
 const row = (name, text, small = "", level = "") => ({ name, text, small, level, stale: false });
 const blank = (name) => row(name, NONE);
 
-function aim(view, { position, demand, error_sky: error, to_go: rest }) {
+function aim(view, { position, demand, target, error_sky: error }) {
   if (isSlewing(view) && demand !== null) {
-    const left = rest ?? demand - position;
-    const whole = view.summary?.slew ? view.summary.slew.distance : null;
-    return row("To go", degrees(Math.abs(left), 1), typeof whole === "number" ? `of ${degrees(Math.abs(whole), 1)}` : "");
+    return row("To go", degrees(Math.abs(target - position), 1), `to ${degrees(target, 1)}`);
   }
   if (error === null || error === undefined) return row("Error", "none", demand === null ? "no target" : "");
   return row("Error on the sky", `${signed(error, 3)}″`);

@@ -150,11 +150,11 @@ function old(view, { age }) {
 
 const faulty = (view, axis) => view.state.devices?.[axis]?.power?.value === "FAULT";
 
-function aim(view, { demand, error_sky: error, rms, window, to_go: rest }) {
+function aim(view, { demand, target: end, position, error_sky: error, rms, window }) {
   const word = view.summary?.motion?.word;
   if (demand === null || NO_TARGET.has(word)) return ["no target"];
-  const target = [{ arrow: true }, b(degrees(demand))];
-  if (isSlewing(view) && rest !== null) return [...target, ` · ${degrees(Math.abs(rest), 1)} to go`];
+  const target = [{ arrow: true }, b(degrees(isSlewing(view) ? end : demand))];
+  if (isSlewing(view)) return [...target, ` · ${degrees(Math.abs(end - position), 1)} to go`];
   if (!isTracking(view)) return target;
   if (rms !== null && (window === undefined || window >= SETTLED / 2)) return [...target, ` · RMS ${rms.toFixed(3)}″`];
   return error === null ? target : [...target, ` · error ${signed(error, 2)}″`];

@@ -2,6 +2,8 @@
 //
 // Pure: values only. A view is what shown.js gives: the state, the summary and the figures of one moment.
 
+import { short } from "./figures.js";
+
 const ORDER = ["", "info", "caution", "alarm"];
 export const OLD = "tma2020"; // the protocol without positions
 const AXIS_STALE = 1; // s: the mount sends 10 or 20 lines a second
@@ -12,7 +14,16 @@ export const worst = (levels) => levels.reduce((one, other) => (ORDER.indexOf(ot
 // The level of a limit as the page names it.
 export const levelOf = ({ level }) => (level === "calm" ? "" : level);
 
-export const limitsOf = ({ summary }) => summary?.limits ?? [];
+const AXES = { azimuth: "Azimuth", elevation: "Elevation", cameraCableWrap: "Camera cable wrap" };
+const KINDS = { wrap: "", unwrap: ", cable wrap", sets: ", sets", zenith: ", zenith limit", software: "" };
+
+// The limits, each with a name for a reader: "Azimuth −270°, cable wrap".
+export const limitsOf = ({ summary }) => (summary?.limits ?? []).map((limit) => ({ ...limit, name: limitName(limit) }));
+
+function limitName({ axis, kind, limit }) {
+  const sign = limit > 0 && axis !== "elevation" ? "+" : "";
+  return `${AXES[axis] ?? axis} ${sign}${short(limit, 1)}°${KINDS[kind] ?? ""}`;
+}
 
 // Limits that are closer than they should be, nearest first.
 export function nearLimits(view, level) {
@@ -49,20 +60,22 @@ const NOTHING = { demand: null, error: null, error_sky: null, rms: null, greates
 const UNKNOWN = { in_position: null, on_target_since: null, seconds_to_go: null, limit_low: null, limit_high: null };
 
 // One axis at the moment shown: the summary's, with the newest position; or the state's, if there is no summary. Null
-// if no position is known. `age` is in s, and `stale` says that the values are not of now.
+// if no position is known. `target` is where it stops, while `demand` runs ahead of it; `age` is in s, and `stale` says
+// that the values are not of now.
 export function axisOf(view, name) {
   const known = view.summary?.axes?.[name];
   if (known && known.position !== null) {
     const position = view.values?.[`${name}.actualPosition`] ?? known.position;
     const age = (known.age ?? 0) + (view.at === null ? view.silent / 1000 : 0);
     const stale = view.at === null && (!view.live.is || known.stale || view.silent > SILENT || age > AXIS_STALE + SILENT / 1000);
-    return { ...known, position, age, stale };
+    const target = typeof known.to_go === "number" ? known.position + known.to_go : known.demand;
+    return { ...known, position, target, age, stale };
   }
   const told = view.state?.axes?.[name === "cameraCableWrap" ? "camera_cable_wrap" : name];
   if (!told?.telemetry || told.telemetry.position === null) return null;
   const { position, demand_position: demand, velocity, age, time } = told.telemetry;
   const stale = told.telemetry.stale || !view.live.is;
-  return { ...NOTHING, ...UNKNOWN, position, demand, velocity, age, time, stale, in_position: told.in_position };
+  return { ...NOTHING, ...UNKNOWN, position, demand, target: demand, velocity, age, time, stale, in_position: told.in_position };
 }
 
 const GOING = new Set(["Slewing", "Moving", "Jogging"]);

@@ -6,7 +6,7 @@
 import { refusing } from "./answers.js";
 import { timeOfDay } from "./clock.js";
 import { count, degrees, fixed, spanOf, signed, spoken, titled } from "./figures.js";
-import { axisOf, interlocks, isOld, nearLimits } from "./levels.js";
+import { axisOf, interlocks, isOld, limitsOf, nearLimits } from "./levels.js";
 
 const b = (text) => ({ b: text });
 const line = (...parts) => parts.filter((part) => part !== "");
@@ -126,7 +126,7 @@ function todo(level, { axis, kind }, there) {
     if (level === "alarm") return doThis("unwrap before then. The same place on the sky is at azimuth ", ...where);
     return doThis("tell the scheduler, or plan an unwrap: the same place on the sky is at azimuth ", ...where);
   }
-  if (kind === "sets" || kind === "zenith" || axis === "elevation") return doThis("plan another target.");
+  if (kind === "sets" || kind === "zenith") return doThis("plan another target.");
   return doThis(level === "alarm" ? "stop, or choose another target before then." : "tell the scheduler.");
 }
 
@@ -190,8 +190,9 @@ function old({ state }) {
   return [notice("old", "info", "2020", "This mount speaks the 2020 protocol, which has no positions", [said])];
 }
 
-function calm({ summary, now }) {
-  const next = (summary?.limits ?? []).filter(({ seconds }) => seconds !== null).sort((one, other) => one.seconds - other.seconds)[0];
+function calm(view) {
+  const { now } = view;
+  const next = limitsOf(view).filter(({ seconds }) => seconds !== null).sort((one, other) => one.seconds - other.seconds)[0];
   if (!next) return notice("calm", "calm", "", "Nothing to do");
   const at = timeOfDay(now + next.seconds * 1000).slice(0, 5);
   const name = next.name.charAt(0).toLowerCase() + next.name.slice(1);

@@ -2,6 +2,8 @@
 //
 // Pure: text in, text out; callers insert the result as text.
 
+import { spoken } from "./figures.js";
+
 const AXES = ["azimuth", "elevation"];
 
 // The command and the commander of an answer, or its number if these are unknown.
@@ -28,12 +30,21 @@ const SAID = {
   CMD_FAILED: (fields, named) => `${answer("Failed", fields, named)} (${fields.explanation})`,
   CMD_SUPERSEDED: (fields, named) => answer("Superseded", fields, named),
   STATE_INFO: (fields) => fields.state,
+  AXIS_MOTION_STATE: ({ axis, state }) => `${spoken(axis)} ${spoken(state)}`,
+  POWER_STATE: ({ system, power_state: power }) => `${spoken(system)} power ${spoken(power)}`,
+  HOMED: ({ axis, homed }) => `${spoken(axis)} ${homed ? "homed" : "not homed"}`,
 };
+
+// An event without words of its own: its name, and its fields but for those of every message.
+function plain(kind, fields) {
+  const told = Object.entries(fields).filter(([name, value]) => value !== null && !COMMON.has(name));
+  return `${spoken(kind)}${told.length ? `: ${told.map(([name, value]) => `${spoken(name)} ${value}`).join(", ")}` : ""}`;
+}
 
 // A message of the mount in a few words; `named` maps keys to commands, as in the store.
 export function word({ kind, fields, text }, named) {
   const say = fields && SAID[kind];
-  return (say && say(fields, named)) || `${kind} ${text ?? ""}`;
+  return (say && say(fields, named)) || (fields ? plain(kind, fields) : `${kind} ${text ?? ""}`);
 }
 
 const STEPS = {
