@@ -292,6 +292,36 @@ class StandingTests(SynchronousTestCase):
         state["commanders"].append(commander("desk/3", "[::1]:30005"))
         self.assertIsNone(read_standing(state, 30005).me)
 
+    def test_values_that_no_bridge_sends(self) -> None:
+        """A page that is another program's is told in a line, however long or strange its values are."""
+        for wrong in (
+            {"holder": "x" * 1000},
+            {"holder": ["csc"]},
+            {"number": "1"},
+            {"holder_gone": "no"},
+            {"requests": {"by": "csc"}},
+            {"requests": [{"by": "x" * 1000, "time": SINCE}]},
+            {"requests": [{"by": "csc", "time": 5}]},
+        ):
+            state = Daemon().state | {"lease": lease() | wrong, "version": "9" * 1000}
+            with self.assertRaises(WebError) as caught:
+                read_standing(state, 30005)
+            self.assertLess(len(str(caught.exception)), 300)
+        state = Daemon().state
+        state["commanders"][0]["name"] = "x" * 1000
+        with self.assertRaises(WebError):
+            read_standing(state, 30005)
+
+    def test_many_requests(self) -> None:
+        """Of thousands of requests a few are told, and their number."""
+        state = Daemon().state | {"lease": lease("eui", 1, False, *map(str, range(20_000)))}
+        now = read_standing(state, 30005)
+        told = [text for label, text in changes(Standing("eui", 1, False, (), "csc"), now)]
+        self.assertEqual(
+            told, [*(f"{name} asks eui for command" for name in "012"), "and 17 more ask for command"]
+        )
+        self.assertEqual(list(changes(now, now)), [])
+
     def test_same_holder_again(self) -> None:
         """A lease that was given up and taken again between two looks is told."""
         before, now = (Standing("eui", number, False, (), "csc") for number in (1, 2))

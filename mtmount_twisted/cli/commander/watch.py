@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -37,6 +37,15 @@ LOOKS = 3
 LOOK_AGAIN_AFTER = 0.1
 """Time from one of these answers to the next question, in seconds."""
 
+MAX_REQUESTS = 20
+"""Most requests for command that are read from an answer. The page may be any program's."""
+
+MAX_SHOWN = 3
+"""Most new requests that are reported after one question, each in a line."""
+
+LONGEST_TEXT = 100
+"""Longest name, time or version in an answer, in characters; the longest name of the bridge has 68."""
+
 _STRANGE = (
     "does not list this prompt among its commanders: it is the page of another bridge (give the right "
     "one with --web), or the prompt's port does not accept it as a commander"
@@ -44,6 +53,7 @@ _STRANGE = (
 
 Ask = Callable[[str], Deferred[dict[str, Any]]]
 Show = Callable[[str, str], object]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ class Standing:
     :ivar holder: name of the commander that has command; None if there is none.
     :ivar number: number of its lease. Another number means that command changed hands.
     :ivar gone: True while the holder's connection is lost and the bridge waits for it.
-    :ivar requests: the commanders that ask the holder for command, and the times.
+    :ivar requests: the commanders that ask the holder for command, and the times; at most `MAX_REQUESTS`.
     :ivar me: name of this prompt's commander; None if the daemon does not know it.
     :ivar source: source of this prompt's commander; None if the daemon does not know it.
     """
@@ -81,26 +91,40 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
     """Read the state of command from the answer to ``/api/v1/state``.
 
     :param port: this prompt's own port there (``commanders[].address``); None if it has none.
-    :raises WebError: if the answer is that of another version.
+    :raises WebError: if the answer is that of another version, or has values that no bridge sends.
     """
     try:
         lease = state["lease"]
         mine = [each for each in state["commanders"] if each["address"].endswith(f":{port}")]
         me = mine[0] if len(mine) == 1 else None
         return Standing(
-            holder=lease["holder"],
-            number=lease["number"],
-            gone=lease["holder_gone"],
-            requests=tuple((each["by"], each["time"]) for each in lease["requests"]),
-            me=None if me is None else me["name"],
+            holder=None if lease["holder"] is None else _text(lease["holder"]),
+            number=_of_type(int, lease["number"]),
+            gone=_of_type(bool, lease["holder_gone"]),
+            requests=tuple(
+                (_text(each["by"]), _text(each["time"])) for each in lease["requests"][:MAX_REQUESTS]
+            ),
+            me=None if me is None else _text(me["name"]),
             source=None if me is None else Source[me["source"]],
         )
     except (LookupError, TypeError, AttributeError):
-        version = state.get("version") or "another version"
+        version = str(state.get("version") or "another version")[:LONGEST_TEXT]
         raise WebError(
             f"mtmount_twisted {__version__} can't read the answers of version {version}; install the same "
             "version on both sides"
         ) from None
+
+
+def _of_type(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, got {value!r:.40}")
+    return value
+
+
+def _text(value: object) -> str:
+    if len(text := _of_type(str, value)) > LONGEST_TEXT:
+        raise TypeError(f"expected at most {LONGEST_TEXT} characters")
+    return text
 
 
 def changes(
@@ -122,13 +146,15 @@ def changes(
             "holder",
             f"{now.holder} is gone: if it does not return in time, all is stopped and nobody has command",
         )
-    for request in now.requests:
-        if before is None or request not in before.requests:
-            if now.is_mine:
-                text = f"{request[0]} asks this prompt for command; ask_for_command NONE gives it up"
-                yield "REQUEST", text
-            else:
-                yield "request", f"{request[0]} asks {now.holder} for command"
+    new = [each for each in now.requests if before is None or each not in before.requests]
+    label = "REQUEST" if now.is_mine else "request"
+    for name, _ in new[:MAX_SHOWN]:
+        if now.is_mine:
+            yield label, f"{name} asks this prompt for command; ask_for_command NONE gives it up"
+        else:
+            yield label, f"{name} asks {now.holder} for command"
+    if len(new) > MAX_SHOWN:
+        yield label, f"and {len(new) - MAX_SHOWN} more ask for command"
 
 
 class Watch:
@@ -256,7 +282,7 @@ class Watch:
         if self._is_strange and self._is_guess:
             raise WebError(f"{self._where} {_STRANGE}")
         self._lease = state["lease"]
-        self._know(now, str(state.get("version")))
+        self._know(now, str(state.get("version"))[:LONGEST_TEXT])
 
     @property
     def _is_strange(self) -> bool:

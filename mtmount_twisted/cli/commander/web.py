@@ -36,7 +36,7 @@ from .options import WebAddress
 ANSWER_TIME = 3.0
 """Time in seconds in which the daemon must answer, including the look-up of its name."""
 
-LONGEST_ANSWER = 2**22
+LONGEST_ANSWER = 2**19
 """Longest answer in bytes."""
 
 LONGEST_TOLD = 200
