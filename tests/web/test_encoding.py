@@ -113,6 +113,12 @@ class JsonTests(SynchronousTestCase):
         got = wire.answer()
         self.assertEqual(got and got.headers["content-encoding"], "gzip")
 
+    def test_long_list(self) -> None:
+        """Only the beginning of a list of thousands of codings is read."""
+        for accepted, coding in (("x," * 100 + "gzip", "gzip"), ("x," * 1000 + "gzip", None)):
+            got = self.ask(accepted)
+            self.assertEqual((got.status, got.headers.get("content-encoding")), (200, coding))
+
     def test_short_or_very_long(self) -> None:
         """What one packet holds is sent as it is, and so is what would hold up the mount's messages."""
         for body in ({"ok": True}, "x" * (AT_ONCE + 1)):

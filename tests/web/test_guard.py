@@ -131,6 +131,15 @@ class Doorways(GuardCase):
                 self.assertEqual(got.status, 403, origin)
                 self.assertNotIn("access-control-allow-origin", got.headers)
 
+    def test_two_origins(self) -> None:
+        """A browser sends one origin; with two, it is not clear whose page asks."""
+        wire = Wire(self.site)
+        wire.send(
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n" + 2 * b"Origin: http://127.0.0.1:8080\r\n" + b"\r\n"
+        )
+        got = wire.answer()
+        self.assertEqual(got and got.status, 400)
+
     def test_preflight(self) -> None:
         """A browser that asks whether another site's page may ask is told no."""
         got = self.ask("/move", {"Origin": "http://evil.example.org"}, "OPTIONS")

@@ -238,7 +238,7 @@ class TurnTests(InputCase):
         def fail(request: WebRequest, length: int | None) -> None:
             raise ZeroDivisionError
 
-        wires[0].protocol.dataReceived(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 400)
+        wires[0].protocol.dataReceived(b"GET / HTTP/1.1\r\n" + (b"a: " + b"b" * 40 + b"\r\n") * 60)
         self.patch(WebRequest, "gotLength", fail)
         with self.assertLogs("tests.support.web", "ERROR") as caught:
             wires[0].send(b"\r\n")

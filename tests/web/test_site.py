@@ -17,7 +17,7 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
-from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, make_site
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, make_site
 from tests.support.web import LOG, Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
@@ -199,7 +199,8 @@ class Bounds(SiteCase):
             (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
             (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-            (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 501 + b"\r\n", 400),
+            (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (MAX_HEADERS + 1) + b"\r\n", 431),
+            (b"GET / HTTP/1.1\r\n" + (b"A: " + b"b" * 997 + b"\r\n") * 9 + b"\r\n", 431),
             (b"GET / HTTP/1.1\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 431),
             (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
         ):
@@ -209,6 +210,14 @@ class Bounds(SiteCase):
             wire.send(b"GET / HTTP/1.1\r\n\r\n")
             self.assertIsNone(wire.answer())
             wire.lose()
+
+    def test_as_many_headers_as_may_be(self) -> None:
+        """A request with the most headers is answered, and so is the next one on its connection."""
+        wire = self.wire()
+        for _ in range(2):
+            wire.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * (MAX_HEADERS - 1) + b"\r\n")
+            got = wire.answer()
+            self.assertEqual(got and got.status, 200)
 
     def test_refusal_can_be_read(self) -> None:
         """Where the transport can, only the way out is closed: what still comes does not reset it."""

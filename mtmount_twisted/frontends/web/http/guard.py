@@ -69,7 +69,10 @@ class Guard:
         :raises RequestError: if the request is rejected.
         """
         host = self._host(request)
-        for origin in _said(request, b"origin"):
+        origins = _said(request, b"origin")
+        if len(origins) > 1:
+            raise RequestError(400, f"the request has {len(origins)} Origin headers, expected one")
+        for origin in origins:
             if not self._may_ask(origin.lower(), host, request.isSecure()):
                 raise RequestError(403, f"a page of {origin[:100]!r} may not send requests here")
         if len(request.uri) > LONGEST_URL:

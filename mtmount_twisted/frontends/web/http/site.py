@@ -50,6 +50,10 @@ CLOSE_TIME = 0.5
 MAX_FRAMING = 8192
 """The most bytes of a body's chunk sizes, chunk extensions and trailers: enough for 1,000 chunks."""
 
+MAX_HEADERS, MAX_HEAD = 64, 8192
+"""The most headers of a request, and the most bytes of its request line and headers. A browser sends 20; each
+costs a hundredth of a millisecond."""
+
 EAGER = 16_384
 """The most unread bytes of one connection; beyond it the connection receives no more until some are read."""
 
@@ -172,6 +176,8 @@ class Connection(http.HTTPChannel):
     _paused = False
     _answering = False
     _request_line = b""
+    _head_lines = 0
+    _head_bytes = 0
     _body_bytes = 0
     _max_body = 0
     _has_begun = False  # True once a slice of the present request is parsed
@@ -433,8 +439,17 @@ class Connection(http.HTTPChannel):
         if not self.requests:
             self._asks_head = line.startswith(b"HEAD ")
             self._request_line = line
+            self._head_lines = self._head_bytes = 0
         elif line.startswith((b" ", b"\t")):  # folded; proxies read it in different ways (RFC 9112, 5.2)
             self._refuse_malformed()
+        self._head_lines += bool(line)
+        self._head_bytes += len(line)
+        if self._state is not REFUSED and self._head_lines > 1 + MAX_HEADERS:
+            self.refuse(RequestError(431, f"the request has more than {MAX_HEADERS} headers"))
+        elif self._state is not REFUSED and self._head_bytes > MAX_HEAD:
+            self.refuse(
+                RequestError(431, f"the request line and the headers have more than {MAX_HEAD} bytes")
+            )
         if self._state is not REFUSED:
             super().lineReceived(line)  # type: ignore[no-untyped-call]
 
