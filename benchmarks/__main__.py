@@ -21,12 +21,14 @@ from . import (
     round_trip,
     sending,
     starting,
+    web_signals,
     web_streams,
 )
 from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
-    codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams, page,
+    codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams,
+    web_signals, page,
     starting, motion,
 )}  # fmt: skip
 
