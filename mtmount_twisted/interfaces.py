@@ -314,6 +314,16 @@ class IMotion(Interface):
     def present() -> Any:
         """Return the motion now: a `motion.present.Present`. All calls within a moment share one."""
 
+    def present_at(
+        time: float, events: Iterable[tuple[float, bytes]], lines: Iterable[tuple[float, bytes]]
+    ) -> Any:
+        """Return the motion at a time in the past (UTC, s), from a recording; a thread may call it.
+
+        :param events: the mount's events before that time, each with its time, the oldest first.
+        :param lines: the telemetry of the axes in the seconds before that time, the oldest first.
+        :returns: a `motion.present.Present`, whose moments are UTC, s.
+        """
+
 
 class ITelemetryPort(Interface):
     """A ``[[telemetry]]`` port: readers that receive the mount's telemetry."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -134,6 +134,49 @@ def _derived(axis: str) -> TopicSignals:
     )
 
 
+class _Value:
+    """A line of a recording, as the value of a topic; see `ITelemetryValue`."""
+
+    def __init__(self, line: bytes, at: float, format: TelemetryFormat) -> None:
+        self.topic_id, self.timestamp = format.read_header(line)
+        self.line = line
+        self.came_at = at
+        self.age = 0.0
+        self._format = format
+
+    def decoded(self) -> Any:
+        return self._format.decode(self.line)
+
+
+class _Past:
+    """The clock, the bus and the telemetry of a moment in the past; all clocks are UTC, in s.
+
+    :ivar at: the present time of the past.
+    """
+
+    connected, silent, age, clock_offset, lines, malformed, epoch = True, False, None, None, 0, 0, 0
+
+    def __init__(self, format: TelemetryFormat, at: float) -> None:
+        self.at = at
+        self._format = format
+
+    def seconds(self) -> float:
+        return self.at
+
+    now = seconds
+
+    def value(self, line: bytes) -> Any:
+        return _Value(line, self.at, self._format)
+
+    def publish(self, record: Any) -> None:
+        """Publish nothing: a slew of the past is in the journal."""
+
+    def subscribe(self, *arguments: Any) -> None:
+        """Send nothing: the lines come from a recording."""
+
+    subscribe_values = unsubscribe = subscribe
+
+
 @implementer(IMotion)
 class MotionWatch:
     """The motion of the mount.
@@ -251,8 +294,11 @@ class MotionWatch:
             or record.direction != "from"
         ):
             return
+        self._read_event(record.line)
+
+    def _read_event(self, line: bytes) -> None:
         try:
-            timestamp, facts = self._format.read_event(record.line)
+            timestamp, facts = self._format.read_event(line)
         except LineError:
             return
         for fact in facts:
@@ -316,6 +362,26 @@ class MotionWatch:
         if self._present is None or not 0 <= now - self._present[0] < KEPT_TIME:
             self._present = now, self._make(now)
         return self._present[1]
+
+    def present_at(
+        self,
+        time: float,
+        events: Iterable[tuple[float, bytes]],
+        lines: Iterable[tuple[float, bytes]],
+    ) -> Present:
+        """See `IMotion`."""
+        past: Any = _Past(self._format, time)
+        memory = SignalMemory(past, self._format, past, past.seconds)
+        watch = MotionWatch(past, memory, self._format, self.rules, past, past)
+        watch._has_sky = True
+        for at, line in events:
+            past.at = at
+            watch._read_event(line)
+        for at, line in lines:
+            past.at = at
+            watch._receive([past.value(line)])
+        past.at = time
+        return watch._make(time)
 
     def _make(self, now: float) -> Present:
         words = self._words

@@ -26,6 +26,7 @@ from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Respond, Role, User
 from mtmount_twisted.interfaces import ITelemetry
 from mtmount_twisted.journal.recorder import JournalOff
+from mtmount_twisted.journal.recording.recorder import RecorderOff
 
 from .commanders import LOG, House, RecordingJournal
 from .web import as_read
@@ -91,7 +92,7 @@ class WebHouse(House):
     def served(self) -> Any:
         """The services of the daemon, as the web sees them; they receive no telemetry."""
         parts = {"bridge": self.bridge, "link": self.ways, "names": []}
-        return SimpleNamespace(**parts, telemetry=None, signals=None, motion=None)
+        return SimpleNamespace(**parts, telemetry=None, signals=None, motion=None, recorder=RecorderOff())
 
     def publish(self, name: str, data: object) -> None:
         """Note an event for the event streams."""

@@ -11,7 +11,6 @@ from zope.interface.verify import verifyObject
 
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, Balancing, OilSupplySystem, Topics
 from mtmount_twisted.interfaces import ISignals, ITelemetry
-from mtmount_twisted.motion.thinning import thinned
 from mtmount_twisted.upstream.signals import CHUNK, SPAN
 from tests.support.motion import MotionHouse
 
@@ -129,33 +128,3 @@ class HourTests(SignalCase):
         values = self.values("azimuth.actualPosition", start + 250, start + 260)
         self.assertTrue(set(range(250, 260)) <= set(values))
         self.assertLess(len(values), 2 * CHUNK + 2)
-
-
-class ThinningTests(SignalCase):
-    """Thinned values."""
-
-    def test_spike(self) -> None:
-        """A spike of one value is in the greatest of its bin, and no other."""
-        times = np.arange(0.0, 600.0, 0.05)
-        values = np.zeros(times.size)
-        values[7777] = 9.0
-        bins = thinned([(times, values)], 0.0, 600.0, 100)
-        self.assertEqual(np.flatnonzero(bins.greatest == 9.0).tolist(), [int(times[7777] / 6)])
-        self.assertEqual(float(bins.least.max()), 0.0)
-        self.assertAlmostEqual(float(bins.mean.sum()), 9.0 / 120)
-
-    def test_gap(self) -> None:
-        """A bin without a value, or with NaN only, is NaN; values outside the time count nowhere."""
-        times = np.array([-1.0, 0.5, 2.5, 2.6, 4.0])
-        values = np.array([7.0, 1.0, math.nan, math.nan, 8.0])
-        for pieces in ([(times, values)], [(times[:2], values[:2]), (times[2:], values[2:])]):
-            bins = thinned(pieces, 0.0, 4.0, 4)
-            np.testing.assert_equal(bins.mean, [1.0, math.nan, math.nan, math.nan])
-        self.assertTrue(np.isnan(thinned([], 0.0, 1.0, 3).least).all())
-
-    def test_clock_set_back(self) -> None:
-        """Rows whose times fall are all in their bins."""
-        times = np.array([2.5, 3.5, 0.5, 1.5, 2.6])
-        bins = thinned([(times, np.array([1.0, 2.0, 3.0, 4.0, 5.0]))], 0.0, 4.0, 4)
-        np.testing.assert_equal(bins.greatest, [3.0, 4.0, 5.0, 2.0])
-        np.testing.assert_equal(bins.least, [3.0, 4.0, 1.0, 2.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +18,17 @@ from mtmount_twisted.frontends.web.api import signal_history
 from mtmount_twisted.frontends.web.api.history import PER_USER, Shelf
 from mtmount_twisted.frontends.web.api.signal_history import SignalHistoryRoutes
 from mtmount_twisted.frontends.web.api.slews import Query, SlewRoutes, read_slews
-from mtmount_twisted.frontends.web.api.telemetry import NO_TELEMETRY, TelemetryRoutes
+from mtmount_twisted.frontends.web.api.telemetry import NO_RECORDER, NO_TELEMETRY, TelemetryRoutes
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route
 from mtmount_twisted.journal.reading import open_journal
+from mtmount_twisted.journal.recording.recorder import RecorderOff
+from mtmount_twisted.journal.times import iso
 from mtmount_twisted.motion.slews import Slew
+from mtmount_twisted.records import LineRecord
 from tests.support.journals import SessionCase
 from tests.support.motion import MotionHouse
+from tests.support.recordings import Writing, event, item
 from tests.support.web import ANYONE, as_read
 
 NAME = "azimuth.actualPosition"
@@ -40,10 +45,14 @@ class RouteCase(SynchronousTestCase):
         self.stamps = Stamps(house.clock, house.wall_clock)
         has = self.dialect == "tma2022"
         parts: Any = (house.telemetry, house.signals, house.motion) if has else (None, None, None)
-        self.telemetry = TelemetryRoutes(bridge, *parts, house.clock, self.stamps)
-        self.waiting: list[Any] = []
         self.shelf = Shelf(None, house.clock, maybeDeferred, house.clock.seconds)
-        self.history = SignalHistoryRoutes(parts[1], self.shelf, house.wall_clock, lambda: None)
+        self.recorder: Any = RecorderOff()
+        self.telemetry = TelemetryRoutes(
+            *(bridge, *parts, self.recorder, self.shelf, house.clock, self.stamps, house.wall_clock)
+        )
+        self.history = SignalHistoryRoutes(
+            *(parts[1], self.recorder, self.shelf, house.wall_clock, lambda: None)
+        )
         self.slews = SlewRoutes(parts[2], self.shelf, house.wall_clock)
 
     def routes(self) -> dict[str, Route]:
@@ -149,6 +158,16 @@ class TelemetryTests(RouteCase):
         self.assertEqual({name: nearest[name] for name in wanted}, wanted)
         self.assertEqual((nearest["at"], nearest["level"]), ("2027-01-15T08:00:10.000Z", "alarm"))
 
+    def test_recorder(self) -> None:
+        """Without a recorder the answer says how to turn it on, and there is no past moment."""
+        self.assertEqual(
+            self.get("/telemetry")["recorder"], {"enabled": False, "oldest": None, "why": NO_RECORDER}
+        )
+        problem = self.failureResultOf(self.ask("/telemetry", at="1 min ago"), RequestError).value
+        self.assertEqual((problem.status, problem.title), (503, NO_RECORDER))
+        for at in ("soon", "2100-01-01"):
+            self.assertEqual(set(self.faults("/telemetry", at=at)), {"query.at"})
+
     def test_signals(self) -> None:
         """All signals are listed with their units."""
         signals = {each["name"]: each for each in self.get("/telemetry/signals")["signals"]}
@@ -232,7 +251,7 @@ class HistoryTests(RouteCase):
     def test_two_queries(self) -> None:
         """A user has at most two queries; a third is refused until one ends."""
         shelf = Shelf(None, self.house.clock, lambda work: Deferred(), self.house.clock.seconds)
-        self.history = SignalHistoryRoutes(self.house.signals, shelf, self.house.wall_clock)
+        self.history = SignalHistoryRoutes(self.house.signals, self.recorder, shelf, self.house.wall_clock)
         query = {"signals": NAME, "since": "1 min ago"}
         asking = [self.ask("/telemetry/history", **query) for _ in range(PER_USER)]
         third = self.failureResultOf(self.ask("/telemetry/history", **query), RequestError).value
@@ -248,7 +267,68 @@ class HistoryTests(RouteCase):
         """A query that takes too long ends between two signals."""
         with self.assertRaisesRegex(OSError, "in time"):
             wanted = signal_history.Wanted((NAME,), 0.0, 1.0, 1)
-            self.history._read(wanted, self.house.signals.snapshot([NAME]), False, lambda: True)
+            self.history._read(wanted, self.house.signals.snapshot([NAME]), None, False, lambda: True)
+
+
+class RecordingTests(RouteCase):
+    """The past that the recorder has, and memory has not."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        folder = Path(self.mktemp())
+        writing = Writing(folder)
+        self.began = writing.now
+        mount = MotionHouse(start=self.began)
+        lines: list[bytes] = []
+        mount.telemetry.say_lines = lambda *said: lines.extend(said)  # type: ignore[method-assign]
+        events: list[LineRecord] = []
+        mount.bus.subscribe(lambda record, number: events.append(record), LineRecord)
+        mount.ready(AxisMotionState.TRACKING)
+        mount.in_position(System.AZIMUTH)
+        writing.turn(*(event(self.began, record.line) for record in events))
+        for _ in range(800):  # 40 s
+            position = mount.clock.seconds() / 100
+            mount.say(position, 60.0, demand=(position + 0.02 / 3600, 60.0), velocity=(0.01, 0.0), wrap=1.0)
+            writing.turn(item(mount.wall_clock(), *lines), seconds=0.05)
+            lines.clear()
+            mount.clock.advance(0.05)
+        writing.finish()
+        self.house.start = self.began + 7200.0
+        self.recorder.folder, self.recorder.enabled, self.recorder.oldest = folder, True, self.began
+
+    def test_history(self) -> None:
+        """Times before those in memory come from the recordings, newer ones from memory."""
+        span = {"since": iso(self.began), "to": iso(self.began + 40)}
+        past = self.get("/telemetry/history", signals=NAME, points="4", **span)
+        self.assertEqual(
+            [round(value, 1) for value in past["signals"][NAME]["greatest"]], [0.1, 0.2, 0.3, 0.4]
+        )
+        self.house.say(77.0)
+        self.house.clock.advance(1)
+        span["to"] = "now"
+        past = self.get("/telemetry/history", signals=NAME, points="3000", **span)
+        values = [value for value in past["signals"][NAME]["greatest"] if value is not None]
+        self.assertEqual((round(values[0], 1), values[-1]), (0.0, 77.0))
+
+    def test_moment(self) -> None:
+        """A past moment has the motion as it was: words, errors, ages and topics of that time."""
+        past = self.get("/telemetry", at=iso(self.began + 30))
+        self.assertEqual((past["live"], past["at"]), (False, iso(self.began + 30)))
+        azimuth = past["axes"]["azimuth"]
+        self.assertAlmostEqual(azimuth["position"], 0.3, 2)
+        self.assertAlmostEqual(azimuth["rms"], 0.01, 4)
+        self.assertEqual((azimuth["stale"], azimuth["in_position"]), (False, True))
+        self.assertEqual(azimuth["on_target_since"], iso(self.began))
+        self.assertEqual((past["motion"]["word"], past["motion"]["since"]), ("Tracking", iso(self.began)))
+        self.assertEqual(past["topics"]["cameraCableWrap"]["values"]["actualPosition"], 1.0)
+        self.assertEqual(past["topics"]["cameraCableWrap"]["stale"], False)
+        self.assertEqual(past["recorder"]["oldest"], iso(self.began))
+        self.assertIsNotNone(past["sky"])
+
+    def test_nothing_recorded(self) -> None:
+        """A moment without telemetry has the numbers open."""
+        past = self.get("/telemetry", at=iso(self.began + 600))
+        self.assertEqual((past["axes"]["azimuth"]["position"], past["topics"]), (None, {}))
 
 
 class SlewTests(RouteCase):

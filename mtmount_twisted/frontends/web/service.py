@@ -101,7 +101,10 @@ class Areas:
         leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
         state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps, served.telemetry)
         bounds = Bounds.of(settings, parts.clients)
-        motion = TelemetryRoutes(*(bridge, served.telemetry, served.signals, served.motion, reactor, stamps))
+        motion = TelemetryRoutes(
+            *(bridge, served.telemetry, served.signals, served.motion, served.recorder, shelf),
+            *(reactor, stamps, wall_clock),
+        )
         live = SignalStreams(served.signals, motion.summary, reactor, turns, log)
         streams = Streams(feed, live, turns, commanders, bus, reactor, bounds, log)
         watch = LoopWatch(reactor)
@@ -115,7 +118,7 @@ class Areas:
             motion=served.motion,
             telemetry_ports=lambda: served.telemetry_ports,
         )
-        past = SignalHistoryRoutes(served.signals, shelf, wall_clock)
+        past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)
         slews = SlewRoutes(served.motion, shelf, wall_clock)
         history = History(shelf, turns, wall_clock, bridge.dialect)
         answering = (

@@ -1,7 +1,8 @@
 """``GET /api/v1/telemetry/history``: the past of signals, thinned to the points that a reader asks for.
 
 A reading runs in a thread of `history.Shelf`, with its bounds for each user. The last hour comes from memory,
-older times from the recorder if there is one. Next to read: ``motion.thinning``; ``upstream.signals``.
+older times from the recorder if there is one. Next to read: ``journal.recording.signals``;
+``upstream.signals``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
+from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.signals import read_names
 from mtmount_twisted.frontends.web.http.answers import Shape, Time, reference, schemas_of
@@ -26,10 +28,10 @@ from mtmount_twisted.frontends.web.http.calls import (
     Route,
 )
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
-from mtmount_twisted.interfaces import ISignals
+from mtmount_twisted.interfaces import IRecorderState, ISignals
 from mtmount_twisted.journal.reading import JournalError
+from mtmount_twisted.journal.recording.signals import read
 from mtmount_twisted.journal.times import iso, parse_time
-from mtmount_twisted.motion.thinning import bin_starts, thinned
 
 from .history import REST_TIME, Shelf
 
@@ -119,6 +121,7 @@ class SignalHistoryRoutes:
     """The route of the past of signals.
 
     :param signals: the signals in memory; None if the mount sends no telemetry.
+    :param recorder: the recorder of telemetry.
     :param shelf: the threads of readings.
     :param wall_clock: return Unix time in seconds.
     :param rest: called in the thread between two signals, so that it does not delay the reactor's thread.
@@ -127,11 +130,13 @@ class SignalHistoryRoutes:
     def __init__(
         self,
         signals: ISignals | None,
+        recorder: IRecorderState,
         shelf: Shelf,
         wall_clock: Callable[[], float],
         rest: Callable[[], object] | None = None,
     ) -> None:
         self._signals = signals
+        self._recorder = recorder
         self._shelf = shelf
         self._now = wall_clock
         self._rest = rest or (lambda: Event().wait(REST_TIME))
@@ -160,35 +165,69 @@ class SignalHistoryRoutes:
         if signals is None:
             raise RequestError(503, "the mount sends no telemetry")
         rows: Sequence[SignalRows] = signals.snapshot(wanted.names)
+        memory_from = signals.oldest(wanted.names)
         with_gzip = takes_gzip(call.headers.get("accept-encoding", ""))
         try:
             body, gzipped = await self._shelf.run(
-                lambda stop: self._read(wanted, rows, with_gzip, stop),
+                lambda stop: self._read(wanted, rows, memory_from, with_gzip, stop),
                 call.share,
                 call.user.observes,
                 "the telemetry",
             )
-        except JournalError as error:
+        except (JournalError, RecordingError) as error:
             raise RequestError(503, str(error)) from None
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
     def _read(
-        self, wanted: Wanted, rows: Sequence[SignalRows], with_gzip: bool, stop: Callable[[], bool]
+        self,
+        wanted: Wanted,
+        rows: Sequence[SignalRows],
+        memory_from: float | None,
+        with_gzip: bool,
+        stop: Callable[[], bool],
     ) -> tuple[bytes, bytes | None]:
-        """Return the body of the answer, plain and in gzip. It runs in a thread."""
-        span = wanted.start, wanted.end
-        signals: dict[str, Raw] = {}
-        for each in rows:
+        """Return the body of the answer, plain and in gzip. It runs in a thread.
+
+        :param memory_from: the time from which memory has all signals (UTC, s); None if it has none.
+        """
+        from mtmount_twisted.journal.recording.thinning import Bins, bin_times  # it imports numpy
+
+        start, end, points = wanted.start, wanted.end, wanted.points
+
+        def proceed() -> None:
             if stop():
                 raise JournalError("the telemetry can't be read in time: ask for a shorter time")
-            bins = thinned(each.between(*span), *span, wanted.points)
-            least, greatest, mean = (column.round(9).tolist() for column in bins)
+            self._rest()
+
+        times = bin_times(start, end, points)
+        folder, recorded, older = self._recorder.folder, None, 0
+        if folder is not None and (memory_from is None or start < memory_from):
+            recorded = read(folder, wanted.names, start, end, points, proceed)
+            # The bins that memory has as a whole come from there: the last second may not be on the disk yet.
+            older = points if memory_from is None else sum(time < memory_from for time in times)
+        signals: dict[str, Raw] = {}
+        for each in rows:
+            proceed()
+            bins = Bins(start, end, points)
+            for piece in each.between(start, end):
+                bins.add(*piece)
+            least, greatest, mean = bins.columns()
+            if recorded is not None:
+                series = recorded.signals[each.name]
+                least = _joined(series.least, least, older)
+                greatest = _joined(series.greatest, greatest, older)
+                mean = _joined(series.mean, mean, older)
             column = SignalColumn(unit=each.unit, least=least, greatest=greatest, mean=mean)
             signals[each.name] = Raw(as_json(column))
-            self._rest()
-        times = bin_starts(*span, wanted.points)
-        body = as_body(SignalHistory(from_=iso(span[0]), to=iso(span[1]), times=times, signals=signals))
+        body = as_body(SignalHistory(from_=iso(start), to=iso(end), times=times, signals=signals))
         return body, gzip(body) if with_gzip and len(body) >= LEAST else None
+
+
+def _joined(recorded: list[float | None], kept: list[float | None], older: int) -> list[float | None]:
+    """Return a column of which the first bins come from recordings, where these have a value, and the others
+    from memory."""
+    first = zip(recorded[:older], kept[:older], strict=True)
+    return [ours if theirs is None else theirs for theirs, ours in first] + kept[older:]
 
 
 def read_query(query: Mapping[str, str], now: float, signals: ISignals | None = None) -> Wanted:

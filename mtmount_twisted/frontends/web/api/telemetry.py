@@ -7,24 +7,33 @@ The classes are the shapes of the answers, of the event ``summary``, and of thei
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
-from mtmount_twisted.errors import LineError
+from mtmount_twisted.errors import LineError, RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Name, Part, Seconds, Shape, Time
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IBridge, IMotion, ISignals, ITelemetry
+from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route
+from mtmount_twisted.interfaces import IBridge, IMotion, IRecorderState, ISignals, ITelemetry
+from mtmount_twisted.journal.reading import JournalError
+from mtmount_twisted.journal.recording.layout import EVENTS
+from mtmount_twisted.journal.recording.signals import lines, values_at
+from mtmount_twisted.journal.times import iso, parse_time
 from mtmount_twisted.motion.following import WINDOW
 from mtmount_twisted.motion.limits import LIMITS, Limit
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew
 from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
+
+from .history import Shelf
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -205,6 +214,21 @@ NOTHING = Present(
 )
 """The motion of a mount without telemetry."""
 
+EVENTS_BEFORE, LINES_BEFORE = 12 * 3600.0, 20.0
+"""How long before a past moment the events of the mount are read, and the telemetry of its axes, in s: the
+mount sends an event only when something changes, and the RMS is over 15 s."""
+
+NO_RECORDER = "there are no recordings: set [recorder] enabled = true in the configuration"
+
+PARAMETERS = (
+    Parameter(
+        "at",
+        "query",
+        Annotated[str, Meta(examples=["10 min ago"])],
+        "A past time, of which the recorder has the telemetry: ISO 8601, 16:14, or '10 min ago'.",
+    ),
+)
+
 NO_TELEMETRY = "this mount speaks tma2020, which has no telemetry: no positions"
 
 
@@ -214,6 +238,8 @@ class TelemetryRoutes:
     :param signals: the mount's signals; None if it sends no telemetry.
     :param telemetry: the mount's telemetry; None if it sends none.
     :param motion: the mount's motion; None if it sends no telemetry.
+    :param recorder: the recorder of telemetry.
+    :param shelf: the threads in which recordings are read.
     :param stamps: converts the clock to the time of day.
     """
 
@@ -223,13 +249,19 @@ class TelemetryRoutes:
         telemetry: ITelemetry | None,
         signals: ISignals | None,
         motion: IMotion | None,
+        recorder: IRecorderState,
+        shelf: Shelf,
         clock: IReactorTime,
         stamps: Stamps,
+        wall_clock: Callable[[], float],
     ) -> None:
         self._bridge = bridge
         self._telemetry = telemetry
         self._signals = signals
         self._motion = motion
+        self._recorder = recorder
+        self._shelf = shelf
+        self._wall_clock = wall_clock
         self._clock = clock
         self._stamps = stamps
 
@@ -245,6 +277,8 @@ class TelemetryRoutes:
                 id="get_telemetry",
                 tag="telemetry",
                 answers={200: TelemetryNow},
+                problems=(422, 429, 503),
+                parameters=PARAMETERS,
             ),
             Route(
                 "GET",
@@ -269,9 +303,41 @@ class TelemetryRoutes:
         ]
 
     async def get(self, call: Call) -> Answer:
-        """Answer with the motion and all topics."""
-        refuse(unknown(call.query, ()))
-        return Answer(replace(self.summary(), topics=self._topics()))
+        """Answer with the motion and all topics, now or at a past time."""
+        faults = unknown(call.query, PARAMETERS)
+        text, now = call.query.get("at"), self._wall_clock()
+        at = None
+        try:
+            at = None if text is None else parse_time(text, now)
+        except ValueError as error:
+            faults.append(Fault("query.at", str(error)))
+        if at is not None and not 0 <= at <= now:
+            faults.append(Fault("query.at", f"expected a time in the past, got {str(text)[:80]!r}"))
+        refuse(faults)
+        if at is None:
+            return Answer(replace(self.summary(), topics=self._topics()))
+        return Answer(await self._moment(at, call))
+
+    async def _moment(self, at: float, call: Call) -> TelemetryNow:
+        """Return the motion at a past time, from the recordings."""
+        folder, motion, format = self._recorder.folder, self._motion, self._bridge.dialect.telemetry
+        if motion is None or format is None:
+            raise RequestError(503, NO_TELEMETRY)
+        if folder is None:
+            raise RequestError(503, NO_RECORDER)
+        try:
+            past = await self._shelf.run(
+                lambda stop: read_moment(folder, at, format, motion, stop),
+                call.share,
+                call.user.observes,
+                "the recordings",
+            )
+        except (JournalError, RecordingError) as error:
+            raise RequestError(503, str(error)) from None
+        moments = Moments(at, iso, lambda came_at: at - came_at > STALE_AFTER)
+        topics = {name: _topic(topic, moments) for name, topic in past.topics.items()}
+        now = self._shape(past.present, moments)
+        return replace(now, at=iso(at), live=False, age=None, clock_offset=None, topics=topics)
 
     async def list_signals(self, call: Call) -> Answer:
         """Answer with the names of all signals."""
@@ -292,10 +358,18 @@ class TelemetryRoutes:
 
     def summary(self) -> TelemetryNow:
         """Return the motion of the mount, without the topics."""
+        motion, telemetry = self._motion, self._telemetry
+
+        def is_stale(came_at: float) -> bool:
+            return moments.age(came_at) > STALE_AFTER or telemetry is None or not telemetry.connected
+
+        moments = Moments(self._clock.seconds(), self._stamps.of, is_stale)
+        return self._shape(NOTHING if motion is None else motion.present(), moments)
+
+    def _shape(self, now: Present, moments: Moments) -> TelemetryNow:
+        """Return the motion in the form of the API."""
         telemetry, motion = self._telemetry, self._motion
         is_there = telemetry is not None and motion is not None
-        now = NOTHING if motion is None else motion.present()
-        rules = Rules() if motion is None else motion.rules
         return TelemetryNow(
             time=self._stamps.now(),
             at=None,
@@ -306,64 +380,29 @@ class TelemetryRoutes:
             silent=telemetry is None or telemetry.silent,
             age=None if telemetry is None or telemetry.age is None else round(max(0.0, telemetry.age), 3),
             clock_offset=None if telemetry is None else telemetry.clock_offset,
-            recorder=RecorderNow(enabled=False, oldest=None, why="the recorder is off"),
+            recorder=self._recorder_now(),
             motion=MotionNow(
-                word=now.word, detail=now.detail, since=self._of(now.since), seconds=now.seconds
+                word=now.word, detail=now.detail, since=moments.text(now.since), seconds=now.seconds
             ),
             axes=AxesNow(
-                azimuth=self._axis(now.axes["azimuth"]),
-                elevation=self._axis(now.axes["elevation"]),
-                camera_cable_wrap=self._cable_wrap(now.axes["cameraCableWrap"]),
+                azimuth=_axis(now.axes["azimuth"], moments),
+                elevation=_axis(now.axes["elevation"], moments),
+                camera_cable_wrap=_cable_wrap(now.axes["cameraCableWrap"], moments),
             ),
             sky=None if now.sky is None else _sky(now.sky),
-            limits=[self._limit(row) for row in now.limits],
-            slew=None if now.slew is None else self._slew(now.slew),
-            rules=_rules(rules),
+            limits=[_limit(row, moments) for row in now.limits],
+            slew=None if now.slew is None else _slew(now.slew, moments),
+            rules=_rules(Rules() if motion is None else motion.rules),
         )
 
-    def _of(self, moment: float | None) -> str | None:
-        return None if moment is None else self._stamps.of(moment)
-
-    def _age(self, came_at: float | None) -> tuple[float | None, bool]:
-        """Return the age of a value, and whether it is stale."""
-        if came_at is None or self._telemetry is None:
-            return None, True
-        age = round(max(0.0, self._clock.seconds() - came_at), 3)
-        return age, age > STALE_AFTER or not self._telemetry.connected
-
-    def _axis(self, axis: AxisPresent) -> AxisNow:
-        age, stale = self._age(axis.came_at)
-        return AxisNow(
-            position=axis.position,
-            demand=axis.demand,
-            velocity=axis.velocity,
-            torque=axis.torque,
-            age=age,
-            stale=stale,
-            time=self._of(axis.came_at),
-            error=axis.error,
-            error_sky=axis.error_sky,
-            rms=axis.rms,
-            greatest=axis.greatest,
-            in_position=axis.in_position,
-            on_target_since=self._of(axis.on_target_since),
-            to_go=axis.to_go,
-            seconds_to_go=axis.seconds_to_go,
-            limit_low=axis.limits.low,
-            limit_high=axis.limits.high,
-            limits_from="mount" if axis.limits_are_mounts else "settings",
+    def _recorder_now(self) -> RecorderNow:
+        recorder = self._recorder
+        oldest = recorder.oldest
+        return RecorderNow(
+            enabled=recorder.enabled,
+            oldest=None if oldest is None else iso(oldest),
+            why=recorder.fault if recorder.enabled else NO_RECORDER,
         )
-
-    def _cable_wrap(self, axis: AxisPresent) -> CableWrapNow:
-        age, stale = self._age(axis.came_at)
-        return CableWrapNow(position=axis.position, velocity=axis.velocity, stale=stale, age=age)
-
-    def _limit(self, row: Limit) -> LimitNow:
-        at = None if row.seconds is None else self._stamps.of(self._clock.seconds() + row.seconds)
-        return LimitNow(**row._asdict(), at=at)
-
-    def _slew(self, slew: RunningSlew) -> SlewNow:
-        return SlewNow(start=self._stamps.of(slew.began_at), to_go=slew.to_go, seconds=slew.seconds)
 
     def _topics(self) -> dict[str, TopicNow]:
         telemetry, format = self._telemetry, self._bridge.dialect.telemetry
@@ -384,10 +423,133 @@ class TelemetryRoutes:
         age = round(max(0.0, value.age), 3)
         return TopicNow(
             age=age,
-            stale=age > max(STALE_AFTER, 3 * (signals.period or STALE_AFTER)) or not telemetry.connected,
+            stale=_is_old(age, signals) or not telemetry.connected,
             time=self._stamps.of(self._clock.seconds() - age),
             values=_values(signals, decoded),
         )
+
+
+class Moments(NamedTuple):
+    """The times of a `Present`, as the API has them.
+
+    :ivar now: the time of the `Present`, on its own clock (s).
+    :ivar of: return a time of that clock in ISO 8601.
+    :ivar is_stale: return True if a value that came at a time of that clock is stale.
+    """
+
+    now: float
+    of: Callable[[float], str]
+    is_stale: Callable[[float], bool]
+
+    def text(self, moment: float | None) -> str | None:
+        """Return a time in ISO 8601; None stays None."""
+        return None if moment is None else self.of(moment)
+
+    def age(self, came_at: float) -> float:
+        """Return the age of a value in s."""
+        return round(max(0.0, self.now - came_at), 3)
+
+
+class PastTopic(NamedTuple):
+    """The line of a topic at a past moment, which came at a time (UTC, s)."""
+
+    came_at: float
+    signals: TopicSignals
+    decoded: object
+
+
+class Past(NamedTuple):
+    """A past moment, from the recordings."""
+
+    present: Present
+    topics: dict[str, PastTopic]
+
+
+def read_moment(
+    folder: Path, at: float, format: TelemetryFormat, motion: IMotion, stop: Callable[[], bool]
+) -> Past:
+    """Return a moment from the recordings. It blocks.
+
+    :param at: UTC, s.
+    :param stop: return True once the reading is to end.
+    :raises JournalError: if the reading is to end.
+    :raises RecordingError: if a recording is damaged.
+    """
+
+    def proceed() -> None:
+        if stop():
+            raise JournalError("the recordings can't be read in time")
+
+    until = at + 0.001
+    events = [(time, line) for time, _, line in lines(folder, [EVENTS], at - EVENTS_BEFORE, until, proceed)]
+    axes = [format.names[number] for number in format.axes.values()]
+    telemetry = [(time, line) for time, _, line in lines(folder, axes, at - LINES_BEFORE, until, proceed)]
+    present: Present = motion.present_at(at, events, telemetry)
+    numbers = {name: number for number, name in format.names.items()}
+    topics: dict[str, PastTopic] = {}
+    for name, value in values_at(folder, at, proceed).items():
+        if name in numbers:
+            with suppress(LineError):
+                signals = format.signals()[numbers[name]]
+                topics[name] = PastTopic(value.time, signals, format.decode(value.line))
+    return Past(present, topics)
+
+
+def _topic(topic: PastTopic, moments: Moments) -> TopicNow:
+    age = moments.age(topic.came_at)
+    return TopicNow(
+        age=age,
+        stale=_is_old(age, topic.signals),
+        time=moments.of(topic.came_at),
+        values=_values(topic.signals, topic.decoded),
+    )
+
+
+def _is_old(age: float, signals: TopicSignals) -> bool:
+    return age > max(STALE_AFTER, 3 * (signals.period or STALE_AFTER))
+
+
+def _axis(axis: AxisPresent, moments: Moments) -> AxisNow:
+    came_at = axis.came_at
+    return AxisNow(
+        position=axis.position,
+        demand=axis.demand,
+        velocity=axis.velocity,
+        torque=axis.torque,
+        age=None if came_at is None else moments.age(came_at),
+        stale=came_at is None or moments.is_stale(came_at),
+        time=moments.text(came_at),
+        error=axis.error,
+        error_sky=axis.error_sky,
+        rms=axis.rms,
+        greatest=axis.greatest,
+        in_position=axis.in_position,
+        on_target_since=moments.text(axis.on_target_since),
+        to_go=axis.to_go,
+        seconds_to_go=axis.seconds_to_go,
+        limit_low=axis.limits.low,
+        limit_high=axis.limits.high,
+        limits_from="mount" if axis.limits_are_mounts else "settings",
+    )
+
+
+def _cable_wrap(axis: AxisPresent, moments: Moments) -> CableWrapNow:
+    came_at = axis.came_at
+    return CableWrapNow(
+        position=axis.position,
+        velocity=axis.velocity,
+        stale=came_at is None or moments.is_stale(came_at),
+        age=None if came_at is None else moments.age(came_at),
+    )
+
+
+def _limit(row: Limit, moments: Moments) -> LimitNow:
+    at = None if row.seconds is None else moments.of(moments.now + row.seconds)
+    return LimitNow(**row._asdict(), at=at)
+
+
+def _slew(slew: RunningSlew, moments: Moments) -> SlewNow:
+    return SlewNow(start=moments.of(slew.began_at), to_go=slew.to_go, seconds=slew.seconds)
 
 
 def _sky(sky: Sky) -> SkyNow:
