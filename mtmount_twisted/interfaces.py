@@ -147,6 +147,9 @@ class IBridge(Interface):
         `header` is its ``CommandEnvelope``, if the front end has read the line.
         """
 
+    def why_not(client: IClient, header: Any) -> str:
+        """Return the reason for which a command of a client would be refused now; empty if there is none."""
+
     def client_connected(client: IClient) -> None:
         """Add a connected client."""
 

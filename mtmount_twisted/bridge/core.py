@@ -444,6 +444,10 @@ class Bridge:
         self._registry.leave(client)  # the bridge ignores its later lines
         self._effects.append(Dismiss(client, why))
 
+    def why_not(self, client: IClient, header: CommandEnvelope) -> str:
+        """Return the reason for which the bridge would refuse a command now; empty if it would accept it."""
+        return self._why_not(client, header, self._arbiter.defers(client, header.kind))
+
     def _why_not(self, client: IClient, header: CommandEnvelope, defers: bool) -> str:
         """Return the reason for the refusal of a command; empty if the bridge accepts it.
 

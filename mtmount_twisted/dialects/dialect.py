@@ -19,6 +19,7 @@ from msgspec import Struct
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 from .facts import Fact, PositionFact, Severity
+from .preview import Preview, Told
 from .sources import Commander, Source
 
 DialectName = Literal["tma2020", "tma2022"]
@@ -482,6 +483,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     :ivar alarm_codes: the code of the events of each severity.
     :ivar subsystems: the name of each subsystem, by its number: a multiple of 100 at which the codes of its
         alarms begin.
+    :ivar preview: return the expected answer to a command that is not sent; None if too little is known.
     :ivar telemetry: the format of the telemetry; None if the mount sends none.
     """
 
@@ -536,6 +538,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     devices: Sequence[str]
     alarm_codes: Mapping[Severity, int]
     subsystems: Mapping[int, str]
+    preview: Callable[[CommandMessage, Told], Preview] | None
     telemetry: TelemetryFormat | None
 
 

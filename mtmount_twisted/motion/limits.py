@@ -118,6 +118,16 @@ class TrackEnds(NamedTuple):
     unwrap_high: float | None
 
 
+def travel_time(distance: float, velocity: float, acceleration: float) -> float:
+    """Return the time (s) of a move from rest to rest, with the greatest velocity and acceleration.
+
+    :param distance: in deg, not negative.
+    """
+    if distance * acceleration <= velocity**2:  # it brakes before it has the velocity
+        return 2 * math.sqrt(distance / acceleration)
+    return distance / velocity + velocity / acceleration
+
+
 def time_to_limit(position: float, velocity: float, limit: float, direction: Direction) -> float | None:
     """Return the time (s) until a position is at a limit at this velocity; None if not within `AHEAD`.
 

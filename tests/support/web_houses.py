@@ -22,11 +22,13 @@ from mtmount_twisted.frontends.web.api.command_tracker import MAX_LIVES, Command
 from mtmount_twisted.frontends.web.api.commanders import Commanders, CommandRoutes
 from mtmount_twisted.frontends.web.api.leases import Leases
 from mtmount_twisted.frontends.web.api.state import StateRoutes
+from mtmount_twisted.frontends.web.api.validation import Validator
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Respond, Role, User
 from mtmount_twisted.interfaces import ITelemetry
 from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.journal.recording.recorder import RecorderOff
+from mtmount_twisted.motion.limits import AxisLimits
 
 from .commanders import LOG, House, RecordingJournal
 from .web import as_read
@@ -68,7 +70,6 @@ class WebHouse(House):
         self.lives = CommandTracker(self.bus, dialect, self.clock, self.stamps, most_lives)
         self.acks = AckTimes(self.bus, dialect, self.clock, self.stamps)
         self.commanders = Commanders(self.bridge, self.lives, self.clock, LOG)
-        self.commands = CommandRoutes(self.commanders)
         self.leases = Leases(
             self.bridge, self.bus, self.publish, self.commanders, self.clock, self.stamps, LOG
         )
@@ -83,6 +84,15 @@ class WebHouse(House):
             self.stamps,
             telemetry,
         )
+        self.validator = Validator(
+            self.bridge,
+            self.bus,
+            self.clock,
+            self.state.devices,
+            self.state.motion_of,
+            {"azimuth": AxisLimits(-270, 270), "elevation": AxisLimits(15.1, 86.4)}.get,
+        )
+        self.commands = CommandRoutes(self.commanders, self.validator)
         self.link = self.connect()
 
     def wall_clock(self) -> float:
@@ -100,7 +110,7 @@ class WebHouse(House):
 
     def close(self) -> None:
         """End the web."""
-        for part in (self.lives, self.acks, self.commanders, self.leases, self.state):
+        for part in (self.lives, self.acks, self.commanders, self.leases, self.state, self.validator):
             part.close()
 
 

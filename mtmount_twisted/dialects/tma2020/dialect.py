@@ -193,6 +193,7 @@ DIALECT = Dialect(
     undecoded=undecoded,
     renewed=renewing(CommandDict, lambda: write_timestamp(utc_now())),
     facts_of=facts_of,
+    preview=None,
     devices=(),
     alarm_codes={"warning": int(ReplyCode.WARNING), "error": int(ReplyCode.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},

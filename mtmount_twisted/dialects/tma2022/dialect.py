@@ -48,6 +48,7 @@ from .envelope import mask_password, read_command_header, read_reply_header, rea
 from .facts import AXES, DEVICES, MOTION_CODES, facts_of, position_of, read_event
 from .framing import TERMINATOR
 from .outcomes import outcome_of
+from .preview import preview
 from .relay import (
     commander_in,
     is_reply,
@@ -216,6 +217,7 @@ DIALECT = Dialect(
     undecoded=undecoded,
     renewed=renewing(CommandDict, lambda: str(tai_now())),
     facts_of=facts_of,
+    preview=preview,
     devices=DEVICES,
     alarm_codes={"warning": int(ReplyId.WARNING), "error": int(ReplyId.ERROR)},
     subsystems={int(number): number.name for number in SubsystemId},

@@ -23,6 +23,7 @@ from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
+from mtmount_twisted.motion.limits import LIMITS, AxisLimits
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue
@@ -43,6 +44,7 @@ from .api.signal_history import SignalHistoryRoutes
 from .api.slews import SlewRoutes
 from .api.state import StateRoutes
 from .api.telemetry import TelemetryRoutes
+from .api.validation import Validator
 from .events.ring import Feed, Turns
 from .events.signals import SignalStreams
 from .events.stamps import Stamps
@@ -121,14 +123,20 @@ class Areas:
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)
         slews = SlewRoutes(served.motion, shelf, wall_clock)
         history = History(shelf, turns, wall_clock, bridge.dialect)
+        limits: dict[str, AxisLimits] = {str(axis): bounds for axis, bounds in LIMITS.items()}
+        validator = Validator(bridge, bus, reactor, state.devices, state.motion_of, limits.get)
+        commands = CommandRoutes(commanders, validator)
         answering = (
-            *(Pages(), state, motion, CatalogueRoutes(bridge.dialect), CommandRoutes(commanders), leases),
+            *(Pages(), state, motion, CatalogueRoutes(bridge.dialect), commands, leases),
             *(streams, history, past, slews, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes = [_noted(route, commanders) for route in routes]
         self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
-        closing = (streams, commanders, leases, state, lives, acks, metrics, live, feed, shelf, turns)
+        closing = (
+            *(validator, streams, commanders, leases, state, lives),
+            *(acks, metrics, live, feed, shelf, turns),
+        )
         self._closing = (watch.stop, *(part.close for part in closing))
 
     def close(self) -> None:

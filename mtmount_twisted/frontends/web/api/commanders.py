@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from math import ceil
@@ -31,7 +31,7 @@ from mtmount_twisted.dialects.dialect import (
     translator_between,
 )
 from mtmount_twisted.errors import LineError
-from mtmount_twisted.frontends.web.http.answers import Json, Life, Name, Schema, reference
+from mtmount_twisted.frontends.web.http.answers import Json, Life, Name, Schema, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import (
     Answer,
     Call,
@@ -52,6 +52,7 @@ from mtmount_twisted.wire.messages import MAX_SEQUENCE_ID, CommandMessage
 from .catalogue import catalogue
 from .command_body import judge, parameters_of, spoken_in
 from .command_tracker import LASTING, MAX_LIVES, CommandTracker, Key, TrackedCommand, Until
+from .validation import Validation, Validator
 
 NO_MORE_KEYS = (
     f"the daemon remembers {MAX_LIVES:,} idempotency keys of yours, each for {LASTING / 3600:g} h, and"
@@ -89,6 +90,15 @@ PARAMETERS = (
 """The parameters of a request that sends a command."""
 
 
+LIFE_OR_VALIDATION = Content(
+    "LifeOrValidation",
+    lambda: {
+        **schemas_of([Life, Validation]),
+        "LifeOrValidation": {"anyOf": [reference("Life"), reference("Validation")]},
+    },
+)
+
+
 def _bodies(dialect: Dialect) -> dict[str, Schema]:
     """Return the schema of the body of each command, by its name, and ``Command``, any of them.
 
@@ -96,7 +106,11 @@ def _bodies(dialect: Dialect) -> dict[str, Schema]:
     """
     known = catalogue(dialect)
     bodies = {
-        schema["title"]: {"description": known.commands[schema["title"]].doc, **schema}
+        schema["title"]: {
+            "description": known.commands[schema["title"]].doc,
+            **schema,
+            "properties": {**schema["properties"], "validate": _VALIDATE},
+        }
         for schema in known.request["oneOf"]
     }
     mapping = {name: reference(name)["$ref"] for name in bodies}
@@ -107,6 +121,12 @@ def _bodies(dialect: Dialect) -> dict[str, Schema]:
     }
     return {**bodies, "Command": anyone}
 
+
+_VALIDATE: Schema = {
+    "type": "boolean",
+    "default": False,
+    "description": "True to send nothing, and to receive the expected answer.",
+}
 
 _LONGEST = 2**53 / 1000
 """The longest time to Done that is shown, in seconds; in ms, a double holds it exactly."""
@@ -321,6 +341,12 @@ class Commanders:
         self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator), header)
         return life
 
+    def why_not(self, user: User, given: Given) -> str:
+        """Return the reason for which the bridge would refuse a user's command now, or nothing."""
+        command, header = given
+        header = header or self.dialect.read_command(command.encode().removesuffix(self.dialect.terminator))
+        return self._bridge.why_not(self._presence(user).commander, header)
+
     async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
         """Wait as a user, and keep it present while it waits: see `CommandTracker.wait`."""
         release = self.hold(user)
@@ -333,8 +359,9 @@ class Commanders:
 class CommandRoutes:
     """The routes of commands."""
 
-    def __init__(self, commanders: Commanders) -> None:
+    def __init__(self, commanders: Commanders, validator: Validator) -> None:
         self._commanders = commanders
+        self._validator = validator
         self._lives = commanders.lives
 
     def routes(self) -> list[Route]:
@@ -347,10 +374,10 @@ class CommandRoutes:
                 path,
                 self.post,
                 "stop",
-                "Send a command, and wait for its Ack or end if asked to.",
+                "Send a command, and wait for its Ack or end if asked to; or validate it, and send nothing.",
                 id="send_command",
                 tag="commands",
-                answers={200: Life, 202: Life},
+                answers={200: LIFE_OR_VALIDATION, 202: Life},
                 problems=(409, 422, 429, 503),
                 parameters=PARAMETERS,
                 body=command,
@@ -377,7 +404,11 @@ class CommandRoutes:
         return Answer(life.shape())
 
     async def post(self, call: Call) -> Answer:
-        """Send the command in the body."""
+        """Send the command in the body, or only validate it."""
+        call, validates = _without_validate(call)
+        if validates:
+            given = _given(call, self._commanders.dialect, 1)
+            return Answer(self._validator.validate(given.command, self._commanders.why_not(call.user, given)))
         until, seconds, key = _options(call)
         life = None if key is None else self._again(call.user, key)
         replay = life is not None
@@ -395,6 +426,19 @@ class CommandRoutes:
             fault = Fault("headers.idempotency-key", f"{key.text!a} was sent before, with another body")
             raise RequestError(422, "the request has faults", (fault,))
         return life
+
+
+def _without_validate(call: Call) -> tuple[Call, bool]:
+    """Return a request without the member ``validate``, and the value of this member."""
+    body = call.body
+    if not isinstance(body, dict) or "validate" not in body:
+        return call, False
+    validates = body["validate"]
+    if not isinstance(validates, bool):
+        fault = Fault("validate", f"expected true or false, got {json.dumps(validates)[:80]}")
+        raise RequestError(422, "not a command", (fault,))
+    rest = {name: value for name, value in body.items() if name != "validate"}
+    return replace(call, body=rest), validates
 
 
 def _given(call: Call, controller: Dialect, sequence_id: int) -> Given:

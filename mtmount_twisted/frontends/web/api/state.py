@@ -328,6 +328,15 @@ class StateRoutes:
             address=host_and_port(link.client_host, link.client_port),
         )
 
+    def devices(self) -> dict[str, dict[str, Reported]]:
+        """Return what the mount told about its devices, by device and thing."""
+        return self._said.shape(self._bridge.known.entries()).devices
+
+    def motion_of(self, axis: str) -> AxisTelemetry | None:
+        """Return the motion of an axis in the latest telemetry; None if there is none."""
+        format = self._bridge.dialect.telemetry
+        return None if format is None else self._motion(axis, format)
+
     def _axes(self, said: dict[str, Axis]) -> dict[str, Axis]:
         """Return the axes with their telemetry, those included about which no event has come."""
         format = self._bridge.dialect.telemetry

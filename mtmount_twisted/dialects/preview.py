@@ -1,0 +1,46 @@
+"""`Preview`: the expected answer of the mount to a command that is not sent.
+
+Values only. `Dialect.preview` returns one; a dialect without this function knows too little of its mount.
+Next to read: ``tma2022.preview``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from .facts import FactValue
+
+Told: TypeAlias = Callable[[str, str], FactValue]
+"""Return a fact about a device that the mount told last, by the names of the device and of the thing; None if
+it is unknown or stale."""
+
+
+class Target(Struct, frozen=True):
+    """The goal of an axis.
+
+    :ivar axis: the axis, such as ``azimuth``.
+    :ivar position: the goal, in deg.
+    :ivar velocity: the greatest velocity on the way, in deg/s; the mount's own is meant where it is known.
+    :ivar acceleration: the greatest acceleration on the way, in deg/s².
+    """
+
+    axis: str
+    position: float
+    velocity: float
+    acceleration: float
+
+
+class Preview(Struct, frozen=True):
+    """The expected answer of the mount.
+
+    :ivar refusals: the reasons for which the mount would refuse the command; empty if none is known.
+    :ivar unknown: the things that the mount has not told, and that may be a reason.
+    :ivar targets: the goals of a move.
+    """
+
+    refusals: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
