@@ -83,7 +83,7 @@ ROOMS: dict[str, Room] = {
     "motion": room("motion"),
     "dialect": room(
         "dialects.command_names dialects.dialect dialects.content dialects.facts dialects.joined "
-        "dialects.sources",
+        "dialects.preview dialects.sources",
         "wire",
     ),
     "layout": room(  # separator, terminator, JSON: known to the messages and codecs only
