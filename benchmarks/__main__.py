@@ -18,6 +18,7 @@ from . import (
     one_way,
     page,
     receiving,
+    recorder,
     round_trip,
     sending,
     starting,
@@ -29,7 +30,7 @@ from .runner import HEADINGS, RESULTS, Run, joined
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
     codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams,
     web_signals, page,
-    starting, motion,
+    recorder, starting, motion,
 )}  # fmt: skip
 
 

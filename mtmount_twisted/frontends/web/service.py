@@ -118,6 +118,7 @@ class Areas:
             seconds=reactor.seconds,
             telemetry=served.telemetry,
             motion=served.motion,
+            recorder=served.recorder,
             telemetry_ports=lambda: served.telemetry_ports,
         )
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)

@@ -38,10 +38,12 @@ from mtmount_twisted.interfaces import (
     IEventBus,
     IJournalState,
     IMotion,
+    IRecorderState,
     ITelemetry,
     ITelemetryPort,
 )
 from mtmount_twisted.journal.reading import OUTCOMES
+from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from mtmount_twisted.motion.present import AxisPresent, Present
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
@@ -123,6 +125,7 @@ class Metrics(Collector):
     :param telemetry: the mount's telemetry; None if the bridge does not receive it.
     :param telemetry_ports: return the ports that serve telemetry.
     :param motion: the mount's motion; None if the bridge does not receive its telemetry.
+    :param recorder: the state of the recorder of telemetry, also of one that is turned off.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -143,8 +146,10 @@ class Metrics(Collector):
         telemetry: ITelemetry | None = None,
         telemetry_ports: Callable[[], Iterable[ITelemetryPort]] = tuple,
         motion: IMotion | None = None,
+        recorder: IRecorderState | None = None,
     ) -> None:
         self.bridge = bridge
+        self.recorder = recorder or RecorderOff()
         self._dialect: Dialect = bridge.dialect
         self.link = link
         self.journal = journal
@@ -580,6 +585,24 @@ FIGURES = (
         "Lines of telemetry that slow readers did not get because a later line of the topic replaced them.",
         lambda metrics: metrics.of_telemetry_ports(lambda port: port.missed),
         ("port",),
+    ),
+    Figure(
+        "recorder_up",
+        "gauge",
+        "1 while telemetry can be recorded or the recorder is turned off, else 0.",
+        lambda metrics: not metrics.recorder.fault,
+    ),
+    Figure(
+        "recorder_written_messages",
+        "counter",
+        "Lines of telemetry and events in the recordings.",
+        lambda metrics: metrics.recorder.written,
+    ),
+    Figure(
+        "recorder_lost_messages",
+        "counter",
+        "Lines of telemetry and events that the recorder could not keep.",
+        lambda metrics: metrics.recorder.lost,
     ),
     Figure(
         "axis_position_degrees",
