@@ -22,6 +22,7 @@ from mtmount_twisted.config.settings import (
     Controller,
     JournalSettings,
     MotionSettings,
+    RecorderSettings,
     SimulatorSettings,
     SiteSettings,
     WebSettings,
@@ -39,7 +40,7 @@ SOURCES = (
     *sorted(PACKAGE.glob("frontends/**/*.py")),
     *sorted(PACKAGE.glob("upstream/*.py")),
     *sorted(PACKAGE.glob("config/*.py")),
-    *sorted(PACKAGE.glob("journal/*.py")),
+    *sorted(PACKAGE.glob("journal/**/*.py")),
     *sorted(PACKAGE.glob("app/*.py")),
     *(PACKAGE / "net" / name for name in ("protocol.py", "halves.py", "pair.py", "duplex.py")),
 )
@@ -198,6 +199,7 @@ class ReloadTests(BridgeCase):
             "simulator": SimulatorSettings(dialect="tma2022"),
             "site": SiteSettings(height=0.0),
             "motion": MotionSettings(slew_jump=1.0),
+            "recorder": RecorderSettings(keep_days=1.0),
         }
         others = {field.metadata["section"] for field in attrs.fields(Config)} - {"pair", "port", "telemetry"}
         self.assertEqual(others, set(changes))
