@@ -20,6 +20,7 @@ from mtmount_twisted.frontends.web.api.metrics import FIGURES
 from mtmount_twisted.journal.limited import SESSION_ROWS
 from mtmount_twisted.journal.recorder import JournalOff
 from tests.support.commanders import LOG, MOVE, STATE, STOP, TRACK, RecordingClient
+from tests.support.motion import MotionHouse
 from tests.support.records import RecordMaker
 from tests.support.scrapes import PAGE, POSITION, MetricsCase, table
 
@@ -269,6 +270,20 @@ class TelemetryTests(MetricsCase):
         for name in ("silent", "age_seconds", "lines_total", "malformed_total"):
             self.assertEqual(self.value(f"telemetry_{name}"), 0)
         self.assertEqual(self.samples("telemetry_readers"), {})
+
+    def test_motion(self) -> None:
+        """Each axis that is known has its position and the RMS of its error, and each near limit its time."""
+        house = MotionHouse(self.clock)
+        self.metrics.motion = house.motion
+        self.assertEqual(self.samples("axis_position_degrees"), {})
+        self.clock.advance(1.5)  # the answer is reused for a second
+        house.say(260.0, 60.0, velocity=(1.0, 0.0))
+        self.assertEqual(
+            self.samples("axis_position_degrees"), {"axis=azimuth": 260.0, "axis=elevation": 60.0}
+        )
+        self.assertEqual(list(self.samples("time_to_limit_seconds").values()), [10.0])
+        self.clock.advance(2.0)
+        self.assertEqual(self.samples("axis_position_degrees"), {})
 
     def test_telemetry(self) -> None:
         """Silence, age and counts of lines; the age is absent before the first line."""
