@@ -1,18 +1,15 @@
-"""Make the pictures of ``docs/reference/dashboard.rst``: the page over a simulated mount that has something
-to tell.
+"""Make the pictures of ``docs/reference/dashboard.rst``: the page with a made-up night, in each state.
 
-    .venv/bin/python .ci/screenshots.py [FOLDER]        FOLDER is docs/images unless given
+    .venv/bin/python .ci/screenshots.py [FOLDER] [NAME...]    FOLDER is docs/images unless given; all NAMES
 
 It needs ``.venv/bin/pip install -e '.[browser]'`` and Chromium.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -20,64 +17,77 @@ from twisted.internet.task import react
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mtmount_twisted.replies import ErrorReply, OnStateInfoReply, WarningReply  # noqa: E402
 from tests.support.browsers import browser  # noqa: E402
-from tests.support.dashboards import House, on_reactor  # noqa: E402
-from tests.web.test_dashboard import expect, power_on, send  # noqa: E402
+from tests.support.pages_shown import NIGHT, ago, serve, tell  # noqa: E402
+from tests.web.test_page_layout import STATES  # noqa: E402
 
-DESK = {"width": 1360, "height": 900}
+DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-NEWS = (
-    OnStateInfoReply(description="Enabled"),
-    WarningReply(active=True, code=1004, subsystem="1000. Cable wrap/Motor", extra_data=("61.2 deg C",)),
-    ErrorReply(on=True, active=True, code=803, subsystem="800. Oil supply", extra_data=("low pressure",)),
-)
+SETTLED = 2500
+"""The time until all parts have drawn what they were told, in ms: they draw once a second."""
+
+VALUES = {
+    "mainPowerSupply.powerSupplyVoltage": 401.2,
+    "oilSupplySystem.oilTemperatureFacilities5001": 16.2,
+    "topEndChiller.actualTemperatureAmbient": 8.1,
+    "mainCabinetThermal.mainCabinetInternalTemperature1": 19.8,
+    "mainCabinetThermal.setpointTemperature": 20.0,
+}
 
 
-def at_work(house: House, page: Any) -> None:
-    """Command, powered, some commands done and one that goes on."""
-    power_on(page)
-    for position in ("1", "2", "3", "2", "0"):
-        send(page, "AzimuthMove", position=position)
-        expect(page.locator("#lives li").first).to_contain_text(f"position {position} done")
-    on_reactor(house.say, *NEWS)
-    send(page, "AzimuthMove", position="-120", velocity="2")
-    expect(page.locator("#form-status")).to_have_text(re.compile("acknowledged"))
-    expect(page.locator("#flights")).to_contain_text("yes")
+SAID = """([time, age]) => {
+    const { store } = window.shownPage;
+    const fields = { axis: "AZIMUTH", in_position: true };
+    const message = { type: "message", peer: "controller", direction: "from", kind: "IN_POSITION" };
+    store.addEntry({ ...message, time, fields });
+    store.answer = { at: performance.now() - age, ms: 4, step: "ack" };
+}"""
+"""What the mount said last, and how fast it answered."""
 
 
-def take(page: Any, path: Path, **options: Any) -> None:
-    """Take a picture from the top."""
-    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    page.mouse.move(0, 0)
-    page.screenshot(path=path, **options)
+class Picture(NamedTuple):
+    """A picture: the page in a state, by day or by night, at a size."""
+
+    state: str
+    theme: str = "light"
+    size: dict[str, int] = DESK
+
+
+PICTURES = {
+    "dashboard-day": Picture("tracking"),
+    "dashboard-night": Picture("alarm", "dark"),
+    "dashboard-slewing": Picture("slewing", "dark"),
+    "dashboard-limit": Picture("limit"),
+    "dashboard-lost": Picture("lost"),
+    "dashboard-old": Picture("old"),
+    "dashboard-phone": Picture("alarm", size=PHONE),
+    "dashboard-narrow": Picture("tracking", "dark", {"width": 320, "height": 640}),
+}
+
+
+def take(page: Any, picture: Picture, path: Path) -> None:
+    """Take one picture."""
+    page.set_viewport_size(picture.size)
+    page.emulate_media(color_scheme=picture.theme)
+    serve(page, NIGHT)
+    for _ in range(2):  # the plots begin with the first state, and read their history
+        tell(page, *STATES[picture.state], VALUES)
+        page.wait_for_timeout(SETTLED)
+    page.evaluate(SAID, [ago(38), 1000])
+    tell(page, *STATES[picture.state], VALUES)
+    page.wait_for_timeout(SETTLED)
+    page.screenshot(path=path)
     print(path)
 
 
-def pictures(house: House, folder: Path, page: Any) -> None:
-    """All pictures, with one visit."""
-    page.goto(house.url)
-    page.wait_for_selector("body[data-live=yes]")
-    at_work(house, page)
-    for theme, scheme in (("day", "light"), ("night", "dark")):
-        page.emulate_media(color_scheme=scheme)
-        take(page, folder / f"dashboard-{theme}.png", full_page=True)
-    page.set_viewport_size(PHONE)
-    take(page, folder / "dashboard-phone.png")
-
-
-async def main(folder: Path) -> None:
-    """Start the daemon's parts, look at them, stop."""
+async def main(folder: Path, names: list[str]) -> None:
+    """Take the pictures, each of a page of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as state:
-        house = House(str(Path(state, "journal.sqlite")))
-        await house.start()
-        try:
-            await browser().run(lambda page: pictures(house, folder, page), viewport=DESK)
-        finally:
-            await house.stop()
+    for name in names or PICTURES:
+        picture = PICTURES[name]
+        await browser().run(lambda page: take(page, picture, folder / f"{name}.png"))  # noqa: B023
 
 
 if __name__ == "__main__":
     where = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
-    react(lambda reactor: Deferred.fromCoroutine(main(where)))
+    react(lambda reactor: Deferred.fromCoroutine(main(where, sys.argv[2:])))

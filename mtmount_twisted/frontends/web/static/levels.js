@@ -15,14 +15,16 @@ export const worst = (levels) => levels.reduce((one, other) => (ORDER.indexOf(ot
 export const levelOf = ({ level }) => (level === "calm" ? "" : level);
 
 const AXES = { azimuth: "Azimuth", elevation: "Elevation", cameraCableWrap: "Camera cable wrap" };
-const KINDS = { wrap: "", unwrap: ", cable wrap", sets: ", sets", zenith: ", zenith limit", software: "" };
+const KINDS = { wrap: ", cable wrap", unwrap: ", cable wrap", sets: ", sets", zenith: ", zenith" };
 
 // The limits, each with a name for a reader: "Azimuth −270°, cable wrap".
 export const limitsOf = ({ summary }) => (summary?.limits ?? []).map((limit) => ({ ...limit, name: limitName(limit) }));
 
-function limitName({ axis, kind, limit }) {
+export function limitName({ name, axis, kind, limit }) {
+  if (!AXES[axis] || typeof limit !== "number") return name;
   const sign = limit > 0 && axis !== "elevation" ? "+" : "";
-  return `${AXES[axis] ?? axis} ${sign}${short(limit, 1)}°${KINDS[kind] ?? ""}`;
+  const why = axis === "cameraCableWrap" ? "" : (KINDS[kind] ?? "");
+  return `${AXES[axis]} ${sign}${short(limit, 1)}°${why}`;
 }
 
 // Limits that are closer than they should be, nearest first.

@@ -3,7 +3,8 @@
 // It touches only the element that it is given, which it fills with a list and a scale.
 
 import { draw, fill, make } from "./dom.js";
-import { clockOf, fixed, short, spanOf } from "./figures.js";
+import { clockOf, fixed, spanOf } from "./figures.js";
+import { limitName } from "./levels.js";
 
 const [LEAST, MOST] = [60, 43_200]; // s, the ends of the rail
 const GAPS = [300, 1800]; // s, where caution and alarm begin
@@ -13,20 +14,10 @@ const WIDTH = 336;
 // The place of a time on the rail, from 0 to 1.
 export const along = (seconds) => Math.log(Math.min(MOST, Math.max(LEAST, seconds)) / LEAST) / Math.log(MOST / LEAST);
 
-const AXES = { azimuth: "Azimuth", elevation: "Elevation", cameraCableWrap: "Camera cable wrap" };
-const KINDS = { wrap: "cable wrap", sets: "sets", zenith: "zenith", unwrap: "needs an unwrap" };
-
-// Which limit a row is: "Azimuth −270°, cable wrap".
-export function title({ name, axis, kind, limit }) {
-  if (!AXES[axis] || typeof limit !== "number") return name;
-  const where = `${axis !== "elevation" && limit > 0 ? "+" : ""}${short(limit, 1)}°`;
-  return `${AXES[axis]} ${where}${KINDS[kind] ? `, ${KINDS[kind]}` : ""}`;
-}
-
 // Draw the nearest four of `rows`: {name, axis, kind, limit (deg), distance (deg or null), seconds (null: not within 12 h), at (UTC s or ISO text, or null),
 // level, basis}. `stale` marks them as last known.
 export function drawLimits(element, rows, stale = false) {
-  const named = rows.map((row) => ({ ...row, name: title(row) }));
+  const named = rows.map((row) => ({ ...row, name: limitName(row) }));
   const nearest = named
     .sort((one, other) => rank(one.seconds) - rank(other.seconds) || rank(one.distance) - rank(other.distance))
     .slice(0, ROWS)
