@@ -6,6 +6,8 @@ pyOpenSSL is an extra: only `tls` and `endpoints` import this module, where TLS 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -46,15 +48,16 @@ class ServerConnection(BufferingTLSTransport):
     bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of certificates, and 30 ms to
     look through them.
 
-    Behind the handshake each slice waits for a turn too, until `read_freely`; see `records`. Once this side
-    has closed, one slice more is decrypted, in which the peer may close, too; the rest is dropped.
+    Behind the handshake each slice waits for a turn too, but for the peer that has command; see `records`. Once
+    this side has closed, one slice more is decrypted, in which the peer may close, too; the rest is dropped.
     """
 
     factory: ServerFactory
     transport: Any
     state = SHAKING
     is_new = True
-    _reads_freely = False
+    has_rights = False
+    read_at = -math.inf
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
     _last_bytes = SLICE  # that are decrypted after this side has closed
@@ -63,6 +66,7 @@ class ServerConnection(BufferingTLSTransport):
         super().__init__(factory, protocol)
         self.shaken_bytes = 0
         self.due = b""
+        self._reads_freely: Callable[[], bool] = lambda: False
 
     def makeConnection(self, transport: ITransport) -> None:
         self.network = client_network(address_of(transport.getPeer()))
@@ -75,9 +79,12 @@ class ServerConnection(BufferingTLSTransport):
         """See `handshakes.Handshake`. OpenSSL leaves its first state when it has read a whole ClientHello."""
         return self.getHandle().get_state_string() != self._begun  # type: ignore[no-untyped-call,no-any-return]
 
-    def read_freely(self) -> None:
-        """From now on, decrypt without turns: the peer has rights."""
-        self._reads_freely = True
+    def give_precedence(self, reads_freely: Callable[[], bool]) -> None:
+        """From now on, let the peer go first after a rest: it has rights.
+
+        :param reads_freely: return True while what the peer sends is decrypted without turns.
+        """
+        self.has_rights, self._reads_freely = True, reads_freely
 
     def pauseProducing(self) -> None:
         """Receive and decrypt no more until `resumeProducing`."""
@@ -130,7 +137,8 @@ class ServerConnection(BufferingTLSTransport):
     def _go_on(self) -> None:
         """Decrypt the received bytes: at once, or in turn. Receive no more until then, not even the end."""
         queue = self.factory.handshakes
-        if self.due and (queue is None or (self._reads_freely and not self.disconnecting)):
+        is_free = not (self.disconnecting or self._is_paused) and self._reads_freely()
+        if self.due and (queue is None or is_free):
             due, self.due = self.due, b""
             super().dataReceived(due)  # type: ignore[no-untyped-call]
         elif self.due and queue is not None and not self._is_paused:

@@ -176,9 +176,9 @@ class TurnTests(HandshakeCase):
         self.assertTrue(page.is_answered)
 
     def test_established_connection_does_not_wait(self) -> None:
-        """What comes of a peer that has proved rights is read at once."""
+        """What comes of the peer that has command is read at once."""
         commander = self.connect(self.port, USER).shake_hands()
-        commander.protocol.read_freely()
+        commander.protocol.give_precedence(lambda: True)
         ear = self.ear
         self.clock.advance(TURN)
         strangers = [self.come(self.port) for _ in range(50)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtmount_twisted.net.handshakes import STEPS
-from mtmount_twisted.net.records import SLICE, STEP_TIME
+from mtmount_twisted.net.records import REST, SLICE, STEP_TIME
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
 from tests.support.handshakes import TURN, Peer
 
@@ -70,15 +70,74 @@ class RecordTests(HandshakeCase):
         self.assertEqual({peer.wire.producerState for peer in peers}, {"producing"})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_commander_does_not_wait(self) -> None:
-        """A peer that has proved rights is heard at once, behind any number of strangers and handshakes."""
+    def test_holder_does_not_wait(self) -> None:
+        """The peer that has command is heard at once, behind any number of strangers and handshakes."""
         commander = self.shake()
-        commander.protocol.read_freely()
+        commander.protocol.give_precedence(lambda: True)
         for stranger in [self.shake() for _ in range(10)]:
             stranger.send(tiny(stranger, b"x" * 150))
         self.use_turn()
         commander.send(tiny(commander, b"stop" * 40))
         self.assertEqual(self.ears[0].heard, b"." + b"stop" * 40)
+
+    def commander(self, host: str = STRANGER) -> Peer:
+        """A peer that has proved rights, and does not have command."""
+        peer = self.shake(host)
+        peer.protocol.give_precedence(lambda: False)
+        return peer
+
+    def test_commanders_have_turns(self) -> None:
+        """Of many commanders without command, at known addresses too, a turn decrypts a few slices."""
+        peers = [self.commander(host) for host in (STRANGER, USER) for _ in range(10)]
+        self.clock.advance(REST)
+        for _ in range(2):
+            for peer in peers:
+                peer.send(tiny(peer, b"x" * 75))
+            for _ in range(5):
+                before = self.heard
+                self.clock.advance(TURN)
+                self.assertLessEqual(self.heard - before, STEPS * (PER_SLICE + 1))
+            self.pass_turns(40)
+        self.assertEqual({len(ear.heard) for ear in self.ears}, {1 + 2 * 75})
+
+    def test_stop_of_a_quiet_commander(self) -> None:
+        """A commander that has rested goes before all that wait, and the newest such commander first."""
+        quiet, *crowd = (self.commander(f"203.0.113.{number}") for number in range(60))
+        user = self.shake(USER)
+        self.clock.advance(REST)
+        for peer in (user, *crowd):
+            peer.send(tiny(peer, b"x" * 150))
+        quiet.send(quiet.say(b"stop"))
+        self.clock.advance(TURN)
+        self.assertEqual(self.ears[0].heard, b".stop")
+
+    def test_rest(self) -> None:
+        """A commander goes first once in `REST`, and then as others do."""
+        busy = self.commander("203.0.113.1")
+        strangers = [self.shake(f"198.51.100.{number}") for number in range(40)]
+        self.clock.advance(REST)
+        for stranger in strangers:
+            stranger.send(tiny(stranger, b"x" * 150))
+        busy.send(tiny(busy, b"y" * 70))
+        self.clock.advance(TURN)
+        first = self.ears[0].heard.count(b"y")
+        self.assertLessEqual(first, PER_SLICE + 1)
+        self.assertGreater(first, 0)
+        self.pass_turns(3)
+        self.assertEqual(self.ears[0].heard.count(b"y"), first)
+        self.pass_turns(60)
+        self.assertEqual(self.ears[0].heard.count(b"y"), 70)
+
+    def test_command_in_a_slice(self) -> None:
+        """A commander whose slice brings it command is heard freely from then on."""
+        peer = self.shake()
+        ear = self.ears[0]
+        peer.protocol.give_precedence(lambda: len(ear.heard) > PER_SLICE)
+        self.use_turn()
+        peer.send(tiny(peer, b"x" * 150))
+        self.clock.advance(TURN)
+        self.assertEqual(len(ear.heard), 151)
+        self.assertEqual(peer.wire.producerState, "producing")
 
     def test_known_address_goes_first(self) -> None:
         """What comes from a known address goes before all strangers, their handshakes included."""
@@ -146,7 +205,7 @@ class RecordTests(HandshakeCase):
         """Once the server has closed, it decrypts one slice more, receives in turns, and drops the rest."""
         peers = [self.shake() for _ in range(10)]
         for ear, peer in zip(self.ears, peers, strict=True):
-            peer.protocol.read_freely()
+            peer.protocol.give_precedence(lambda: True)
             ear.transport.loseConnection()  # type: ignore[union-attr]
         before = self.heard
         for _ in range(5):

@@ -52,7 +52,7 @@ class Wire(StringTransportWithDisconnection):
         """The certificate, as pyOpenSSL has it."""
         return SimpleNamespace(to_cryptography=lambda: self.certificate)
 
-    def read_freely(self) -> None:
+    def give_precedence(self, reads_freely: Any) -> None:
         """There is no TLS here."""
 
     def abortConnection(self) -> None:

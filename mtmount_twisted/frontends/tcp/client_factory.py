@@ -34,6 +34,10 @@ class PortMember(Structure):
     may_command: bool
 
     @property
+    def has_command(self) -> bool:
+        """True while the client is the holder of command."""
+
+    @property
     def is_here(self) -> bool:
         """True while the connection is up or being closed."""
 

@@ -148,9 +148,14 @@ class PortClient:
         return self._state is not GONE
 
     @property
+    def has_command(self) -> bool:
+        """True while the client is the holder of command."""
+        return self._bridge.lease.holder is self
+
+    @property
     def is_needed(self) -> bool:
         """True while the client is here, or has left something that it may come back to."""
-        return self.is_here or self.in_flight > 0 or self._bridge.lease.holder is self
+        return self.is_here or self.in_flight > 0 or self.has_command
 
     def reader_connected(self, reader: LineReader) -> None:
         """Serve the client from now on."""

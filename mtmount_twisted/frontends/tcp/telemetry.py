@@ -157,10 +157,11 @@ class TelemetryReader:
     closing:  the connection is being closed, and is not gone yet
 
     :ivar may_command: False: every reader may be displaced for another one; see `places`.
+    :ivar has_command: False.
     :ivar address: the peer as HOST:PORT; empty if there is none.
     """
 
-    may_command = False
+    may_command = has_command = False
 
     def __init__(self, name: str, port: TelemetryFactory) -> None:
         self.name = name

@@ -133,7 +133,7 @@ class HandshakeReader(LineReader, Generic[Member]):
         self._port.make_room(self.peer)
         self.owner, self.proof = found, PROVEN
         if found.may_command:
-            self.transport.read_freely()
+            self.transport.give_precedence(lambda: found.has_command)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
