@@ -31,7 +31,6 @@ from mtmount_twisted.dialects.dialect import (
     CommandKind,
     Dialect,
     EventEnvelope,
-    Recall,
     ReplyEnvelope,
     Translator,
 )
@@ -123,7 +122,7 @@ class Bridge:
         )
         self._arbiter = CommandArbiter(self._effects, rules, bus, registry, dispatcher, self.lease, dialect)
         self._recollection = Recollection(
-            self._effects, dispatcher, self._arbiter, self.lease, self.known, dialect
+            self._effects, clock.seconds, dispatcher, self._arbiter, self.lease, self.known, dialect
         )
         self._repeats = Repeats(self._effects, bus, dialect)
         self.performer = Performer(
@@ -550,7 +549,7 @@ class Bridge:
         forgotten = self.known.learn(event, subject)
         if forgotten:
             self.counts["forgotten"] += forgotten
-            self._recollection.doubt(Recall.STATE)
+            self._recollection.note_forgotten()
             text = "too many last values: a new client does not receive all of them"
             self._effects.append(Log(logging.WARNING, text, (), burst=1))
         return is_repeat

@@ -63,6 +63,8 @@ class LastValueCache:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._entries: dict[tuple[int, Hashable], KnownEntry] = {}
+        self._stale: dict[tuple[int, Hashable], None] = {}
+        self._alarms: dict[tuple[int, Hashable], None] = {}
         self._apart: dict[int, EventEnvelope] = {}  # by code
         self._bytes = 0
         self._now = now
@@ -84,6 +86,8 @@ class LastValueCache:
             return 1
         entry = KnownEntry(line, code, self._now(), False, subject.is_alarm, event.unmasked)
         self._entries[code, subject.key] = entry
+        if subject.is_alarm:
+            self._alarms[code, subject.key] = None
         self._bytes += len(line)
         return self._make_room()
 
@@ -97,19 +101,20 @@ class LastValueCache:
         return forgotten
 
     def _first_to_go(self) -> tuple[int, Hashable]:
-        stale = (key for key, entry in self._entries.items() if entry.stale)
-        alarms = (key for key, entry in self._entries.items() if entry.is_alarm)
-        return next(stale, None) or next(alarms, None) or next(iter(self._entries))
+        return next(iter(self._stale or self._alarms or self._entries))
 
     def _drop(self, key: tuple[int, Hashable]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= len(entry.line)
+            self._stale.pop(key, None)
+            self._alarms.pop(key, None)
 
     def link_down(self) -> None:
         """Mark every entry as stale, and forget the events that are kept apart: the connection is lost."""
         for key, entry in self._entries.items():
             self._entries[key] = entry._replace(stale=True)
+        self._stale = dict.fromkeys(self._entries)
         self._apart.clear()
 
     @property

@@ -9,6 +9,9 @@ to a question of the bridge. No two equal questions are in flight, however many 
 commander needs no command for it. A question that comes after something has changed waits for the next one.
 If many wait for one answer, each turn of the reactor ends a few: no command and no stop waits for all.
 
+The mount may have more last values than the bridge keeps. Then the bridge asks again when a commander asks,
+at most every `ASK_AGAIN`. In between commanders receive the last values that are kept.
+
 Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which reports changes.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +34,10 @@ from .lease import Lease
 
 ENDS_AT_ONCE = 16
 """The most waiting questions that end in one turn of the reactor: each takes about 0.1 ms."""
+
+ASK_AGAIN = 10.0
+"""The time between two questions for the state if the answer has more last values than are kept, in seconds.
+All clients receive each answer, 56 KiB and more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,11 +84,15 @@ class _Answer:
 
 
 class Recollection:
-    """Asks the controller, and answers the questions of commanders."""
+    """Asks the controller, and answers the questions of commanders.
+
+    :param now: return the monotonic time in seconds.
+    """
 
     def __init__(
         self,
         effects: list[Effect],
+        now: Callable[[], float],
         dispatcher: CommandDispatcher,
         arbiter: CommandArbiter,
         lease: Lease,
@@ -88,6 +100,7 @@ class Recollection:
         dialect: Dialect,
     ) -> None:
         self._effects = effects
+        self._now = now
         self._dispatcher = dispatcher
         self._arbiter = arbiter
         self._lease = lease
@@ -96,6 +109,8 @@ class Recollection:
         self._current: set[Recall] = set()
         self._questions: dict[Recall, _Question] = {}
         self._changes: Counter[Recall] = Counter()  # the pending commands that change the values
+        self._lacks_some = False  # values that the mount has reported since the last question for the state
+        self._asked_state_at = 0.0
         self._is_closed = False
         self._ends: deque[tuple[_Asker, _Answer]] = deque()
         self._is_timed = False  # `Timer.QUESTIONS` runs
@@ -111,7 +126,11 @@ class Recollection:
         """Ask no more: the bridge ends."""
         self._is_closed = True
 
-    def doubt(self, recall: Recall) -> None:
+    def note_forgotten(self) -> None:
+        """Note that the memory had no room for all last values: it answers for a while only."""
+        self._lacks_some = True
+
+    def _doubt(self, recall: Recall) -> None:
         """Answer later questions not from memory until the controller has answered anew: values may lack."""
         self._current.discard(recall)
         if recall in self._questions:
@@ -120,7 +139,7 @@ class Recollection:
     def answer(self, client: IClient, session_id: int, header: CommandEnvelope, recall: Recall) -> None:
         """Answer a commander's question from memory, or acknowledge it and let it wait."""
         asker = _Asker(client, session_id, header)
-        if recall in self._current and (recall is Recall.STATE or self._known.current_apart):
+        if self._may_answer(recall):
             self._arbiter.acknowledge(client, session_id, header)
             self._tell(asker, _Answer(recall, "", None))
             return
@@ -130,6 +149,14 @@ class Recollection:
             self._questions[recall].later.append(asker)
         else:
             self._ask(recall, [asker])
+
+    def _may_answer(self, recall: Recall) -> bool:
+        """Return True if the memory has the answer to a question."""
+        if recall not in self._current:
+            return False
+        if recall is not Recall.STATE:
+            return bool(self._known.current_apart)
+        return not self._lacks_some or self._now() - self._asked_state_at < ASK_AGAIN
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting questions of a client before its connection is closed."""
@@ -158,6 +185,9 @@ class Recollection:
     def _ask(self, recall: Recall, askers: list[_Asker]) -> None:
         for question in self._dialect.questions():
             if self._dispatcher.header_of(question).kind.recalls is recall:
+                self._current.discard(recall)
+                if recall is Recall.STATE:
+                    self._lacks_some, self._asked_state_at = False, self._now()
                 self._questions[recall] = _Question(askers, is_current=not self._changes[recall])
                 self._dispatcher.begin_own(question, partial(self._ended, recall))
 
@@ -241,7 +271,7 @@ class Recollection:
 
     def _changing(self, recall: Recall) -> None:
         self._changes[recall] += 1
-        self.doubt(recall)
+        self._doubt(recall)
 
     def _changed(self, recall: Recall) -> None:
         """Ask once after the last of the commands that change the values together."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mtmount_twisted.bridge.recollection import ENDS_AT_ONCE
+from mtmount_twisted.bridge.recollection import ASK_AGAIN, ENDS_AT_ONCE
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
@@ -189,6 +189,36 @@ class QuestionsTests(Tma2022Case):
         self.bridge.close()
         self.assertEqual(self.kinds(self.eui).count(3), left)
         self.assertEqual((self.eui.in_flight, self.clock.getDelayedCalls()), (0, []))
+
+    def test_more_values_than_room(self) -> None:
+        """If the mount has more last values than the bridge keeps, it is asked anew after a pause only.
+
+        Between the questions commanders receive the last values that are kept.
+        """
+        alarm = functools.partial(
+            replies.WarningReply, name="alarm", subsystem_instance="", active=True, description="x" * 20_000
+        )
+
+        def answer_with_alarms(question: bytes) -> None:
+            for code in range(4):
+                self.answer(alarm(code=code, subsystem_id=1))
+            self.told(question)
+
+        state = self.questions[0]
+        answer_with_alarms(state)
+        for _ in range(2):
+            for client in (self.csc, self.eui) * 5:
+                kinds = self.ask(client, STATE)
+                self.assertEqual((kinds[0], kinds.count(0), kinds[-1]), (1, 0, 3))
+                self.assertGreater(len(kinds), 3)
+            self.assertEqual(self.sent(), [], "answered from memory")
+            self.clock.advance(ASK_AGAIN)
+            self.sent()
+            self.csc.read()
+            self.assertEqual((self.ask(self.eui, STATE), self.ask(self.csc, STATE)), ([1], [1]))
+            [again] = self.sent()
+            answer_with_alarms(again)
+            self.assertEqual((self.eui.in_flight, self.csc.in_flight), (0, 0))
 
     def test_asker_is_gone(self) -> None:
         """A commander that is gone, or leaves, gets no end of another session, and holds no place."""
