@@ -48,8 +48,9 @@ class ServerConnection(BufferingTLSTransport):
     bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of certificates, and 30 ms to
     look through them.
 
-    Behind the handshake each slice waits for a turn too, but for the peer that has command; see `records`. Once
-    this side has closed, one slice more is decrypted, in which the peer may close, too; the rest is dropped.
+    Behind the handshake each slice waits for a turn too, except that of the peer that has command; see
+    `records`. Once this side has closed, one slice more is decrypted, in which the peer may close, too; the
+    rest is dropped.
     """
 
     factory: ServerFactory

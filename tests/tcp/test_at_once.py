@@ -62,6 +62,24 @@ class PortTests(TestCase):
             before = counts["not_sent"]
 
 
+class PairTests(TestCase):
+    """The two-way pair of a commander, without a controller."""
+
+    async def test_bytes(self) -> None:
+        """A turn receives few bytes of those that come at once."""
+        port = free_port(self)
+        controller = Controller(host=HOST, command_port=1, dialect="tma2022")
+        pair = PairCommander(name="csc", source="CSC", command_port=port)
+        service = BridgeService(Config(controller=controller, pairs=(pair,)), LOG)
+        service.startService()
+        await deferLater(reactor, 0)
+        with socket.create_connection((HOST, port)):
+            while (transport := service.pairs[0].server_writer) is None:
+                await deferLater(reactor, 0)
+            self.assertEqual(getattr(transport, "bufferSize"), RECEIVED_AT_ONCE)
+            await service.stopService()
+
+
 class TelemetryTests(TestCase):
     """A port for readers of telemetry."""
 

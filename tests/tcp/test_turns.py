@@ -14,13 +14,30 @@ from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.dialects.tma2022.replies import CmdSucceededReply, DetailedSettingsAppliedReply
 from mtmount_twisted.dialects.translated import TRANSLATOR
 from mtmount_twisted.enums import CommandCode
-from mtmount_twisted.frontends.tcp.command_queue import ASKS_FIRST, FREE_COUNTS, STOPS_AT_ONCE, CommandQueue
-from mtmount_twisted.frontends.tcp.commanders import READ_EVERY, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS
+from mtmount_twisted.frontends.tcp.command_queue import (
+    ALLOWANCE_TIME,
+    ASKS_FIRST,
+    FREE_COUNTS,
+    STOPS_AT_ONCE,
+    CommandQueue,
+)
+from mtmount_twisted.frontends.tcp.commanders import (
+    FIRST_LOOKS_IN_TURN,
+    LOOK_EVERY,
+    LOOKED_AT_ONCE,
+    LOOKED_IN_TURN,
+    READ_EVERY,
+    READ_WITHOUT_RIGHTS,
+    SLICE_WITHOUT_RIGHTS,
+)
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Turns
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
 from tests.support.commanders import MOVE, STOP, RecordingClient
+from tests.support.handshakes import TURN, TurnClock
 from tests.support.tma2022_bridge import CSC, Tma2022Case
+
+EUI = tma2022.enums.Source.EUI
 
 SHORT = b"1\n32\n1\n"
 """A command as short as can be."""
@@ -29,6 +46,9 @@ PER_TURN = READ_WITHOUT_RIGHTS // LEAST
 """How many such commands a turn may read, but for those of the slice that goes beyond."""
 
 MOST = PER_TURN + 16
+CHUNK = LOOKED_IN_TURN // LEAST - 1
+"""How many moves a socket receives at once, if they have a time."""
+
 AT_ONCE = 8
 HALL = 1
 
@@ -197,16 +217,17 @@ class CommanderTests(TurnsCase):
         """A stop goes before the refused moves that its own sender sent before it."""
         for pusher in (self.join(), self.csc):
             before = self.refused
-            pusher.say(*[command(1, MOVE, 2, b"20")] * 500, command(2, STOP, 2))
+            pusher.say(*[command(1, MOVE, 2, b"20")] * CHUNK, command(2, STOP, 2))
             [came] = self.controller.heard()
             self.assertEqual(came.split(b"\n")[1], b"%d" % STOP)
             self.assertLessEqual(self.refused - before, MOST)
             self.controller.say(reply(0, came, b"1000"), reply(2, came))
+            self.pass_time(1)
 
     def test_overtaken_by_its_own_stop(self) -> None:
         """A move that waits for its turn when a stop comes is not sent, though its sender gets command."""
         pusher = self.join()
-        pusher.say(*[command(1, MOVE, 2, b"20")] * 500, command(2, STOP, 2))
+        pusher.say(*[command(1, MOVE, 2, b"20")] * CHUNK, command(2, STOP, 2))
         [came] = self.controller.heard()
         self.controller.say(reply(0, came, b"1000"), reply(2, came))
         self.assertEqual(self.service.bridge.hand_command(self.service.bridge.lease.holder, "desk/2"), "")
@@ -392,7 +413,9 @@ class QuestionTests(Tma2022Case):
     def test_without_end(self) -> None:
         """Of questions without end, answered from memory or not, a turn takes a few."""
         turns = Turns(self.clock, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
-        queue = CommandQueue(self.eui, self.bridge, turns, self.clock)
+        first_looks = Turns(self.clock, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
+        looks = Turns(self.clock, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
+        queue = CommandQueue(self.eui, self.bridge, turns, first_looks, looks, self.clock)
         queue.open(Mock(LineReader))
         for is_known in (False, True):
             if is_known:
@@ -412,6 +435,61 @@ class QuestionTests(Tma2022Case):
                 self.clock.advance(READ_EVERY)
             self.assertEqual(acknowledged, 60)
         turns.close()
+        first_looks.close()
+        looks.close()
+
+
+class LookTests(Tma2022Case):
+    """Stops among the commands of many commanders without command."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.turn_clock = TurnClock()
+        self.first_looks = Turns(self.turn_clock, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
+        self.looks = Turns(self.clock, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
+        self.turns = Turns(self.clock, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        self.addCleanup(self.first_looks.close)
+        self.addCleanup(self.looks.close)
+        self.addCleanup(self.turns.close)
+        self.read: list[bytes] = []
+        self.readers: list[Mock] = []
+        self.bridge.dialect = replace(self.bridge.dialect, read_command=self.read_command)
+
+    def read_command(self, line: bytes) -> CommandEnvelope:
+        """Note that a command was looked at."""
+        self.read.append(line)
+        return tma2022.dialect.DIALECT.read_command(line)
+
+    def come(self) -> CommandQueue:
+        """A commander comes."""
+        client = RecordingClient(self.bridge, f"eui{len(self.readers)}", Source.EUI).come()
+        queue = CommandQueue(client, self.bridge, self.turns, self.first_looks, self.looks, self.clock)
+        self.readers.append(Mock(LineReader))
+        queue.open(self.readers[-1])
+        return queue
+
+    def test_a_turn_looks_at_few(self) -> None:
+        """Of all that a crowd sends at once a turn looks at a few; a stop waits for no crowd."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
+        crowd, quiet = [self.come() for _ in range(60)], self.come()
+        self.clock.advance(ALLOWANCE_TIME)
+        most = (LOOKED_IN_TURN + FIRST_LOOKS_IN_TURN + 2 * LOOKED_AT_ONCE) // LEAST + MOST + len(crowd) + 2
+        for queue in crowd:
+            queue.add([move] * 59 + [stop])
+        quiet.add([move, move, stop])
+        self.assertLessEqual(len(self.read), most)
+        stops = len(self.sent())
+        self.assertLess(stops, 5)
+        self.turn_clock.advance(TURN)
+        self.assertEqual(len(self.sent()), 1, "the one of the newest, which sent little")
+        for _ in range(40):
+            self.read.clear()
+            self.turn_clock.advance(TURN)
+            self.clock.advance(LOOK_EVERY)
+            self.assertLessEqual(len(self.read), most)
+            stops += len(self.sent())
+        self.assertEqual((stops, self.read), (60, []))
 
 
 class TranslatedTests(Tma2022Case):
@@ -426,14 +504,18 @@ class TranslatedTests(Tma2022Case):
             return TRANSLATOR.read_command(line)
 
         turns = Turns(self.clock, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        first_looks = Turns(self.clock, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
+        looks = Turns(self.clock, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
         reader = Mock(LineReader)
         for number in range(AT_ONCE):
             hhd = RecordingClient(self.bridge, f"hhd{number}", Source.HHD)
             hhd.translator = replace(TRANSLATOR, read_command=read_command)
-            queue = CommandQueue(hhd.come(), self.bridge, turns, self.clock)
+            queue = CommandQueue(hhd.come(), self.bridge, turns, first_looks, looks, self.clock)
             queue.open(reader)
             queue.add([command(each, MOVE, 2, b"20") for each in range(60)] + [command(61, STOP, 2)])
-        [*stops] = self.sent()
-        self.assertEqual(len(stops), AT_ONCE)
-        self.assertLessEqual(len(translated), MOST + AT_ONCE)
+        self.clock.pump([LOOK_EVERY] * 4)
+        self.assertEqual(len(self.sent()), AT_ONCE)
+        self.assertLessEqual(len(translated), 3 * MOST + AT_ONCE)
         turns.close()
+        first_looks.close()
+        looks.close()

@@ -7,15 +7,20 @@ in a second never wait. A commander's first asks in a second go before all refus
 without one goes before other asks, so that it waits for no crowd that asks without end; if several such asks
 wait, the newest goes first.
 
+The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
+commanders may send at the same moment. A commander's first look in a second goes first; if several such looks
+wait, that of the newest commander goes first.
+
 Next to read: `commanders` and `ports`: each of their clients has a queue.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from itertools import repeat
+from typing import TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -38,6 +43,9 @@ goes to the mount, and all clients get its reply. The answer to a question has u
 
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
+
+LOOKS_FIRST = 1
+"""The number of looks at the commands of one commander that go before other looks, in `ALLOWANCE_TIME`."""
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these places again, in seconds."""
@@ -70,18 +78,21 @@ class _Allowance:
         return True
 
 
-class _Waiting(NamedTuple):
-    """A command that waits.
+class _Look:
+    """The look at the commands of one queue, which has turns of its own; see `turns.Reader`."""
 
-    :ivar stops: the bridge's number of stops when the command came.
-    :ivar kind: the facts about the client's own command once they are read; else None.
-    :ivar header: its envelope once it is read, so that a line is read once; else None.
-    """
+    def __init__(self, read_slice: Callable[[int], int]) -> None:
+        self.read_slice = read_slice
 
-    line: bytes
-    stops: int
-    kind: CommandKind | None = None
-    header: CommandEnvelope | None = None
+
+_Waiting: TypeAlias = tuple[bytes, int, CommandKind | None, CommandEnvelope | None]
+"""A command that waits; a plain tuple, because many are made at once.
+
+* The line.
+* The bridge's number of stops when the command came.
+* The facts about the client's own command once they are read; else None.
+* Its envelope once it is read, so that a line is read once; else None.
+"""
 
 
 class CommandQueue:
@@ -90,15 +101,30 @@ class CommandQueue:
     While a command waits, the connection receives no more, so that the queue holds the lines of one chunk.
 
     :param turns: the turns of all commanders that do not have command.
+    :param first_looks: the turns in which the first look of each in a second finds stops among the commands.
+    :param looks: the turns of the other looks.
     :param clock: measures the time in which a commander's first stops and asks have precedence.
     """
 
-    def __init__(self, client: IClient, bridge: Bridge, turns: Turns, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        client: IClient,
+        bridge: Bridge,
+        turns: Turns,
+        first_looks: Turns,
+        looks: Turns,
+        clock: IReactorTime,
+    ) -> None:
         self._client = client
         self._bridge = bridge
         self._turns = turns
+        self._first_looks = first_looks
+        self._looks = looks
+        self._look = _Look(self._look_for_stops)
+        self._looks_first = _Allowance(clock, LOOKS_FIRST)
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
+        self._looked = 0  # bytes of this slice that were looked at
         self._waiting: deque[_Waiting] = deque()
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
@@ -114,6 +140,8 @@ class CommandQueue:
         """Drop the commands that wait, and accept no more: the client is being disconnected."""
         self._waiting.clear()
         self._turns.discard(self)
+        self._first_looks.discard(self._look)
+        self._looks.discard(self._look)
         self._rank = Rank.USUAL
         self._reader = None
 
@@ -125,32 +153,26 @@ class CommandQueue:
             self._bridge.commanded(self._client, lines[0])
             return
         stops = self._bridge.stops
-        self._waiting += [_Waiting(line, stops) for line in lines]
+        self._waiting += zip(lines, repeat(stops), repeat(None), repeat(None))
         if self._has_command:
             self._dispatch(0)
         if self._waiting:
             self._request_turn()
-        if self._waiting:
-            self._dispatch_stops()
+        if self._waiting and self._looks_first.take():
+            self._first_looks.add(self._look, Rank.FIRST)
+        elif self._waiting:
+            self._looks.add(self._look)
         if self._waiting and self._reader is not None:
             self._reader.pause()
 
     def read_slice(self, most: int) -> int:
         """Dispatch commands in this commander's turn; see `turns.Reader`."""
-        reader = self._reader
         if (
             self._rank is not Rank.USUAL and self._waiting
         ):  # the ask, what it lets through, and at most one refusal
-            most = max(LEAST, len(self._waiting[0].line)) + 1
+            most = max(LEAST, len(self._waiting[0][0])) + 1
         self._rank = Rank.USUAL
-        try:
-            self._dispatch(most)
-        except Exception:  # it would end the connection that had its turn before
-            _log.failure("failed to dispatch a command")
-            self.close()
-            if reader is not None:
-                reader.read_no_more()
-                reader.transport.abortConnection()
+        self._guarded(self._dispatch, most)
         refused = self._refused
         if self._waiting:
             self._request_turn()
@@ -158,12 +180,25 @@ class CommandQueue:
             self._reader.resume()
         return refused
 
+    def _guarded(self, dispatch: Callable[[int], None], most: int) -> None:
+        """Dispatch commands. An error ends this connection: it would end the one that had its turn before."""
+        reader = self._reader
+        try:
+            dispatch(most)
+        except Exception:
+            _log.failure("failed to dispatch a command")
+            self.close()
+            if reader is not None:
+                reader.read_no_more()
+                reader.transport.abortConnection()
+
     def _request_turn(self) -> None:
         """Request a turn: before all refusals for an ask or a heartbeat, unless there were many lately."""
         if self._rank is Rank.USUAL:
             self._waiting[0] = first = self._look_at(self._waiting[0])
-            if first.kind is not None and (first.kind.is_ask or first.kind.is_heartbeat):
-                self._rank = self._rank_of(first.kind)
+            kind = first[2]
+            if kind is not None and (kind.is_ask or kind.is_heartbeat):
+                self._rank = self._rank_of(kind)
         self._turns.add(self, self._rank)
 
     def _rank_of(self, kind: CommandKind) -> Rank:
@@ -202,7 +237,7 @@ class CommandQueue:
     def _on_time(self, most: int) -> Iterator[tuple[bytes, CommandEnvelope | None]]:
         """Yield the commands of a slice that no stop has overtaken, and count those that are refused."""
         client, bridge, waiting = self._client, self._bridge, self._waiting
-        while waiting and self._may_go_on(most) and waiting[0].stops == bridge.stops:
+        while waiting and self._may_go_on(most) and waiting[0][1] == bridge.stops:
             line, _, _, header = waiting.popleft()
             header = header or self._read(line)
             in_flight = client.in_flight
@@ -233,20 +268,40 @@ class CommandQueue:
             return waiting
         if (translator := self._client.translator) is None:
             header = self._read(line)
-            return _Waiting(line, stops, None if header is None else header.kind, header)
+            return line, stops, None if header is None else header.kind, header
         with suppress(LineError):
             kind = translator.dialect.read_command(line).kind
-        return _Waiting(line, stops, kind, header)
+        return line, stops, kind, header
 
-    def _dispatch_stops(self) -> None:
-        """Dispatch the first stops, except behind an ask, which may decide on them, or bad lines."""
+    def _look_for_stops(self, most: int) -> int:
+        """Look at the next commands in the turn for that; see `turns.Reader`.
+
+        :returns: the number of bytes that the commands count as.
+        """
+        self._looked = 0
+        self._guarded(self._dispatch_stops, most)
+        if not self._waiting and self._reader is not None:
+            self._reader.resume()
+        return self._looked
+
+    def _dispatch_stops(self, most: int) -> None:
+        """Dispatch the first stops, except behind an ask, which may decide on them, or bad lines.
+
+        :param most: the number of bytes at which the look ends, to go on in a later turn.
+        """
         kept: deque[_Waiting] = deque()
         while self._waiting:
-            waiting = self._look_at(self._waiting.popleft())
-            kind = waiting.kind
+            if self._looked >= most:
+                self._looks.add(self._look)
+                break
+            waiting = self._waiting.popleft()
+            if waiting[2] is None:
+                self._looked += max(LEAST, len(waiting[0]))
+                waiting = self._look_at(waiting)
+            line, _, kind, header = waiting
             is_stop = kind is not None and kind.is_stop
             if is_stop and self._stops_at_once.take():
-                self._bridge.commanded(self._client, waiting.line, waiting.header)
+                self._bridge.commanded(self._client, line, header)
                 continue
             kept.append(waiting)
             if is_stop or kind is None or kind.is_ask:

@@ -77,7 +77,10 @@ class PortClient:
         self._bridge = shared.bridge
         self.translator = port.translator
         self._turns = shared.turns.without_rights
-        self._queue = CommandQueue(self, shared.bridge, shared.turns.without_command, shared.reactor)
+        turns = shared.turns
+        self._queue = CommandQueue(
+            self, shared.bridge, turns.without_command, turns.first_looks, turns.looks, shared.reactor
+        )
         self._log = shared.log
         self._limited_log = port.limited_log
         self._clock = shared.reactor
