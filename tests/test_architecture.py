@@ -400,6 +400,8 @@ BOUNDS = {
     "refused commands of an observer": f"{core.MAX_REFUSALS}",
     "bytes from clients without rights": f"{size(commanders.READ_WITHOUT_RIGHTS)} in "
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
+    "commands searched for stops": f"{size(commanders.LOOKED_IN_TURN)} in {commanders.LOOK_EVERY:g} s, "
+    f"{commanders.LOOKED_AT_ONCE} bytes of one commander",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
     "connections set up by a socket": f"{accepts.ACCEPTS} in a turn",
