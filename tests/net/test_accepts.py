@@ -9,13 +9,22 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 from unittest import TestCase
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 
-from mtmount_twisted.net.accepts import ACCEPTS, MAX_TAKEN, MAX_WAITING, AcceptQueue, accept_in_turns
+from mtmount_twisted.net.accepts import (
+    ACCEPTS,
+    MAX_TAKEN,
+    MAX_WAITING,
+    MIN_TAKEN,
+    TAKE_TIME,
+    AcceptQueue,
+    accept_in_turns,
+)
 from mtmount_twisted.net.unix_sockets import MAX_CLOSING, SO_PASSRIGHTS
 from mtmount_twisted.testing import HOST
 from tests.support.folders import scratch_folder
@@ -31,6 +40,28 @@ class SlowClock(Clock):
 
     def callLater(self, when: float, what: Any, *a: Any, **kw: Any) -> IDelayedCall:  # type: ignore[override]
         return super().callLater(when or self.TURN, what, *a, **kw)
+
+
+class CountingSocket(socket.socket):
+    """A socket that counts the connections that are taken from it.
+
+    :ivar taken: their number.
+    """
+
+    taken = 0
+
+    @classmethod
+    def listen(cls, backlog: int = BACKLOG) -> CountingSocket:  # type: ignore[override]
+        """Return a socket that listens, and does not block."""
+        made = cls(fileno=socket.create_server((HOST, 0), backlog=backlog).detach())
+        made.setblocking(False)
+        return made
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Take a connection."""
+        found = super().accept()
+        self.taken += 1
+        return found
 
 
 class AcceptTests(TestCase):
@@ -91,6 +122,35 @@ class AcceptTests(TestCase):
             self.accept()  # the socket is readable
             self.turn()
         self.assertEqual(self.accepted, ["127.0.1.2"])
+
+    def test_taken_for_a_while(self) -> None:
+        """A turn takes connections for 2 ms: many if that is fast, and a few if it is slow."""
+        for slow, taken in ((False, 300), (True, MIN_TAKEN)):
+            listening = CountingSocket.listen()
+            self.addCleanup(listening.close)
+            clock = SlowClock()
+            waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
+            peers = [socket.create_connection(listening.getsockname()) for _ in range(300)]
+            for peer in peers:
+                self.addCleanup(peer.close)
+            if slow:
+                times = count()
+                clock.seconds = lambda times=times: next(times) * TAKE_TIME  # type: ignore[method-assign,misc]
+            waiting.accept()[0].close()
+            self.assertEqual(listening.taken, taken)
+
+    def test_most_of_a_turn(self) -> None:
+        """A turn takes no more than so many, however fast."""
+        listening = CountingSocket.listen(2 * MAX_TAKEN)
+        waiting = AcceptQueue(listening, SlowClock(), lambda: None, lambda network: False, True)
+        self.addCleanup(waiting.close)
+        for _ in range(MAX_TAKEN + 20):
+            peer = socket.create_connection(listening.getsockname())
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+        with self.assertRaises(BlockingIOError):
+            waiting.accept()
+        self.assertEqual(listening.taken, MAX_TAKEN)
 
     def test_last_words(self) -> None:
         """A peer that has sent a request and closed its side is still heard."""
