@@ -596,6 +596,31 @@ class TestFacts(WordsCase):
             ),
         )
 
+    def test_check(self) -> Deferred[None]:
+        """What a check found: the verdict, its reasons, what is unknown, and the way to each target."""
+        script = "(its, plain, found) => its.move.checked(found)"
+        found: dict[str, Any] = {
+            "verdict": "nothing_known_against_it",
+            "reasons": [],
+            "unknown": [],
+            "targets": [{"axis": "azimuth", "position": 40.0, "distance": -12.34, "seconds": 3.2}],
+            "limits": [],
+        }
+        far = "azimuth 40.000\u00b0, 12.3\u00b0 to go in 4 s."
+        unknown = [{"axis": "azimuth", "position": 40.0, "distance": None, "seconds": None}]
+        return self.table(
+            script,
+            (found, f"Nothing known against it; {far}"),
+            (
+                {**found, "verdict": "would_be_refused", "reasons": ["azimuth is off"]},
+                f"Would be refused; azimuth is off; {far}",
+            ),
+            (
+                {**found, "verdict": "unknown", "unknown": ["the position of azimuth"], "targets": unknown},
+                "Unknown; unknown: the position of azimuth; azimuth 40.000\u00b0.",
+            ),
+        )
+
     def test_moves(self) -> Deferred[None]:
         """Why nothing can be moved, where a step leads, and what the plot of the error says."""
         script = """(its, plain, view) => [
@@ -612,7 +637,7 @@ class TestFacts(WordsCase):
             ({"state": state(you=mine), "summary": summary(**quick)}, ["", 129.1, follows]),
             (
                 {"state": state(you=mine, controller=LOST), "summary": summary(**SLEWING)},
-                ["Off: no link to the mount.", 128.584, "slewing"],
+                ["Off: no link to the mount.", 130.1, "slewing"],
             ),
             (
                 {"state": state(you=mine), "summary": summary(**FAULT), "live": {"is": False, "since": None}},

@@ -92,6 +92,10 @@ async function readMessages(query) {
   }
 }
 
+// Ask what the daemon and the mount would answer to a command, which is not sent.
+export const checkCommand = (command, parameters) =>
+  ask("POST", "api/v1/commands", { value: { command, parameters, validate: true } });
+
 // A kept connection may close just as it is used. The request is then repeated; its idempotency key prevents a second
 // execution.
 export async function postCommand(command, parameters, key, first) {

@@ -2,12 +2,12 @@
 //
 // It touches its own panel, reads the store and sends by commands.js. It commands the real mount, so it reads the store
 // and not the moment shown; it is off while the page shows the past. A button with "…" fills in a form and sends
-// nothing. `moveFaults`, `whyOff` and `jogTarget` are pure.
+// nothing. `moveFaults`, `checked`, `whyOff` and `jogTarget` are pure.
 
-import { ApiError } from "./api.js";
+import { ApiError, checkCommand } from "./api.js";
 import { fate } from "./commands.js";
 import { byId, make, show, write } from "./dom.js";
-import { degrees, fixed } from "./figures.js";
+import { degrees, fixed, spoken, titled } from "./figures.js";
 import { axisOf, isOld, isSlewing, isTracking } from "./levels.js";
 import { fieldsOf, read, words } from "./schema.js";
 
@@ -89,9 +89,17 @@ export function move(store, shown, commands, { prepare, showTab }) {
     return null;
   }
 
-  function check() {
+  async function check() {
     const values = typed();
-    if (values !== null) tell(`${way(view(), values)} Nothing was sent.`);
+    if (values === null) return;
+    tell("waiting for the daemon");
+    try {
+      const found = await checkCommand(MOVE, values);
+      tell(`${checked(found)} Nothing was sent.`, found.verdict === "would_be_refused");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      tell(`Not checked: ${error.message}.`, true);
+    }
   }
 
   function fillIn(values, text) {
@@ -203,15 +211,14 @@ export function moveFaults(command, typed) {
   return { values, faults };
 }
 
-// How far it is to a position.
-function way(view, values) {
-  const parts = Object.entries(values).map(([name, value]) => {
-    const axis = axisOf(view, name);
-    const outside = axis?.limit_low !== null && axis && (value < axis.limit_low || value > axis.limit_high);
-    const far = axis === null ? "" : outside ? ", beyond its limit" : `, ${degrees(Math.abs(value - axis.position), 1)} to go`;
-    return `${name} ${degrees(value)}${far}`;
+// What a check found, in words.
+export function checked({ verdict, reasons, unknown, targets, limits }) {
+  const ways = targets.map(({ axis, position, distance, seconds }) => {
+    const far = distance === null ? "" : `, ${degrees(Math.abs(distance), 1)} to go`;
+    return `${spoken(axis)} ${degrees(position)}${far}${seconds === null ? "" : ` in ${Math.ceil(seconds)} s`}`;
   });
-  return `${parts.join("; ")}.`.replace(/^./, (first) => first.toUpperCase());
+  const parts = [titled(spoken(verdict)), ...reasons, ...limits, ...unknown.map((what) => `unknown: ${what}`), ...ways];
+  return `${parts.join("; ")}.`;
 }
 
 // Where a step leads: from the position that was asked for, so that two quick presses are two steps.
