@@ -290,11 +290,16 @@ def flood_lines(hall: int, web: int, desk: int) -> None:
 
 
 def flood_chunks(hall: int, web: int, desk: int) -> None:
-    """Send chunks of one byte, lines behind the last chunk, and short headers, on eight connections."""
+    """Send chunks of one byte, lines behind the last chunk, and costly heads, on eight connections."""
     chunks = b"1\r\na\r\n" * 60_000
     bodies = [HEAD + chunks, HEAD + chunks, HEAD + b"0\r\n" + b"a: b\r\n" * 50_000]
-    headers = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"a:b\r\n" * 490 + b"\r\n"
-    repeat([*bodies, headers * 30], web)
+    start = b" HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    heads = [
+        b"GET /" + start + b"a:b\r\n" * 60 + b"\r\n",  # as many headers as may be
+        b"GET /" + start + b"Accept-Encoding: " + b"," * 8000 + b"\r\n\r\n",
+        b"GET /" + b"%41/" * 500 + start + b"\r\n",
+    ]
+    repeat([*bodies, *(head * 30 for head in heads)], web)
 
 
 def long_bodies(hall: int, web: int, desk: int) -> None:
