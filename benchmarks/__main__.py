@@ -17,6 +17,7 @@ from . import (
     motion,
     one_way,
     page,
+    page_today,
     receiving,
     recorder,
     round_trip,
@@ -29,7 +30,7 @@ from .runner import HEADINGS, RESULTS, Run, joined
 
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
     codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams,
-    web_signals, page,
+    web_signals, page, page_today,
     recorder, starting, motion,
 )}  # fmt: skip
 

@@ -259,14 +259,6 @@ class TestLimitBars(StaticPageCase):
                 ["still", "25.0°, no motion"],
             ], found
             assert [each["level"] for each in found] == ["alarm", "caution", "calm", "calm"]
-            wrap = limit("Azimuth -", 60, axis="azimuth", kind="wrap", limit=-270.0)
-            sets = limit("Elevation -", 90, axis="elevation", kind="sets", limit=15.1)
-            upper = limit("Camera +", 120, axis="cameraCableWrap", kind="software", limit=90)
-            assert [each["text"][0] for each in page.evaluate(BARS, [[wrap, sets, upper], False])] == [
-                "Azimuth \u2212270°, cable wrap",
-                "Elevation 15.1°, sets",
-                "Camera cable wrap +90°",
-            ]
             assert found[3]["wide"] == 0
 
         return self.look(work)
