@@ -3,9 +3,9 @@
 The bridge refuses the commands of a commander that does not have command. A refusal takes the bridge as long
 as a command, so that a commander that sends moves without end would delay the holder. Such commands are
 therefore dispatched in turns (`net.turns`). The commands of the holder and the first stops of any commander
-in a second never wait for them. A commander's first asks in a second go before all refusals. An ask after `QUIET_TIME`
-without one goes before other asks, so that it waits for no crowd that asks without end; if several such asks
-wait, the newest goes first.
+in a second never wait for them. A commander's first asks in a second go before all refusals. An ask after
+`QUIET_TIME` without one goes before other asks, so that it waits for no crowd that asks without end; if
+several such asks wait, the newest goes first.
 
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
 commanders may send at the same moment. A commander's first look in a second goes first; if several such looks
