@@ -299,6 +299,12 @@ class ISignals(Interface):
         :raises KeyError: if there is no such signal.
         """
 
+    def rows_at(time: float) -> Mapping[int, Any]:
+        """Return the latest line of each topic at a time in the last hour (UTC, s), by the topic's number.
+
+        Each is an `upstream.signals.Row`. A topic without a line that old is left out.
+        """
+
     def oldest(names: Iterable[str]) -> float | None:
         """Return the time from which memory has all of these signals (UTC, s); None if it has none.
 
@@ -316,6 +322,13 @@ class IMotion(Interface):
 
     def present() -> Any:
         """Return the motion now: a `motion.present.Present`. All calls within a moment share one."""
+
+    def remembers_from() -> float:
+        """Return the time from which `present_in_memory` has the motion (UTC, s)."""
+
+    def present_in_memory(time: float) -> Any:
+        """Return the motion at a time since `remembers_from` (UTC, s): a `motion.present.Present`, whose
+        moments are UTC, s. It takes a few milliseconds."""
 
     def present_at(
         time: float, events: Iterable[tuple[float, bytes]], lines: Iterable[tuple[float, bytes]]

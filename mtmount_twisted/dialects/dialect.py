@@ -382,6 +382,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     :ivar timed_topics: the topics from which the clock offset is measured, because they are sent often.
     :ivar axes: the number of the topic with the motion of each axis, by the name of the axis.
     :ivar position_of: return the motion of an axis in its topic.
+    :ivar position_in: return the same from the number of the topic and its signals, without time stamps.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
     :ivar signals: return the signals of each topic that has a name, by its number.
     :ivar motion_codes: the codes of the events about the motion of an axis, or about its range.
@@ -397,6 +398,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     timed_topics: frozenset[int]
     axes: Mapping[str, int]
     position_of: Callable[[Any], PositionFact]
+    position_in: Callable[[int, Sequence[float]], PositionFact]
     tai: Callable[[], float]
     signals: Callable[[], Mapping[int, TopicSignals]]
     motion_codes: frozenset[int]

@@ -269,11 +269,15 @@ class Following:
         if elevation is not None and math.isfinite(elevation):
             on_sky = math.cos(math.radians(elevation))
         for at, error in self._series.add(sample):
-            if self.at is not None and at < self.at:
-                self._window.clear()
-            self.error, self.error_sky, self.at = error, error * on_sky, at
-            self._window.drop_before(at - self._length)
-            self._window.add(at, self.error_sky)
+            self.add_error(at, error, error * on_sky)
+
+    def add_error(self, at: float, error: float, error_sky: float) -> None:
+        """Add an error that is known, on the axis and on the sky (arcsec), in order of time (TAI s)."""
+        if self.at is not None and at < self.at:
+            self._window.clear()
+        self.error, self.error_sky, self.at = error, error_sky, at
+        self._window.drop_before(at - self._length)
+        self._window.add(at, error_sky)
 
     def clear(self) -> None:
         """Forget all samples and errors."""

@@ -13,8 +13,8 @@ import gc
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -27,19 +27,23 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetryValue
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.motion import sky
-from mtmount_twisted.motion.following import Following, Sample
+from mtmount_twisted.motion.following import WINDOW, Following, Sample
 from mtmount_twisted.motion.limits import AxisLimits, AxisMotion, AxisName, Limit, limits
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
 from mtmount_twisted.motion.slews import Slew, SlewWatch
 from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
 from mtmount_twisted.records import ChangeRecord, LineRecord
 
-from .signals import SignalGroup, SignalMemory
+from .signals import SPAN, SignalGroup, SignalMemory
 
 T = TypeVar("T")
 
 KEPT_SLEWS = 500
 """The number of slews in memory: a busy night."""
+
+KEPT_REPORTS = 5000
+"""The most states of the axes in memory, of the last hour: some 5 MB. A mount that slews every 40 s changes
+them 2,000 times."""
 
 KEPT_TIME = 0.2
 """How long a computed `Present` is reused, in seconds."""
@@ -122,6 +126,19 @@ class _Axis:
         return AxisReport(powered, reported.power == "FAULT", reported.homed, reported.state, to_go)
 
 
+class _Report(NamedTuple):
+    """The mount's last reports about its axes at a time (UTC, s), until the next of these.
+
+    :ivar ahead: the time of day minus the monotonic clock, in s.
+    """
+
+    at: float
+    ahead: float
+    axes: dict[AxisName, tuple[_Reported, RangeFact | None]]
+    words: Motion
+    words_since: float | None
+
+
 def _derived(axis: str) -> TopicSignals:
     return TopicSignals(
         name=f"motion.{axis}",
@@ -187,6 +204,7 @@ class MotionWatch:
     :param rules: the settings of the site.
     :param bus: the source of events of the mount; it receives finished slews.
     :param clock: the monotonic clock.
+    :param has_sky: True if the numbers of the sky are loaded; else `load` loads them.
     :ivar slews: the finished slews with the time of the start of each (UTC, s), the latest last.
     """
 
@@ -198,10 +216,12 @@ class MotionWatch:
         rules: Rules,
         bus: IEventBus,
         clock: IReactorTime,
+        has_sky: bool = False,
     ) -> None:
         self.rules = rules
         self.slews: deque[tuple[float, Slew]] = deque(maxlen=KEPT_SLEWS)
         self._telemetry = telemetry
+        self._signals = signals
         self._format = format
         self._bus = bus
         self._clock = clock
@@ -214,9 +234,11 @@ class MotionWatch:
         self._by_topic = {topic: self._axes[NAMES[axis]] for axis, topic in format.axes.items()}
         self._words = motion(AxisReport(), AxisReport())
         self._words_since: float | None = None
-        self._has_sky = False
+        self._has_sky = has_sky
         self._slow: tuple[float, sky.Sky | None, list[Limit]] | None = None
         self._present: tuple[float, Present] | None = None
+        self._reports: deque[_Report] = deque(maxlen=KEPT_REPORTS)
+        self._keep_report()
         telemetry.subscribe_values(self._receive)
         bus.subscribe(self._hear, LineRecord)
         bus.subscribe(self._change, ChangeRecord)
@@ -310,6 +332,7 @@ class MotionWatch:
                 case RangeFact():
                     self._axes[NAMES[fact.axis]].range = fact
         self._find_word()
+        self._keep_report()
         self._present = self._slow = None
 
     def _note_in_position(self, fact: AxisFact, timestamp: float) -> None:
@@ -344,6 +367,7 @@ class MotionWatch:
             for axis in self._axes.values():
                 axis.reported = _Reported()
             self._find_word()
+            self._keep_report()
             self._present = self._slow = None
 
     def _find_word(self) -> None:
@@ -353,6 +377,15 @@ class MotionWatch:
             if words.word != self._words.word:
                 self._words_since = self._clock.seconds()
             self._words = words
+            self._keep_report()
+
+    def _keep_report(self) -> None:
+        """Keep what the mount has reported, for `present_in_memory`."""
+        now = self._bus.now()
+        axes = {name: (replace(axis.reported), axis.range) for name, axis in self._axes.items()}
+        self._reports.append(_Report(now, self._ahead(), axes, self._words, self._words_since))
+        while len(self._reports) > 1 and self._reports[1].at < now - SPAN:
+            self._reports.popleft()
 
     # The present
 
@@ -360,7 +393,7 @@ class MotionWatch:
         """See `IMotion`."""
         now = self._clock.seconds()
         if self._present is None or not 0 <= now - self._present[0] < KEPT_TIME:
-            self._present = now, self._make(now)
+            self._present = now, self._make(now, self._slew_start())
         return self._present[1]
 
     def present_at(
@@ -372,8 +405,7 @@ class MotionWatch:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
         memory = SignalMemory(past, self._format, past, past.seconds)
-        watch = MotionWatch(past, memory, self._format, self.rules, past, past)
-        watch._has_sky = True
+        watch = MotionWatch(past, memory, self._format, self.rules, past, past, has_sky=True)
         for at, line in events:
             past.at = at
             watch._read_event(line)
@@ -381,9 +413,55 @@ class MotionWatch:
             past.at = at
             watch._receive([past.value(line)])
         past.at = time
-        return watch._make(time)
+        return watch._make(time, watch._slew_start())
 
-    def _make(self, now: float) -> Present:
+    def remembers_from(self) -> float:
+        """See `IMotion`."""
+        return max(self._reports[0].at, self._bus.now() - SPAN)
+
+    def present_in_memory(self, time: float) -> Present:
+        """See `IMotion`."""
+        past: Any = _Past(self._format, time)
+        memory = SignalMemory(past, self._format, past, past.seconds)
+        watch = MotionWatch(past, memory, self._format, self.rules, past, past, has_sky=self._has_sky)
+        report = next((each for each in reversed(self._reports) if each.at <= time), self._reports[0])
+        rows = self._signals.rows_at(time)
+        topics = {name: self._format.axes[fact] for fact, name in NAMES.items()}
+        for name, axis in watch._axes.items():
+            reported, axis.range = report.axes[name]
+            since = reported.in_position_since
+            axis.reported = replace(
+                reported, in_position_since=None if since is None else since + report.ahead
+            )
+            if (row := rows.get(topics[name])) is not None:
+                axis.motion = self._format.position_in(topics[name], row.values)
+                axis.came_at = row.at
+            if (group := self._axes[name].group) is not None:
+                for at, (error, error_sky) in group.between(time - WINDOW - 1.0, time):
+                    axis.following.add_error(at, error, error_sky)
+        watch._words = report.words
+        watch._words_since = None if report.words_since is None else report.words_since + report.ahead
+        return watch._make(time, self._slew_start_at(time, report.words))
+
+    def _slew_start(self) -> float | None:
+        """Return the start of the slew that has not arrived (UTC, s)."""
+        running = self._watch.running
+        return (
+            None if running is None or running.in_position_after is not None else self._utc_of(running.start)
+        )
+
+    def _slew_start_at(self, time: float, words: Motion) -> float | None:
+        """Return the start of the slew that had not arrived at a time in the past (UTC, s)."""
+        running = self._watch.running
+        slews = [(start, slew.in_position_after) for start, slew in self.slews]
+        if running is not None:
+            slews.append((self._utc_of(running.start), running.in_position_after))
+        start, after = next((each for each in reversed(slews) if each[0] <= time), (-math.inf, 0.0))
+        if after is None:  # it has not arrived yet, or a stop or the next slew has ended it
+            return start if words.word in ("Slewing", "Moving") else None
+        return start if time < start + after else None
+
+    def _make(self, now: float, slew_start: float | None) -> Present:
         words = self._words
         axes = {name: self._axis(axis) for name, axis in self._axes.items()}
         place, rows = self._slowly(now)
@@ -398,16 +476,13 @@ class MotionWatch:
             axes=axes,
             sky=place,
             limits=rows,
-            slew=self._running(main, seconds),
+            slew=None if slew_start is None else self._running(slew_start, main, seconds),
         )
 
-    def _running(self, main: tuple[AxisPresent, ...], seconds: float | None) -> RunningSlew | None:
-        running = self._watch.running
-        if running is None or running.in_position_after is not None:
-            return None
+    def _running(self, start: float, main: tuple[AxisPresent, ...], seconds: float | None) -> RunningSlew:
         ways = [axis.to_go for axis in main if axis.to_go is not None]
         way = max(ways, key=abs) if ways else None
-        return RunningSlew(self._utc_of(running.start) - self._ahead(), way, seconds)
+        return RunningSlew(start - self._ahead(), way, seconds)
 
     def _axis(self, axis: _Axis) -> AxisPresent:
         now, following, reported = axis.motion, axis.following, axis.reported

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -52,6 +53,13 @@ class Rows(NamedTuple):
 
     times: bytes
     values: bytes
+
+
+class Row(NamedTuple):
+    """One row of a topic, with its time (UTC, s)."""
+
+    at: float
+    values: tuple[float, ...]
 
 
 class SignalRows(NamedTuple):
@@ -118,6 +126,27 @@ class SignalGroup:
     def rows(self) -> list[Rows]:
         """Return all rows, in order of arrival; the result never changes."""
         return [*self._full, Rows(self._times.tobytes(), self._values.tobytes())]
+
+    def between(self, start: float, end: float) -> Iterator[Row]:
+        """Yield the rows from one time to another, both included (UTC, s), in order."""
+        for chunk in self.rows():
+            times = memoryview(chunk.times).cast("d")
+            if times and times[0] <= end and times[-1] >= start:
+                for number in range(bisect_left(times, start), bisect_right(times, end)):
+                    yield self._row(chunk, number)
+
+    def row_at(self, time: float) -> Row | None:
+        """Return the latest row at a time (UTC, s); None if memory has none that old."""
+        for chunk in reversed(self.rows()):
+            times = memoryview(chunk.times).cast("d")
+            if times and times[0] <= time:
+                return self._row(chunk, bisect_right(times, time) - 1)
+        return None
+
+    def _row(self, chunk: Rows, number: int) -> Row:
+        first = number * self.width
+        values = memoryview(chunk.values).cast("d")[first : first + self.width]
+        return Row(memoryview(chunk.times).cast("d")[number], tuple(values))
 
     @property
     def oldest(self) -> float | None:
@@ -207,6 +236,11 @@ class SignalMemory:
             kept = rows[id(group)]
             found.append(SignalRows(name, self.units[name], column, group.width, kept))
         return found
+
+    def rows_at(self, time: float) -> dict[int, Row]:
+        """See `ISignals`."""
+        found = {number: group.row_at(time) for number, group in self._by_topic.items()}
+        return {number: row for number, row in found.items() if row is not None}
 
     def oldest(self, names: Iterable[str]) -> float | None:
         """See `ISignals`."""

@@ -15,9 +15,10 @@ from mtmount_twisted.dialects.tma2022.telemetry import Azimuth
 from mtmount_twisted.interfaces import IMotion
 from mtmount_twisted.motion import sky
 from mtmount_twisted.motion.limits import AxisLimits
-from mtmount_twisted.motion.present import Rules, time_to_go
+from mtmount_twisted.motion.present import Present, Rules, time_to_go
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.simulator.tma2022.settings import Settings
+from mtmount_twisted.upstream.motion_watch import KEPT_REPORTS
 from tests.support.motion import MotionHouse
 
 AZIMUTH, ELEVATION, WRAP = System.AZIMUTH, System.ELEVATION, System.CAMERA_CABLE_WRAP
@@ -236,6 +237,81 @@ class SlewTests(MotionCase):
         [(start, slew)] = self.motion.slews
         self.assertAlmostEqual(start, self.began_at, 2)
         self.assertIn("telemetry", slew.failures)
+
+
+class MemoryTests(MotionCase):
+    """A moment of the last hour."""
+
+    def assert_same(self, then: Present, at: float) -> None:
+        """Memory has a moment as it was when it was the present."""
+        past, start = self.motion.present_in_memory(at), self.house.start
+        self.assertEqual((past.word, past.detail, past.sky), (then.word, then.detail, then.sky))
+        self.assertEqual(past.since, None if then.since is None else then.since + start)
+        self.assertEqual([limit.name for limit in past.limits], [limit.name for limit in then.limits])
+        self.assertEqual(past.slew is None, then.slew is None)
+        if past.slew is not None and then.slew is not None:
+            self.assertAlmostEqual(past.slew.began_at, then.slew.began_at + start, 2)
+            self.assertEqual(past.slew[1:], then.slew[1:])
+        for name, axis in then.axes.items():
+            moments = {
+                name: None if moment is None else moment + start
+                for name, moment in (("came_at", axis.came_at), ("on_target_since", axis.on_target_since))
+            }
+            wanted = axis._replace(**moments)._asdict()
+            for member, value in past.axes[name]._asdict().items():
+                with self.subTest(axis=name, member=member, at=at - start):
+                    if isinstance(value, float):
+                        self.assertAlmostEqual(value, wanted[member], 5)
+                    else:
+                        self.assertEqual(value, wanted[member])
+
+    def test_as_it_was(self) -> None:
+        """A past moment has the words, positions, errors, limits and the slew of that time."""
+        self.motion.load(maybeDeferred)
+        moments: list[tuple[float, Present]] = []
+
+        def note() -> None:
+            self.wait(0.01)
+            moments.append((self.house.wall_clock(), self.motion.present()))
+            self.wait(0.24)
+
+        note()
+        self.house.ready(AxisMotionState.TRACKING)
+        self.follow(20, 0.5)
+        note()
+        self.follow(1.1, 0.5)  # the sky and the limits of the present are a second old at most
+        self.house.say(101.0, 60.0, demand=(110.0, 60.0), velocity=(3.0, 0.0), wrap=2.0)
+        self.wait(0.05)
+        self.house.say(102.0, 60.0, demand=(110.0, 60.0), velocity=(3.0, 0.0))
+        note()
+        self.house.say(110.0, 60.0, demand=(110.0, 60.0))
+        self.house.in_position(AZIMUTH)
+        self.house.in_position(ELEVATION)
+        note()
+        self.house.axis(AZIMUTH, AxisMotionState.MOVING_POINT_TO_POINT, 40.0)
+        note()
+        self.house.bus.publish(ChangeRecord(0.0, 1, "controller", "link_down", ""))
+        note()
+        self.follow(200)
+        self.assertEqual(
+            [then.word for _, then in moments],
+            ["Not known", "Tracking", "Slewing", "Tracking", "Moving", "Not known"],
+        )
+        for at, then in moments:
+            self.assert_same(then, at)
+
+    def test_begins(self) -> None:
+        """Memory begins at the daemon's start, and goes back an hour at most."""
+        self.assertEqual(self.motion.remembers_from(), self.house.start)
+        self.wait(4000)
+        self.assertEqual(self.motion.remembers_from(), self.house.start + 400)
+
+    def test_bounded(self) -> None:
+        """A mount that reports without end fills no memory; the latest reports stay."""
+        for number in range(KEPT_REPORTS + 10):
+            self.house.axis(AZIMUTH, AxisMotionState.MOVING_POINT_TO_POINT, float(number))
+            self.wait(0.1)
+        self.assertAlmostEqual(self.motion.remembers_from(), self.house.start + 1.0, delta=0.5)
 
 
 class SkyTests(MotionCase):

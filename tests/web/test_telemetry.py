@@ -164,9 +164,27 @@ class TelemetryTests(RouteCase):
             self.get("/telemetry")["recorder"], {"enabled": False, "oldest": None, "why": NO_RECORDER}
         )
         problem = self.failureResultOf(self.ask("/telemetry", at="1 min ago"), RequestError).value
-        self.assertEqual((problem.status, problem.title), (503, NO_RECORDER))
+        why = f"memory begins at 2027-01-15T08:00:00.000Z, and {NO_RECORDER}"
+        self.assertEqual((problem.status, problem.title), (503, why))
         for at in ("soon", "2100-01-01"):
             self.assertEqual(set(self.faults("/telemetry", at=at)), {"query.at"})
+
+    def test_memory(self) -> None:
+        """Without a recorder, a moment of the last hour comes from memory, with its topics."""
+        self.house.ready(AxisMotionState.TRACKING)
+        self.house.say(12.5, 60.0, wrap=1.0)
+        self.house.telemetry.say(Balancing(timestamp=1.0, actual_position=(1.0, 2.0, 3.0, None)))
+        self.house.clock.advance(0.5)
+        at = iso(self.house.wall_clock())
+        then = self.get("/telemetry")
+        self.house.clock.advance(600)
+        self.house.say(20.0, 70.0, wrap=2.0)
+        past = self.get("/telemetry", at=at)
+        self.assertEqual((past["live"], past["at"]), (False, at))
+        for member in ("motion", "axes", "limits", "slew", "topics"):
+            self.assertEqual(past[member], then[member])
+        later = self.get("/telemetry", at="1 min ago")
+        self.assertEqual((later["axes"]["azimuth"]["age"], later["axes"]["azimuth"]["stale"]), (540.5, True))
 
     def test_signals(self) -> None:
         """All signals are listed with their units."""

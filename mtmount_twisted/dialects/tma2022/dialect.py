@@ -65,7 +65,7 @@ from .relay import (
 )
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply, actual_commander
 from .sending import completed, tai_now
-from .signals import signals
+from .signals import position_in, signals
 from .telemetry import TIMED_TOPICS, TopicDict, topic_facts
 
 TRACK_ACK_TIMEOUT = 1.0
@@ -230,6 +230,7 @@ DIALECT = Dialect(
         timed_topics=TIMED_TOPICS,
         axes={axis: topic.topic_id for axis, topic in AXES.items()},
         position_of=position_of,
+        position_in=position_in,
         tai=tai_now,
         signals=signals,
         motion_codes=MOTION_CODES,

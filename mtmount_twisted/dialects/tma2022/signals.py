@@ -6,6 +6,8 @@ number, as on the wire: ``encoder.azimuthEncoderPosition3``. Next to read: `tele
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from msgspec import UNSET
 
 from mtmount_twisted.dialects.dialect import TopicSignals
+from mtmount_twisted.dialects.facts import PositionFact
 
 from .telemetry import Topic, TopicDict
 from .topic_type import MISSING
@@ -40,4 +43,20 @@ def _signals_of(topic: type[Topic]) -> TopicSignals:
         docs=tuple(info.doc for info in infos for _ in info.members),
         parts=tuple((info.wire_name, info.count) for info in infos),
         values_of=get if all(info.dtype is float for info in infos) else values_of,
+    )
+
+
+def position_in(topic_id: int, values: Sequence[float]) -> PositionFact:
+    """Return the motion of an axis from the signals of its topic (`facts.AXES`), without time stamps."""
+    numbers = {
+        name: value
+        for name, value in zip(signals()[topic_id].quantities, values, strict=True)
+        if math.isfinite(value)
+    }
+    return PositionFact(
+        position=numbers.get("actualPosition"),
+        demand_position=numbers.get("demandPosition"),
+        velocity=numbers.get("actualVelocity"),
+        demand_velocity=numbers.get("demandVelocity"),
+        torque=numbers.get("actualTorque"),
     )

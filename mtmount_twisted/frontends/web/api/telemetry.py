@@ -7,7 +7,7 @@ The classes are the shapes of the answers, of the event ``summary``, and of thei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -218,6 +218,10 @@ EVENTS_BEFORE, LINES_BEFORE = 12 * 3600.0, 20.0
 """How long before a past moment the events of the mount are read, and the telemetry of its axes, in s: the
 mount sends an event only when something changes, and the RMS is over 15 s."""
 
+WHOLE_AFTER = 60.0
+"""Once memory is so old, it has a line of each topic. Where there is a recorder, younger memory is not read,
+in s."""
+
 NO_RECORDER = "there are no recordings: set [recorder] enabled = true in the configuration"
 
 PARAMETERS = (
@@ -225,7 +229,7 @@ PARAMETERS = (
         "at",
         "query",
         Annotated[str, Meta(examples=["10 min ago"])],
-        "A past time, of which the recorder has the telemetry: ISO 8601, 16:14, or '10 min ago'.",
+        "A past time, in the last hour or in the recordings: ISO 8601, 16:14, or '10 min ago'.",
     ),
 )
 
@@ -319,12 +323,15 @@ class TelemetryRoutes:
         return Answer(await self._moment(at, call))
 
     async def _moment(self, at: float, call: Call) -> TelemetryNow:
-        """Return the motion at a past time, from the recordings."""
+        """Return the motion at a past time, from memory or from the recordings."""
         folder, motion, format = self._recorder.folder, self._motion, self._bridge.dialect.telemetry
         if motion is None or format is None:
             raise RequestError(503, NO_TELEMETRY)
+        remembered = motion.remembers_from()
+        if at >= remembered + (0.0 if folder is None else WHOLE_AFTER):
+            return self._past(at, self._remembered(at, motion, format))
         if folder is None:
-            raise RequestError(503, NO_RECORDER)
+            raise RequestError(503, f"memory begins at {iso(remembered)}, and {NO_RECORDER}")
         try:
             past = await self._shelf.run(
                 lambda stop: read_moment(folder, at, format, motion, stop),
@@ -334,6 +341,20 @@ class TelemetryRoutes:
             )
         except (JournalError, RecordingError) as error:
             raise RequestError(503, str(error)) from None
+        return self._past(at, past)
+
+    def _remembered(self, at: float, motion: IMotion, format: TelemetryFormat) -> Past:
+        """Return a moment from memory."""
+        rows = {} if self._signals is None else self._signals.rows_at(at)
+        signals = format.signals()
+        topics = {
+            format.names[number]: PastTopic(row.at, signals[number], row.values)
+            for number, row in rows.items()
+        }
+        return Past(motion.present_in_memory(at), topics)
+
+    def _past(self, at: float, past: Past) -> TelemetryNow:
+        """Return a past moment in the form of the API."""
         moments = Moments(at, iso, lambda came_at: at - came_at > STALE_AFTER)
         topics = {name: _topic(topic, moments) for name, topic in past.topics.items()}
         now = self._shape(past.present, moments)
@@ -425,7 +446,7 @@ class TelemetryRoutes:
             age=age,
             stale=_is_old(age, signals) or not telemetry.connected,
             time=self._stamps.of(self._clock.seconds() - age),
-            values=_values(signals, decoded),
+            values=_values(signals, signals.values_of(decoded)),
         )
 
 
@@ -451,15 +472,15 @@ class Moments(NamedTuple):
 
 
 class PastTopic(NamedTuple):
-    """The line of a topic at a past moment, which came at a time (UTC, s)."""
+    """The numbers of a topic at a past moment, which came at a time (UTC, s)."""
 
     came_at: float
     signals: TopicSignals
-    decoded: object
+    values: Sequence[float]
 
 
 class Past(NamedTuple):
-    """A past moment, from the recordings."""
+    """A past moment."""
 
     present: Present
     topics: dict[str, PastTopic]
@@ -491,7 +512,8 @@ def read_moment(
         if name in numbers:
             with suppress(LineError):
                 signals = format.signals()[numbers[name]]
-                topics[name] = PastTopic(value.time, signals, format.decode(value.line))
+                values = signals.values_of(format.decode(value.line))
+                topics[name] = PastTopic(value.time, signals, values)
     return Past(present, topics)
 
 
@@ -501,7 +523,7 @@ def _topic(topic: PastTopic, moments: Moments) -> TopicNow:
         age=age,
         stale=_is_old(age, topic.signals),
         time=moments.of(topic.came_at),
-        values=_values(topic.signals, topic.decoded),
+        values=_values(topic.signals, topic.values),
     )
 
 
@@ -577,9 +599,9 @@ def _rules(rules: Rules) -> RulesNow:
     )
 
 
-def _values(signals: TopicSignals, decoded: object) -> dict[str, float | list[float | None] | None]:
+def _values(signals: TopicSignals, row: Sequence[float]) -> dict[str, float | list[float | None] | None]:
     """Return the quantities of a topic by their names on the wire, an array as a list."""
-    numbers = [value if math.isfinite(value) else None for value in signals.values_of(decoded)]
+    numbers = [value if math.isfinite(value) else None for value in row]
     found: dict[str, float | list[float | None] | None] = {}
     start = 0
     for name, count in signals.parts:
