@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation mutation docs-generated
+.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews mutation docs-generated
 
 test:
 	bash .ci/run tests
@@ -50,6 +50,10 @@ SEED = 0
 
 translation:
 	$(PYTHON) -m chaos.translation --commands $(COMMANDS) --seed $(SEED)
+
+# Random commands to the simulated tma2022 mount, so many, each compared with its preview: no expected refusal is wrong.
+previews:
+	MTMOUNT_PREVIEWS=$(COMMANDS) $(PYTHON) -m pytest -q -s tests/dialects/test_tma2022_preview.py -k no_refusal
 
 # Which change of a decision no test notices: `make mutation NAMES=arbiter`, or all that mutation/targets.toml names,
 # in some 20 minutes; needs the extra `mutation`.

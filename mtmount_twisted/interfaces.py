@@ -330,6 +330,13 @@ class IMotion(Interface):
         """Return the motion at a time since `remembers_from` (UTC, s): a `motion.present.Present`, whose
         moments are UTC, s. It takes a few milliseconds."""
 
+    def limits_of(axis: str) -> Any:
+        """Return the software limits of an axis: those of the mount, else those in the settings.
+
+        :param axis: the name of the axis in facts, such as ``camera_cable_wrap``.
+        :returns: a `motion.limits.AxisLimits`; None if there is no such axis.
+        """
+
     def present_at(
         time: float, events: Iterable[tuple[float, bytes]], lines: Iterable[tuple[float, bytes]]
     ) -> Any:

@@ -22,6 +22,13 @@ Kind = Literal["software", "wrap", "sets", "zenith", "unwrap"]
 Level = Literal["calm", "caution", "alarm"]
 Basis = Literal["tracking", "motion", "still"]
 
+NAMES: dict[str, AxisName] = {
+    "azimuth": "azimuth",
+    "elevation": "elevation",
+    "camera_cable_wrap": "cameraCableWrap",
+}
+"""The names of the axes, by their names in facts and previews."""
+
 AHEAD = 12 * 3600.0
 """How far ahead a limit is looked for, s."""
 

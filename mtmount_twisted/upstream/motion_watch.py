@@ -28,7 +28,7 @@ from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetr
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.motion import sky
 from mtmount_twisted.motion.following import WINDOW, Following, Sample
-from mtmount_twisted.motion.limits import AxisLimits, AxisMotion, AxisName, Limit, limits
+from mtmount_twisted.motion.limits import NAMES, AxisLimits, AxisMotion, AxisName, Limit, limits
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
 from mtmount_twisted.motion.slews import Slew, SlewWatch
 from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
@@ -53,13 +53,6 @@ SLOW_TIME = 1.0
 
 STALE_AFTER = 1.0
 """The age beyond which the motion of an axis is not used for limits, in seconds."""
-
-NAMES: dict[str, AxisName] = {
-    "azimuth": "azimuth",
-    "elevation": "elevation",
-    "camera_cable_wrap": "cameraCableWrap",
-}
-"""The names of the axes in facts, and here."""
 
 SPEEDS: dict[AxisName, tuple[float, float]] = {
     "azimuth": (7.0, 7.0),
@@ -509,6 +502,10 @@ class MotionWatch:
             limits=self._bounds(axis),
             limits_are_mounts=axis.range is not None,
         )
+
+    def limits_of(self, axis: str) -> AxisLimits | None:
+        """See `IMotion`."""
+        return self._bounds(self._axes[NAMES[axis]]) if axis in NAMES else None
 
     def _bounds(self, axis: _Axis) -> AxisLimits:
         given, own = self.rules.bounds[axis.name], axis.range

@@ -118,6 +118,15 @@ class WebClientTests(TestCase):
             self.assertEqual(state["version"], mtmount_twisted.__version__)
             self.assertIsNone((await client.get("/api/v1/lease"))["holder"])
 
+    async def test_check(self) -> None:
+        """A question with a body is answered; a fault in it is told."""
+        client = self.client(await self.daemon())
+        body = {"command": "AzimuthAxisStop", "validate": True}
+        got = await client.post("/api/v1/commands", body)
+        self.assertEqual((got["command"], got["verdict"]), ("AzimuthAxisStop", "would_be_refused"))
+        asking = client.post("/api/v1/commands?commander=nobody", body)
+        self.assertIn("answers 422", str(await self.assertFailure(asking, WebError)))
+
     async def test_tokens(self) -> None:
         """A token that is missing or wrong is told, with the option; the right one is let in."""
         port = await self.daemon(tokens=TOKENS)

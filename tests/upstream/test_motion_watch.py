@@ -98,6 +98,9 @@ class AxisTests(MotionCase):
         axes = self.motion.present().axes
         self.assertEqual([axis.limits_are_mounts for axis in axes.values()], [True] * 3)
         self.assertEqual(axes["elevation"].limits, (15.1, 86.4))
+        self.assertEqual(self.motion.limits_of("elevation"), (15.1, 86.4))
+        self.assertEqual(self.motion.limits_of("camera_cable_wrap"), axes["cameraCableWrap"].limits)
+        self.assertIsNone(self.motion.limits_of("dome"))
 
     def test_limits_of_the_settings(self) -> None:
         """A site may set the limits for a mount that has not sent its own."""

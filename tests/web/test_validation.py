@@ -20,12 +20,15 @@ CSC = tma2022.enums.Source.CSC
 class ValidationCase(WebCase):
     """A user without command."""
 
-    def validate(self, command: str, by: User | None = None, **parameters: Any) -> dict[str, Any]:
-        """Validate a command."""
+    def validate(
+        self, command: str, by: User | None = None, commander: str | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        """Validate a command, by default as the user that asks."""
+        query = {} if commander is None else {"commander": commander}
         body: dict[str, Any] = {"command": command, "parameters": parameters, "validate": True}
         waiting = list(self.house.link.lines)
         answer: Answer = self.told(
-            self.answering(self.house.commands.post, Call(by or self.night, body=body))
+            self.answering(self.house.commands.post, Call(by or self.night, query=query, body=body))
         )
         self.assertEqual(self.house.link.lines, waiting, "nothing is sent")
         return {"status": answer.status, **answer.body}
@@ -52,6 +55,18 @@ class OldMountTests(ValidationCase):
         answering: Deferred[Answer] = self.answering(self.house.commands.post, Call(self.night, body=body))
         answer = self.told(answering)
         self.assertEqual((answer.status, answer.body["faults"][0]["where"]), (422, "validate"))
+
+    def test_as_another(self) -> None:
+        """A prompt asks for its own commander, which is another than the user of its token."""
+        self.take()
+        other = user("other")
+        self.assertEqual(self.validate("AzimuthAxisHome", other)["verdict"], "would_be_refused")
+        self.assertEqual(self.validate("AzimuthAxisHome", other, "web/night")["reasons"], [])
+        got = self.validate("AzimuthAxisHome", other, "nobody")
+        self.assertEqual((got["status"], got["faults"][0]["where"]), (422, "query.commander"))
+        answering = self.post("AzimuthAxisHome", query="commander=web/night")
+        got = self.told(answering).body
+        self.assertEqual(got["faults"][0]["where"], "query.commander", "nobody sends as another")
 
     def test_false_sends(self) -> None:
         """With false the command is sent."""

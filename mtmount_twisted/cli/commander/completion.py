@@ -9,7 +9,7 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import MessageError
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
-from .line import OWN_WORDS, members, takers
+from .line import CHECK, OWN_WORDS, members, takers
 from .manual import summary
 from .names import DIALECT, names_of, parameters
 
@@ -37,6 +37,10 @@ def offers(before: str, dialect: Dialect = DIALECT) -> list[Offer]:
         return []
     if not words:
         return _matching(last, {**_command_docs(last, dialect), **dict.fromkeys(OWN_WORDS, "")})
+    if words[0].lower() == CHECK and len(words) == 1:
+        return _matching(last, _command_docs(last, dialect))
+    if words[0].lower() == CHECK:
+        words = words[1:]
     if words[0].lower() in ("help", "?"):
         return _matching(last, _command_docs(last, dialect)) if len(words) == 1 else []
     try:

@@ -60,7 +60,17 @@ class Status:
     """Show the state of the daemon and of the mount."""
 
 
-Request = CommandMessage | Help | Wait | Quit | Who | Status
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Show the expected answer to a command, and send nothing."""
+
+    command: CommandMessage
+
+
+Request = CommandMessage | Help | Wait | Quit | Who | Status | Check
+
+CHECK = "check"
+"""The word before a command that is only checked."""
 
 
 def asks_for_itself(line: str, dialect: Dialect = DIALECT) -> bool:
@@ -103,28 +113,32 @@ def parse_line(
     if not words:
         return None
     name, *arguments = words
-    if name.lower() in OWN_WORDS:
-        return OWN_WORDS[name.lower()](arguments, dialect)
-    command, spoken = find_command(name, dialect)
-    texts = _assign(command, arguments)
+    if name.lower() == CHECK:
+        rest = " ".join(arguments)
+        command = parse_line(rest, dialect=dialect, source=source, commander=commander, tai=tai)
+        if isinstance(command, CommandMessage):
+            return Check(command)
+        raise MessageError(CHECK, None, rest, "a command for the mount, as in check az_stop")
+    if name.lower() in _READERS:
+        return _READERS[name.lower()](arguments, dialect)
+    cls, spoken = find_command(name, dialect)
+    texts = _assign(cls, arguments)
     values = {
-        info.name: read_value(command.__name__, info, texts[info.name])
-        for info in parameters(command)
+        info.name: read_value(cls.__name__, info, texts[info.name])
+        for info in parameters(cls)
         if info.name in texts
     }
-    for info in parameters(command):
+    for info in parameters(cls):
         if info.name not in values and not is_optional(info):
-            raise FieldError(
-                command.__name__, info.name, " ".join(words), f"{expected(info)} (it is required)"
-            )
+            raise FieldError(cls.__name__, info.name, " ".join(words), f"{expected(info)} (it is required)")
         if info.name == "tai" and "tai" not in values:
             values["tai"] = tai()
-    kinds = {info.name: info.dtype for info in command.field_infos}
-    if spoken.kind_of(command.command_code).is_ask:
+    kinds = {info.name: info.dtype for info in cls.field_infos}
+    if spoken.kind_of(cls.command_code).is_ask:
         values.setdefault("commander", kinds["commander"](int(source if commander is None else commander)))
     if spoken is not dialect:
         values["sequence_id"] = 0  # none: the mount's command gets its own
-    return command(source=kinds["source"](int(source)), **values)
+    return cls(source=kinds["source"](int(source)), **values)
 
 
 def commands_for_mount(command: CommandMessage, dialect: Dialect) -> tuple[CommandMessage, ...]:
@@ -242,7 +256,7 @@ def _alone(name: str, request: Request) -> Callable[[list[str], Dialect], Reques
     return read
 
 
-OWN_WORDS: dict[str, Callable[[list[str], Dialect], Request]] = {
+_READERS: dict[str, Callable[[list[str], Dialect], Request]] = {
     "help": _help,
     "?": _help,
     "wait": _wait,
@@ -251,4 +265,6 @@ OWN_WORDS: dict[str, Callable[[list[str], Dialect], Request]] = {
     "quit": _alone("quit", Quit()),
     "exit": _alone("exit", Quit()),
 }
+
+OWN_WORDS = (*_READERS, CHECK)
 """The words that are requests to the program itself."""

@@ -10,6 +10,7 @@ from .names import DIALECT, is_optional, names_of, parameters
 
 _ENDING = """
 help COMMAND    shows the parameters of a command
+check COMMAND   shows the expected answer to a command, and sends nothing
 who             shows who has command, who asks for it and who is connected
 status          shows what the bridge knows of the mount and of itself
 wait SECONDS    waits before the next line of a script

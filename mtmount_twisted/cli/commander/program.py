@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, TextIO
+from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
@@ -33,7 +34,9 @@ from mtmount_twisted.net.tls import client_options, date_warnings, load_credenti
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.fields import utc_now
+from mtmount_twisted.wire.messages import CommandMessage
 
+from .checking import Verdict, body_of, read_verdict
 from .connecting import PORT_ADVICE, SAY_AFTER, wait_connected
 from .options import DEFAULT_WEB, WebAddress, parse_options
 from .script import Lines, read_in_thread, run_script
@@ -79,6 +82,7 @@ class Program:
         self.mount = Mount(self.link)
         self.watch: Watch | None = None
         self._close_web: Callable[[], Any] = lambda: None
+        self._client: Callable[[], Any] | None = None
         self.session = Session(
             self.mount,
             show,
@@ -87,6 +91,7 @@ class Program:
             own_commander=self._own_commander,
             on_ask=self._note_ask,
             look=self._look,
+            judge=self._judge,
         )
         self._set_up_watch()
         self.log.addHandler(_Shown(self.session))
@@ -156,6 +161,7 @@ class Program:
             self._close_web = made.close
             return made
 
+        self._client = client
         self.watch = Watch(
             lambda path: client().get(path),
             str(address),
@@ -167,6 +173,13 @@ class Program:
 
     async def _look(self) -> Any:
         return await self._asked().state()
+
+    async def _judge(self, command: CommandMessage) -> Verdict:
+        """Ask the daemon for the expected answer to a command of this prompt."""
+        name = await self._asked().own_name()
+        assert self._client is not None  # a `Watch` has it
+        path = f"/api/v1/commands?commander={quote(name, safe='')}"
+        return read_verdict(await self._client().post(path, body_of(command, self.options.dialect)))
 
     def _asked(self) -> Watch:
         if self.watch is not None:
@@ -286,6 +299,7 @@ class Program:
             else:
                 if self.watch is not None:
                     self.watch.forget_source()
+                self.session.forget_events()
                 self.session.show("LOST", "the connection to the mount; reconnecting")
 
 

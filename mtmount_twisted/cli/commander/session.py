@@ -7,7 +7,7 @@ It uses neither the terminal nor the network: it gets a `Mount` and a function f
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.mount import Mount
+from mtmount_twisted.dialects.facts import DeviceFact, Fact, FactValue
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import CommandError, MTMountError, WebError
 from mtmount_twisted.visible import visible
@@ -25,7 +26,8 @@ from mtmount_twisted.wire.messages import CommandMessage
 from mtmount_twisted.wire.tai import current_tai
 
 from . import report
-from .line import Help, Quit, Status, Wait, Who, asks_for_itself, commands_for_mount, parse_line
+from .checking import UNSETTLED, Verdict, from_events, lines_of
+from .line import Check, Help, Quit, Status, Wait, Who, asks_for_itself, commands_for_mount, parse_line
 from .manual import help_all, help_command
 from .watch import Standing
 
@@ -36,8 +38,18 @@ Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
 """Function that asks the daemon for its state, and returns it with the `Standing` in it."""
 
 
+Judge = Callable[[CommandMessage], Awaitable[Verdict]]
+"""Function that asks the daemon for the expected answer to a command."""
+
+_NO_PAGE = "no page of a bridge is known; give it with --web URL"
+
+
+async def _no_judge(command: CommandMessage) -> Verdict:
+    raise WebError(_NO_PAGE)
+
+
 async def _no_web() -> tuple[dict[str, Any], Standing]:
-    raise WebError("no page of a bridge is known; give it with --web URL")
+    raise WebError(_NO_PAGE)
 
 
 class Session:
@@ -53,6 +65,8 @@ class Session:
     :param on_ask: called with the commander in an ``ask_for_command`` when it is sent, and with None if it
         fails.
     :param look: function for ``who`` and ``status``. If it raises a `WebError`, the error is shown.
+    :param judge: function for ``check``. If it raises a `WebError`, the command is judged by the events that
+        the session received.
     :param monotonic: function that returns seconds on a clock that never jumps, for durations.
     :param now: function that returns the current time, UTC, for output.
     :param tai: function that returns TAI in seconds, for an omitted ``tai``.
@@ -70,6 +84,7 @@ class Session:
         own_commander: Callable[[], Awaitable[Commander]] | None = None,
         on_ask: Callable[[Commander | None], object] = lambda commander: None,
         look: Look = _no_web,
+        judge: Judge = _no_judge,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         tai: Callable[[], float] = current_tai,
@@ -84,6 +99,9 @@ class Session:
         self._own_commander = own_commander
         self._on_ask = on_ask
         self._look = look
+        self._judge = judge
+        self._told: dict[tuple[str, str], FactValue] = {}
+        self._last_step = -UNSETTLED
         self._monotonic = monotonic
         self._now = now
         self._tai = tai
@@ -132,6 +150,9 @@ class Session:
                 if not await self._send(command):
                     return False
             return True
+        if isinstance(request, Check):
+            checks = [await self._check(each) for each in commands_for_mount(request.command, dialect)]
+            return all(checks)
         if isinstance(request, Help):
             self._output(help_command(request.command, dialect) if request.command else help_all(dialect))
         elif isinstance(request, Who | Status):
@@ -145,6 +166,40 @@ class Session:
         elif isinstance(request, Quit):
             self.quitting = True
         return True
+
+    def forget_events(self) -> None:
+        """Forget the values in the mount's events: the connection was lost, and they may be wrong."""
+        self._told.clear()
+
+    async def _check(self, command: CommandMessage) -> bool:
+        """Show the expected answer to a command. Return False if it is a refusal."""
+        source = ""
+        try:
+            verdict = await self._judge(command)
+        except WebError as error:
+            verdict = self._judge_by_events(command)
+            source = (
+                "judged by the events that this prompt received; the lease and the commands of others are "
+                f"not known: {error}"
+            )
+        for text in lines_of(report.command_text(command), verdict):
+            self.show("check", visible(text))
+        if source:
+            self.show("check", visible(source))
+        return not verdict.is_refusal
+
+    def _judge_by_events(self, command: CommandMessage) -> Verdict:
+        needs_command = [
+            self.dialect.kind_of(sent.command.command_code).needs_command for sent in self._mount.in_flight
+        ]
+        is_settled = not any(needs_command) and self._monotonic() - self._last_step >= UNSETTLED
+        return from_events(
+            command,
+            self.dialect,
+            lambda device, name: self._told.get((device, name)),
+            is_connected=self.connected,
+            is_settled=is_settled,
+        )
 
     async def _send(self, command: CommandMessage) -> bool:
         began = self._monotonic()
@@ -163,6 +218,8 @@ class Session:
                 self._on_ask(None)
             self.show(*report.ending(error, self._monotonic() - began))
             return False
+        finally:
+            self._last_step = self._monotonic()
         self.show("done", report.done_text(command, self._monotonic() - began))
         return True
 
@@ -174,10 +231,19 @@ class Session:
             label, text = "holder", f"the mount says: {name} has command"
         else:
             line = reply.encode().removesuffix(self.dialect.terminator)
-            label, text = report.event(reply, self.dialect.facts_of(line), self.dialect.subsystems)
+            facts = self.dialect.facts_of(line)
+            self._note(facts)
+            label, text = report.event(reply, facts, self.dialect.subsystems)
         if self._is_repeat(getattr(reply, "subject", None), f"{label} {text}"):
             return
         self.show(label, text)
+
+    def _note(self, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            if isinstance(fact, DeviceFact):
+                if len(self._told) >= MOST_SHOWN:
+                    self._told.clear()
+                self._told[fact.device, fact.name] = fact.value
 
     def _is_repeat(self, subject: object, shown: str) -> bool:
         """Return True for an event that changed nothing: one known mount sends 35 of these a second."""

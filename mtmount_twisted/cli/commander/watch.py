@@ -227,6 +227,17 @@ class Watch:
             await deferLater(self._clock, LOOK_AGAIN_AFTER)  # the daemon may notice a new connection late
         raise WebError(f"{self._where} {_STRANGE}")
 
+    async def own_name(self) -> str:
+        """Return the name of this prompt's commander at the bridge; ask the daemon for it.
+
+        :raises WebError: as `own_source`.
+        """
+        await self.own_source()
+        _, standing = await self.state()
+        if standing.me is None:
+            raise WebError(f"{self._where} {_STRANGE}")
+        return standing.me
+
     def forget_source(self) -> None:
         """Ask again for this prompt's commander: after a lost connection it may be another one."""
         self._source = None

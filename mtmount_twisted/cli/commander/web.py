@@ -12,16 +12,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from mtmount_twisted.errors import WebError
@@ -66,7 +66,14 @@ class WebClient:
         :param path: such as ``/api/v1/lease``.
         :returns: a Deferred of the object. It fails with `WebError`.
         """
-        asking = Deferred.fromCoroutine(self._get(path))
+        return self._ask(b"GET", path)
+
+    def post(self, path: str, body: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Send a JSON object, and return a Deferred as `get` does."""
+        return self._ask(b"POST", path, json.dumps(body).encode())
+
+    def _ask(self, method: bytes, path: str, body: bytes | None = None) -> Deferred[dict[str, Any]]:
+        asking = Deferred.fromCoroutine(self._request(method, path, body))
         return asking.addTimeout(ANSWER_TIME, FairClock(self._reactor), self._no_answer)
 
     def close(self) -> Deferred[Any]:
@@ -80,10 +87,15 @@ class WebClient:
             raise WebError(f"no answer from {self._address} within {timeout:g} s{hint}")
         return result
 
-    async def _get(self, path: str) -> dict[str, Any]:
+    async def _request(self, method: bytes, path: str, sent: bytes | None) -> dict[str, Any]:
         url = f"{self._address}{path}".encode()
         try:
-            response: IResponse = await self._agent.request(b"GET", url, self._headers)
+            headers = self._headers.copy()
+            if sent is not None:
+                headers.addRawHeader("Content-Type", "application/json")
+            response: IResponse = await self._agent.request(
+                method, url, headers, None if sent is None else _Sent(sent)
+            )
             finished: Deferred[bytes] = Deferred(lambda _: body.transport.loseConnection())
             body = _Body(finished)
             response.deliverBody(body)
@@ -141,6 +153,25 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+@implementer(IBodyProducer)
+class _Sent:
+    """The body of a question, written at once."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write it."""
+        consumer.write(self._data)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Do nothing: all is written."""
+
+    resumeProducing = stopProducing = pauseProducing
 
 
 class _Body(Protocol):

@@ -23,7 +23,7 @@ from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IEventBus, IJournalState, IServed
-from mtmount_twisted.motion.limits import LIMITS, AxisLimits
+from mtmount_twisted.motion.limits import LIMITS, NAMES
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue
@@ -124,8 +124,9 @@ class Areas:
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)
         slews = SlewRoutes(served.motion, shelf, wall_clock)
         history = History(shelf, turns, wall_clock, bridge.dialect)
-        limits: dict[str, AxisLimits] = {str(axis): bounds for axis, bounds in LIMITS.items()}
-        validator = Validator(bridge, bus, reactor, state.devices, state.motion_of, limits.get)
+        usual = {name: LIMITS[axis] for name, axis in NAMES.items()}
+        limits_of = usual.get if served.motion is None else served.motion.limits_of
+        validator = Validator(bridge, bus, reactor, state.devices, state.motion_of, limits_of)
         commands = CommandRoutes(commanders, validator)
         answering = (
             *(Pages(), state, motion, CatalogueRoutes(bridge.dialect), commands, leases),

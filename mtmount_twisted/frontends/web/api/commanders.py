@@ -80,6 +80,12 @@ PARAMETERS = (
         "How long, in s.",
     ),
     Parameter(
+        "commander",
+        "query",
+        Annotated[str, Meta(min_length=1)],
+        "With validate: the name of the connected commander that would send the command, if not you.",
+    ),
+    Parameter(
         "Idempotency-Key",
         "header",
         Annotated[str, Meta(min_length=1, max_length=LONGEST_KEY, pattern="^[!-~]([ -~]*[!-~])?$")],
@@ -341,11 +347,19 @@ class Commanders:
         self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator), header)
         return life
 
-    def why_not(self, user: User, given: Given) -> str:
-        """Return the reason for which the bridge would refuse a user's command now, or nothing."""
+    def why_not(self, user: User, given: Given, name: str | None = None) -> str:
+        """Return the reason for which the bridge would refuse a command now, or nothing.
+
+        :param name: the connected commander that would send it; the user if None.
+        :raises RequestError: if this commander is not connected.
+        """
         command, header = given
+        commander = self._presence(user).commander if name is None else self._bridge.clients.get(name)
+        if commander is None:
+            fault = Fault("query.commander", f"expected the name of a connected commander, got {name!a:.100}")
+            raise RequestError(422, "the request has faults", (fault,))
         header = header or self.dialect.read_command(command.encode().removesuffix(self.dialect.terminator))
-        return self._bridge.why_not(self._presence(user).commander, header)
+        return self._bridge.why_not(commander, header)
 
     async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
         """Wait as a user, and keep it present while it waits: see `CommandTracker.wait`."""
@@ -408,7 +422,11 @@ class CommandRoutes:
         call, validates = _without_validate(call)
         if validates:
             given = _given(call, self._commanders.dialect, 1)
-            return Answer(self._validator.validate(given.command, self._commanders.why_not(call.user, given)))
+            why_not = self._commanders.why_not(call.user, given, call.query.get("commander"))
+            return Answer(self._validator.validate(given.command, why_not))
+        if "commander" in call.query:
+            fault = Fault("query.commander", 'expected only with "validate": true: each user sends as itself')
+            raise RequestError(422, "the request has faults", (fault,))
         until, seconds, key = _options(call)
         life = None if key is None else self._again(call.user, key)
         replay = life is not None
