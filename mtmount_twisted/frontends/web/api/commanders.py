@@ -82,7 +82,7 @@ PARAMETERS = (
     Parameter(
         "commander",
         "query",
-        Annotated[str, Meta(min_length=1)],
+        Annotated[str, Meta(min_length=1, examples=["csc"])],
         "With validate: the name of the connected commander that would send the command, if not you.",
     ),
     Parameter(
