@@ -126,6 +126,10 @@ class WebClientTests(TestCase):
         self.assertEqual((got["command"], got["verdict"]), ("AzimuthAxisStop", "would_be_refused"))
         asking = client.post("/api/v1/commands?commander=nobody", body)
         self.assertIn("answers 422", str(await self.assertFailure(asking, WebError)))
+        observer = self.client(await self.daemon(tokens=TOKENS), SECRET)
+        error = await self.assertFailure(observer.post("/api/v1/commands", body), WebError)
+        self.assertIn("answers 403", str(error))
+        self.assertIn("the token requires the role command", str(error))
 
     async def test_tokens(self) -> None:
         """A token that is missing or wrong is told, with the option; the right one is let in."""

@@ -10,6 +10,7 @@ repeats the question for the holder of command.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -105,7 +106,7 @@ class WebClient:
         value = _json_object(data)
         if response.code == 200 and value is not None:
             return value
-        raise WebError(self._why_not(response, value))
+        raise WebError(self._why_not(response, value, _ADVICE if sent is None else _ADVICE_TO_SEND))
 
     def _why_lost(self, error: Exception) -> str:
         """Return the reason why there is no answer."""
@@ -123,11 +124,11 @@ class WebClient:
             f"nothing answers at {self._address} ({why}); start the bridge with its page, or give --web URL"
         )
 
-    def _why_not(self, response: IResponse, value: dict[str, Any] | None) -> str:
+    def _why_not(self, response: IResponse, value: dict[str, Any] | None, advices: Mapping[int, str]) -> str:
         """Return the reason why an answer is not the expected one."""
         said = "" if value is None else value.get("error")
         if isinstance(said, str) and said:
-            advice = f"; {_ADVICE[response.code]}" if response.code in _ADVICE else ""
+            advice = f"; {advices[response.code]}" if response.code in advices else ""
             return f"{self._address} answers {response.code}: {said[:LONGEST_TOLD]}{advice}"
         places = response.headers.getRawHeaders("location", [])
         if 300 <= response.code < 400 and places:
@@ -145,6 +146,9 @@ _ADVICE = {
     421: "give another host in --web, or add this one to web.allowed_hosts",
 }
 """Remedy for a status, in addition to the daemon's own text."""
+
+_ADVICE_TO_SEND = {**_ADVICE, 403: "the token requires the role command"}
+"""The same for a question with a body."""
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
