@@ -257,6 +257,7 @@ class BridgeMachine(WatchedBridge):
         """A client does not keep up."""
         if name in self.model.visits and not unlucky:
             del self.model.visits[name]
+            self.model.lose_questions(name)
             self.bridge.cut_off(self.clients[name], "slow")
 
     # Commanders

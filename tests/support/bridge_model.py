@@ -195,6 +195,7 @@ class Model:
         """A client's connection is lost."""
         self.visits.pop(who, None)
         self.finished.discard(who)
+        self.lose_questions(who)
         self.drop([ask for ask in self.asks if ask.heir == who])
         self.miss(who)
 
@@ -651,6 +652,7 @@ class Model:
 
     def ask_for(self, word: str, askers: list[Cmd]) -> None:
         """The bridge asks the mount."""
+        self.current.discard(word)
         [code] = [code for code, each in self.stage.questions.items() if each == word]
         self.questions[word] = Question(askers, holds=word != SETTINGS or not self.changes)
         self.begin(self.stage.own(code, then=partial(self.question_answered, word), urgent=True))
@@ -662,7 +664,7 @@ class Model:
         if meaning is DONE and question.holds:
             self.current.add(word)
         told: set[int] = set()
-        for cmd in served:
+        for cmd in sorted(served, key=lambda cmd: cmd.who != self.holder):
             self.in_flight[cmd.who] -= 1
             if meaning is DONE:
                 self.recall(cmd, with_events=cmd.visit not in told)
@@ -672,6 +674,15 @@ class Model:
         waiting = [cmd for cmd in question.later if cmd not in served]
         if waiting or (question.again and self.up and not self.closed):
             self.ask_for(word, waiting)
+
+    def lose_questions(self, who: str) -> None:
+        """Refuse the questions of a client that is gone."""
+        for question in self.questions.values():
+            for askers in (question.askers, question.later):
+                for cmd in [cmd for cmd in askers if cmd.who == who]:
+                    askers.remove(cmd)
+                    self.in_flight[who] -= 1
+                    self.refuse(cmd, "not sent")
 
     def doubt(self, word: str) -> None:
         """What is known of something may not hold."""
