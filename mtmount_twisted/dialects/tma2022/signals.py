@@ -33,7 +33,7 @@ def _signals_of(topic: type[Topic]) -> TopicSignals:
     get: Any = attrgetter(*members)  # a tuple: each topic has two numbers at least
 
     def values_of(decoded: object) -> tuple[float, ...]:
-        return tuple(MISSING if value is UNSET else value for value in get(decoded))
+        return tuple(MISSING if value is UNSET else float(value) for value in get(decoded))
 
     return TopicSignals(
         name=topic.topic,

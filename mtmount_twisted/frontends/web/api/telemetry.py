@@ -281,7 +281,7 @@ class TelemetryRoutes:
                 id="get_telemetry",
                 tag="telemetry",
                 answers={200: TelemetryNow},
-                problems=(422, 429, 503),
+                problems=(404, 422, 429, 503),
                 parameters=PARAMETERS,
             ),
             Route(
@@ -331,7 +331,7 @@ class TelemetryRoutes:
         if at >= remembered + (0.0 if folder is None else WHOLE_AFTER):
             return self._past(at, self._remembered(at, motion, format))
         if folder is None:
-            raise RequestError(503, f"memory begins at {iso(remembered)}, and {NO_RECORDER}")
+            raise RequestError(404, f"memory begins at {iso(remembered)}, and {NO_RECORDER}")
         try:
             past = await self._shelf.run(
                 lambda stop: read_moment(folder, at, format, motion, stop),
