@@ -4,6 +4,8 @@ A bridge of a tma2022 mount with its web, the mount and the commander share one 
 and the readers are on the others. Each reader asks for the same 12 signals 20 times a second, and for the
 summary. The same daemon is measured with readers and without, in turn.
 
+An observer that asks for the hour in memory, or for a past moment, over and over, is measured the same way.
+
 It also runs in the processes that this needs: ``python -m benchmarks.web_signals daemon|readers ...``.
 """
 
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from http.client import HTTPConnection
 from typing import Any
 
 from mtmount_twisted.testing import HOST
@@ -46,6 +49,26 @@ REQUEST = (
     f"GET /api/v1/events?kind=request&rate={RATE}&signals={','.join(SIGNALS)},summary HTTP/1.1\r\n"
     "Host: localhost\r\n\r\n"
 ).encode()
+
+HISTORY = f"/api/v1/telemetry/history?signals={','.join(SIGNALS)}&from=1h&points=4000"
+"""The hour in memory of twelve signals, at the most points."""
+
+MOMENT = "/api/v1/telemetry?at=2s"
+"""A moment in memory."""
+
+HOUR = 3590.0
+"""The time for which `fill` makes rows, in seconds."""
+
+
+def fill(service: Any) -> None:
+    """Give the memory of signals an hour of rows of the axes."""
+    memory: Any = service.signals
+    names = sorted({name.rpartition(".")[0] for name in SIGNALS})
+    for topic in names:
+        group = next(place.group for name, place in memory._places.items() if name.startswith(f"{topic}."))
+        now = time.time()
+        for number in range(round(HOUR / 0.05)):
+            group.add(now - HOUR + number * 0.05, -HOUR, (number % 360.0,) * group.width)
 
 
 # The processes
@@ -78,8 +101,17 @@ def daemon(mount: str, telemetry: str) -> None:
     web.startService()
     clients = int(web.address.rpartition(":")[2])
     ports = Ports(commands=service.pairs[0].server_port, replies=0, clients=clients)
-    print(json.dumps(ports), flush=True)
+    fill(service)
+
+    def begin() -> None:
+        """Say the ports once the mount is connected: a command before that is refused."""
+        if service.bridge.epoch:
+            print(json.dumps(ports), flush=True)
+        else:
+            clock.callLater(0.05, begin)
+
     clock.callWhenRunning(service.load_numbers)
+    clock.callWhenRunning(begin)
     clock.run()
 
 
@@ -124,6 +156,27 @@ def readers(port: str) -> None:
             lags = []
 
 
+def asker(port: str) -> None:
+    """Ask for a path over and over, one request at a time: each line is a path, or empty for none.
+
+    The answer to a line is the number of requests since the line before.
+    """
+    connection = HTTPConnection(HOST, int(port))
+    path, count = "", 0
+    while True:
+        while path and not select.select([0], [], [], 0)[0]:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            if not answer.read() or answer.status != 200:
+                raise ConnectionError(f"{path}: {answer.status}")
+            count += 1
+        line = os.read(0, 1000)
+        if not line:
+            return
+        print(json.dumps(count), flush=True)
+        path, count = line.decode().strip(), 0
+
+
 # What is measured
 
 
@@ -149,6 +202,7 @@ class Stage(ExitStack):
             self.daemon = self.enter_context(SignalDaemon(mount_port, telemetry_port))
         with one_core(others=True):
             self.readers = self.enter_context(Child("web_signals", "readers", self.daemon.ports["clients"]))
+            self.asker = self.enter_context(Child("web_signals", "asker", self.daemon.ports["clients"]))
         source.tell("on")
 
     async def begin(self) -> None:
@@ -162,21 +216,33 @@ class Stage(ExitStack):
         self.readers.tell(order)
         return self.readers.answer()
 
-    async def trips(self, readers: int) -> Values:
-        """Measure the duration of a round trip beside so many readers in µs, and their events."""
+    def _ask(self, path: str) -> int:
+        """Ask for a path from now on; return how often the path before was asked for."""
+        self.asker.tell(path)
+        count: int = self.asker.answer()
+        return count
+
+    async def trips(self, readers: int, path: str = "") -> Values:
+        """Measure the duration of a round trip beside so many readers in µs, and their events.
+
+        :param path: the path that an observer asks for at the same time, over and over.
+        """
         self._told(f"read {readers}")
         time.sleep(1.0)
+        self._ask(path)
         self._told("report")
         begun, busy = time.perf_counter(), self.daemon.busy()
         with one_core():
             times = await self.commander.trip()
         took, busy = time.perf_counter() - begun, self.daemon.busy() - busy
         report = self._told("report")
+        asked = self._ask("")
         lags = report["lags"] or [0.0]
         return {
             "p50": quantile(times, 0.5),
             "p99": quantile(times, 0.99),
             "share": busy / took * 100,
+            "asked": asked / took,
             "untold": 100 - report["events"] / took / RATE / max(1, readers) * 100,
             "lost": report["lost"],
             "lag": quantile(lags, 0.5) / 1e3,
@@ -189,15 +255,23 @@ async def measure(run: Run, reactor: Any) -> None:
     allow_many_sockets()
     with Stage() as stage:
         await stage.begin()
-        many = f"{READERS} readers of signals"
-        takes = {"no readers": Takes(partial(stage.trips, 0)), many: Takes(partial(stage.trips, READERS))}
+        many, hour, moment = f"{READERS} readers of signals", "an observer of the hour", "an observer of at="
+        takes = {
+            "no readers": Takes(partial(stage.trips, 0)),
+            many: Takes(partial(stage.trips, READERS)),
+            hour: Takes(partial(stage.trips, 0, HISTORY)),
+            moment: Takes(partial(stage.trips, 0, MOMENT)),
+        }
         title = f"signals at {RATE} Hz"
         known = (Goal("no readers", subject=many),)
         twice = Goal("no readers", limit=2.0, subject=many)
         alone = partial(Goal, "no readers", "by itself, at most", subject=many)
+        others = [
+            Goal("no readers", "by itself, at most", 20_000, subject=subject) for subject in (hour, moment)
+        ]
         wanted = [
             ("p50", f"{title}, round trip, p50", "µs", known),
-            ("p99", f"{title}, round trip, p99", "µs", (alone(20_000), twice)),
+            ("p99", f"{title}, round trip, p99", "µs", (alone(20_000), twice, *others)),
             ("share", f"{title}, share of a core", "%", known),
             ("untold", f"{title}, not delivered in time", "%", (alone(10),)),
             ("lost", f"{title}, cut off", "streams", (alone(0),)),
@@ -210,7 +284,7 @@ async def measure(run: Run, reactor: Any) -> None:
 
 def main() -> None:
     logging.disable()
-    parts: dict[str, Callable[..., None]] = {"daemon": daemon, "readers": readers}
+    parts: dict[str, Callable[..., None]] = {"daemon": daemon, "readers": readers, "asker": asker}
     parts[sys.argv[1]](*sys.argv[2:])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -269,15 +270,11 @@ class Following:
         if elevation is not None and math.isfinite(elevation):
             on_sky = math.cos(math.radians(elevation))
         for at, error in self._series.add(sample):
-            self.add_error(at, error, error * on_sky)
-
-    def add_error(self, at: float, error: float, error_sky: float) -> None:
-        """Add an error that is known, on the axis and on the sky (arcsec), in order of time (TAI s)."""
-        if self.at is not None and at < self.at:
-            self._window.clear()
-        self.error, self.error_sky, self.at = error, error_sky, at
-        self._window.drop_before(at - self._length)
-        self._window.add(at, error_sky)
+            if self.at is not None and at < self.at:
+                self._window.clear()
+            self.error, self.error_sky, self.at = error, error * on_sky, at
+            self._window.drop_before(at - self._length)
+            self._window.add(at, self.error_sky)
 
     def clear(self) -> None:
         """Forget all samples and errors."""
@@ -301,6 +298,25 @@ class Following:
         """Time from the oldest error in the window to the last one, s."""
         oldest = self._window.oldest
         return 0.0 if oldest is None or self.at is None else self.at - oldest
+
+
+class Followed(NamedTuple):
+    """The errors at the end of a window in the past, as `Following` has them."""
+
+    error: float | None = None
+    error_sky: float | None = None
+    rms: float | None = None
+    greatest: float | None = None
+
+
+def followed(errors: Sequence[tuple[float, ...]]) -> Followed:
+    """Return the errors at the end of a window, from all errors in it: on the axis and on the sky, arcsec."""
+    if not errors:
+        return Followed()
+    on_sky = [error_sky for _, error_sky in errors]
+    rms = math.sqrt(math.fsum(error * error for error in on_sky) / len(on_sky))
+    error, error_sky = errors[-1]
+    return Followed(error, error_sky, rms, max(map(abs, on_sky)))
 
 
 def errors(

@@ -27,7 +27,7 @@ from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetryValue
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.motion import sky
-from mtmount_twisted.motion.following import WINDOW, Following, Sample
+from mtmount_twisted.motion.following import WINDOW, Followed, Following, Sample, followed
 from mtmount_twisted.motion.limits import NAMES, AxisLimits, AxisMotion, AxisName, Limit, limits
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
 from mtmount_twisted.motion.slews import Slew, SlewWatch
@@ -89,6 +89,7 @@ class _Axis:
 
     :ivar motion: its latest line, which came at `came_at` (monotonic, s).
     :ivar range: the range in the mount's settings; None before the mount has sent them.
+    :ivar followed: the errors at a moment in the past; None at present, when `following` has them.
     """
 
     name: AxisName
@@ -98,6 +99,7 @@ class _Axis:
     motion: PositionFact | None = None
     came_at: float = -math.inf
     range: RangeFact | None = None
+    followed: Followed | None = None
 
     @property
     def to_go(self) -> float | None:
@@ -397,8 +399,7 @@ class MotionWatch:
     ) -> Present:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
-        memory = SignalMemory(past, self._format, past, past.seconds)
-        watch = MotionWatch(past, memory, self._format, self.rules, past, past, has_sky=True)
+        watch = self._watch_past(past, has_sky=True)
         for at, line in events:
             past.at = at
             watch._read_event(line)
@@ -415,8 +416,7 @@ class MotionWatch:
     def present_in_memory(self, time: float) -> Present:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
-        memory = SignalMemory(past, self._format, past, past.seconds)
-        watch = MotionWatch(past, memory, self._format, self.rules, past, past, has_sky=self._has_sky)
+        watch = self._watch_past(past, self._has_sky)
         report = next((each for each in reversed(self._reports) if each.at <= time), self._reports[0])
         rows = self._signals.rows_at(time)
         topics = {name: self._format.axes[fact] for fact, name in NAMES.items()}
@@ -430,11 +430,17 @@ class MotionWatch:
                 axis.motion = self._format.position_in(topics[name], row.values)
                 axis.came_at = row.at
             if (group := self._axes[name].group) is not None:
-                for at, (error, error_sky) in group.between(time - WINDOW - 1.0, time):
-                    axis.following.add_error(at, error, error_sky)
+                last = group.row_at(time)
+                axis.followed = followed([] if last is None else group.between(last.at - WINDOW, time))
         watch._words = report.words
         watch._words_since = None if report.words_since is None else report.words_since + report.ahead
         return watch._make(time, self._slew_start_at(time, report.words))
+
+    def _watch_past(self, past: Any, has_sky: bool) -> MotionWatch:
+        """Return a watch over a moment in the past, which keeps no signals but the errors."""
+        format = msgspec.structs.replace(self._format, signals=dict)
+        memory = SignalMemory(past, format, past, past.seconds)
+        return MotionWatch(past, memory, self._format, self.rules, past, past, has_sky)
 
     def _slew_start(self) -> float | None:
         """Return the start of the slew that has not arrived (UTC, s)."""
@@ -478,7 +484,7 @@ class MotionWatch:
         return RunningSlew(start - self._ahead(), way, seconds)
 
     def _axis(self, axis: _Axis) -> AxisPresent:
-        now, following, reported = axis.motion, axis.following, axis.reported
+        now, following, reported = axis.motion, axis.followed or axis.following, axis.reported
         to_go = axis.to_go
         seconds = None
         if to_go is not None and now is not None and now.velocity is not None:

@@ -13,7 +13,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -127,13 +127,16 @@ class SignalGroup:
         """Return all rows, in order of arrival; the result never changes."""
         return [*self._full, Rows(self._times.tobytes(), self._values.tobytes())]
 
-    def between(self, start: float, end: float) -> Iterator[Row]:
-        """Yield the rows from one time to another, both included (UTC, s), in order."""
+    def between(self, start: float, end: float) -> list[tuple[float, ...]]:
+        """Return the values of the rows from one time to another, both included (UTC, s), in order."""
+        found: list[tuple[float, ...]] = []
         for chunk in self.rows():
             times = memoryview(chunk.times).cast("d")
             if times and times[0] <= end and times[-1] >= start:
-                for number in range(bisect_left(times, start), bisect_right(times, end)):
-                    yield self._row(chunk, number)
+                first, last = bisect_left(times, start), bisect_right(times, end)
+                values = memoryview(chunk.values).cast("d")[first * self.width : last * self.width]
+                found += zip(*[iter(values.tolist())] * self.width, strict=True)
+        return found
 
     def row_at(self, time: float) -> Row | None:
         """Return the latest row at a time (UTC, s); None if memory has none that old."""
@@ -184,8 +187,8 @@ class SignalMemory:
         self._wall_clock = wall_clock
         self._by_topic: dict[int, SignalGroup] = {}
         self._places: dict[str, Place] = {}
-        self.units: Mapping[str, str] = {}
-        self.periods: Mapping[str, float | None] = {}
+        self.units: dict[str, str] = {}
+        self.periods: dict[str, float | None] = {}
         for number, signals in format.signals().items():
             self._by_topic[number] = self.add_group(signals)
         telemetry.subscribe_values(self._receive)
@@ -195,8 +198,8 @@ class SignalMemory:
         group = SignalGroup(signals)
         names = [f"{signals.name}.{quantity}" for quantity in signals.quantities]
         self._places |= {name: Place(group, column) for column, name in enumerate(names)}
-        self.units = {**self.units, **dict(zip(names, signals.units, strict=True))}
-        self.periods = {**self.periods, **dict.fromkeys(names, signals.period)}
+        self.units.update(zip(names, signals.units, strict=True))
+        self.periods.update(dict.fromkeys(names, signals.period))
         return group
 
     def _receive(self, values: Sequence[ITelemetryValue]) -> None:

@@ -97,6 +97,31 @@ class BridgeTelemetryTests(BridgeTma2022Case):
         last = [topic for topic in self.topics(reader) if type(topic) is Azimuth][-1]
         self.assertEqual(last.demand_position, 5.0)
 
+    def test_slew(self) -> None:
+        """A new target of a tracking mount makes a slew, with the error after it; the limits are there."""
+        csc = self.join_pair()
+        self.grant(csc)
+        csc.send(1, commands.AzimuthEnableTracking(on=True))
+        self.pass_time(0.2)
+        for number in range(600):  # 30 s
+            target = 1.0 if number < 100 else 3.0
+            csc.send(
+                2 + number, commands.AzimuthTrackTarget(position=target, velocity=0, tai=self.tai() + 0.1)
+            )
+            self.pass_time(0.05)
+        motion = self.service.motion
+        assert motion is not None
+        _, slew = motion.slews[-1]
+        self.assertAlmostEqual(slew.azimuth, 2.0, 1)
+        self.assertIsNotNone(slew.in_position_after)
+        self.assertIsNotNone(slew.rms)
+        now = motion.present()
+        azimuth = now.axes["azimuth"]
+        assert azimuth.rms is not None
+        self.assertLess(azimuth.rms, 0.01)
+        self.assertTrue(azimuth.limits_are_mounts)
+        self.assertIn(("azimuth", "+"), {(limit.axis, limit.direction) for limit in now.limits})
+
     def test_lives_without_the_other(self) -> None:
         """Telemetry goes on while the commands' link is lost, and commands while telemetry is."""
         reader, csc = self.join_telemetry(), self.join_pair()
