@@ -555,6 +555,10 @@ def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logg
     about["controller"] = (
         "simulator" if controller is None else host_and_port(controller.host, controller.command_port)
     )
+    # Positions on the sky can be computed years later.
+    about |= {
+        f"site.{key}": str(value) for key, value in attrs.asdict(config.site).items() if value is not None
+    }
     kept = RecorderOptions(
         Path(settings.path), settings.keep_days, settings.keep_bytes, settings.min_free, about
     )

@@ -103,6 +103,9 @@ REFUSED = (
 class DaemonTests(ProgramCase):
     """``twistd -n mtmount-bridge --verbose``."""
 
+    timeout = 180
+    """Seconds: a test starts five daemons at once, or asks one for much, on a machine that may be loaded."""
+
     def setUp(self) -> None:
         super().setUp()
         if ssl is None:
