@@ -10,7 +10,8 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO, get_args
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
@@ -19,7 +20,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.cli.command_line import MISUSED
 from mtmount_twisted.cli.journal.export import Cells
 from mtmount_twisted.cli.standard_streams import abandon_output, run_program
-from mtmount_twisted.dialects.dialect import dialect_named
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
 from mtmount_twisted.journal.recording.layout import EVENTS
@@ -186,8 +187,7 @@ async def play(reactor: Any, options: argparse.Namespace, span: tuple[float, flo
         output.flush()
         await factory.joined()
         topics = _topics(signals.lines(options.folder, None, *span))
-        terminator = dialect_named("tma2022").terminator
-        player = Player(reactor, topics, options.speed, terminator, factory.write)
+        player = Player(reactor, topics, options.speed, _terminator(options.folder, span), factory.write)
         lines = await player.run()
         output.write(f"played {lines} lines\n")
         output.flush()
@@ -195,6 +195,15 @@ async def play(reactor: Any, options: argparse.Namespace, span: tuple[float, flo
     finally:
         factory.close()
         await listening.stopListening()
+
+
+def _terminator(folder: Path, span: tuple[float, float]) -> bytes:
+    """Return the end of a line in the dialect of the mount that was recorded.
+
+    A recording of another program does not name it: then it is that of tma2022, the first with telemetry.
+    """
+    name = signals.about(folder, *span).get("dialect", "")
+    return dialect_named(next((each for each in get_args(DialectName) if each == name), "tma2022")).terminator
 
 
 def _topics(lines: Iterator[tuple[float, str, bytes]]) -> Iterator[tuple[float, str, bytes]]:

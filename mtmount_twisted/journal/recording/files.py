@@ -26,7 +26,20 @@ from mcap.opcode import Opcode
 from mtmount_twisted.dialects.dialect import TopicFacts
 from mtmount_twisted.version import __version__
 
-from .layout import ABOUT, MAGIC, PREFIX, TAIL, Channel, Chunk, Contents, Message, open_regular, scan
+from .layout import (
+    ABOUT,
+    DIGEST,
+    DIGEST_TYPE,
+    MAGIC,
+    PREFIX,
+    TAIL,
+    Channel,
+    Chunk,
+    Contents,
+    Message,
+    open_regular,
+    scan,
+)
 
 LIBRARY = f"mtmount_twisted {__version__}"
 
@@ -240,24 +253,41 @@ class RecordingFile:
         except OSError:
             return False
 
-    def finish(self) -> None:
-        """Write the end of the data and the summary."""
-        self._append(self._end())
+    def finish(self, digests: Mapping[str, bytes] | None = None) -> None:
+        """Write the digests, the end of the data and the summary: all of it, or nothing.
+
+        :param digests: the packed digest of each topic.
+        """
+        contents = self.contents
+        at = max((chunk.end for chunk in contents.chunks), default=0)
+        attached = b""
+        indexes: list[mcap.McapRecord] = []
+        places: dict[str, tuple[int, int]] = {}
+        for topic, data in (digests or {}).items():
+            name = f"{DIGEST}{topic}"
+            record = _packed(mcap.Attachment(at, at, name, DIGEST_TYPE, data))
+            place = contents.end + len(attached)
+            indexes.append(mcap.AttachmentIndex(place, len(record), at, at, len(data), name, DIGEST_TYPE))
+            places[topic] = place, len(record)
+            attached += record
+        self._append(attached + self._end(contents.end + len(attached), indexes))
+        contents.digests = places
         self.contents.is_finished = True
         self.sync()
 
-    def _end(self) -> bytes:
+    def _end(self, at: int, attachments: Sequence[mcap.McapRecord]) -> bytes:
         contents = self.contents
         end = _packed(mcap.DataEnd(0))
-        start = contents.end + len(end)
+        start = at + len(end)
         channels = [_channel_records(channel) for channel in contents.channels.values()]
         about = mcap.MetadataIndex(offset=contents.about_at[0], length=contents.about_at[1], name=ABOUT)
         groups: tuple[tuple[int, Sequence[mcap.McapRecord]], ...] = (
             (Opcode.SCHEMA, [schema for schema, _ in channels]),
             (Opcode.CHANNEL, [channel for _, channel in channels]),
-            (Opcode.STATISTICS, [self._statistics()]),
+            (Opcode.STATISTICS, [self._statistics(len(attachments))]),
             (Opcode.CHUNK_INDEX, list(map(_chunk_index, contents.chunks))),
             (Opcode.METADATA_INDEX, [about] if contents.about else []),
+            (Opcode.ATTACHMENT_INDEX, attachments),
         )
         summary = b""
         offsets = b""
@@ -277,11 +307,11 @@ class RecordingFile:
         whole = mcap.Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=checked)
         return end + summary + _packed(whole) + MAGIC
 
-    def _statistics(self) -> mcap.Statistics:
+    def _statistics(self, attachments: int) -> mcap.Statistics:
         contents = self.contents
         counts = Counter(contents.counts())
         return mcap.Statistics(
-            attachment_count=0,
+            attachment_count=attachments,
             channel_count=len(contents.channels),
             channel_message_counts=dict(counts),
             chunk_count=len(contents.chunks),

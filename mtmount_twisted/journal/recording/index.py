@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mtmount_twisted.errors import RecordingError
 
+from .digests import Digest, unpacked
 from .layout import (
     MESSAGE,
     MESSAGE_HEAD,
@@ -31,7 +32,9 @@ from .layout import (
     Contents,
     Message,
     damaged,
+    digest_places,
     open_regular,
+    read_digest,
     read_summary,
     recordings,
     scan,
@@ -217,15 +220,42 @@ def _read_tail(path: Path) -> list[Message]:
         return list(tail_messages(tail.read(MOST_TAIL)))
 
 
+def named_in(folder: Path, start: int, end: int) -> list[Path]:
+    """Return the recordings that may have messages of a time span (ns) by their names, the oldest first."""
+    return [
+        path
+        for path in recordings(folder)
+        if (started(path) - SPARE) * NANO < end and (started(path) + HOUR + SPARE) * NANO > start
+    ]
+
+
+def digests_of(path: Path, topics: Iterable[str]) -> dict[str, Digest]:
+    """Return the digests of some topics in a recording, as far as it has them.
+
+    :raises RecordingError: if it is damaged.
+    :raises FileNotFoundError: if it was deleted.
+    """
+    file = open_regular(path)
+    try:
+        places = digest_places(path, file)
+        found = {}
+        for topic in topics:
+            if topic in places:
+                try:
+                    found[topic] = unpacked(read_digest(path, file, places[topic]))
+                except ValueError as error:
+                    raise damaged(path, places[topic][0], str(error)) from None
+        return found
+    finally:
+        os.close(file)
+
+
 def in_span(folder: Path, start: int, end: int) -> Iterator[Recording]:
     """Yield the recordings that may have messages of a time span (ns), the oldest first, each open.
 
     :raises RecordingError: if one is damaged.
     """
-    for path in recordings(folder):
-        begun = started(path)
-        if (begun - SPARE) * NANO >= end or (begun + HOUR + SPARE) * NANO <= start:
-            continue
+    for path in named_in(folder, start, end):
         try:
             recording = read_recording(path)
         except FileNotFoundError:  # the daemon deleted it just now

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.checking import unfit
@@ -26,7 +27,7 @@ from mtmount_twisted.visible import visible
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
-METADATA, DATA_END = 12, 15
+ATTACHMENT, ATTACHMENT_INDEX, METADATA, DATA_END = 9, 10, 12, 15
 """Opcodes of records."""
 
 EVENTS = "events"
@@ -48,6 +49,15 @@ MOST_CHUNK = 64 * 2**20
 MOST_SUMMARY = 64 * 2**20
 """The most bytes of a summary. That of an hour has 0.5 MB."""
 
+DIGEST = "digest/"
+"""The beginning of the name of an attachment with the digest of a topic, before the name of the topic."""
+
+DIGEST_TYPE = "application/zstd"
+"""The media type of such an attachment."""
+
+MOST_DIGEST = 64 * 2**20
+"""The most bytes of a digest. That of an hour of the largest topic has 0.8 MB."""
+
 MOST_RECORD = 2**20
 """The most bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB, the longest
 event 40 kB."""
@@ -60,8 +70,12 @@ _CHUNK_HEAD = struct.Struct("<BQQQQII4sQ")  # with the compression "zstd"
 _INDEX_HEAD = struct.Struct("<BQHI")
 _CHUNK_INDEX = struct.Struct("<BQQQQQIHQQI4sQQ")  # of a chunk with one channel and the compression "zstd"
 _FOOTER = struct.Struct("<BQQQI")
+_OFFSET = struct.Struct("<BQBQQ")
+_SUMMARY_OFFSET = 14
 _ZSTD = b"zstd"
 _ONE_CHANNEL = 10
+_END = 8192
+"""How many bytes at the end of a file are read to find its digests."""
 
 
 NANO = 1_000_000_000
@@ -122,6 +136,7 @@ class Contents:
     :ivar chunks: all chunks in the order of the file.
     :ivar about: the metadata about the mount.
     :ivar about_at: the place and the length of its record, in bytes.
+    :ivar digests: the place and the length of each attachment with a digest, by the topic.
     :ivar end: the end of the last complete record, in bytes.
     :ivar is_finished: True if the file has its end, as a closed recording has.
     """
@@ -130,6 +145,7 @@ class Contents:
     chunks: list[Chunk] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     about_at: tuple[int, int] = (0, 0)
+    digests: dict[str, tuple[int, int]] = field(default_factory=dict)
     end: int = 0
     is_finished: bool = False
     _schemas: dict[int, bytes] = field(default_factory=dict)
@@ -166,6 +182,12 @@ class Contents:
             number, schema = fields.number("<H"), fields.number("<H")
             topic = fields.text()
             self.channels[number] = Channel(number, topic, self._schemas.get(schema, b""))
+        elif opcode == ATTACHMENT_INDEX:
+            at = fields.number("<Q"), fields.number("<Q")
+            fields.number("<Q"), fields.number("<Q"), fields.number("<Q")
+            name = fields.text()
+            if name.startswith(DIGEST):
+                self.digests[name.removeprefix(DIGEST)] = at
         elif opcode == METADATA and fields.text() == ABOUT:
             self.about, self.about_at = fields.texts(), place
 
@@ -182,8 +204,8 @@ class _Fields:
         self._at += struct.calcsize(layout)
         return int(number)
 
-    def data(self) -> bytes:
-        length = self.number("<I")
+    def data(self, layout: str = "<I") -> bytes:
+        length = self.number(layout)
         data = self._body[self._at : self._at + length]
         if len(data) != length:
             raise IndexError("its end is missing")
@@ -306,6 +328,8 @@ def _scan_record(path: Path, file: int, size: int, contents: Contents) -> bool:
     if opcode == DATA_END:
         contents.is_finished = True
         return True
+    if opcode == ATTACHMENT:  # the end was being written when the daemon was killed
+        return False
     if opcode in (SCHEMA, CHANNEL, METADATA):
         if length > MOST_RECORD:
             raise damaged(path, at, f"{length} bytes are too many")
@@ -360,7 +384,7 @@ def read_summary(path: Path, file: int) -> Contents | None:
     for opcode, at, end in records(path, summary, start):
         if opcode == CHUNK_INDEX:
             contents.chunks.append(_chunk_of(path, summary, at, end, start))
-        elif opcode in (SCHEMA, CHANNEL):
+        elif opcode in (SCHEMA, CHANNEL, ATTACHMENT_INDEX):
             contents.add(path, start + at, opcode, summary[at + RECORD.size : end])
     for opcode, at, end in records(path, os.pread(file, MOST_RECORD, len(MAGIC)), len(MAGIC), partial=True):
         if opcode == METADATA:
@@ -369,6 +393,59 @@ def read_summary(path: Path, file: int) -> Contents | None:
             break
     contents.chunks.sort(key=lambda chunk: chunk.offset)
     return contents
+
+
+def digest_places(path: Path, file: int) -> dict[str, tuple[int, int]]:
+    """Return the place and the length of the attachment with the digest of each topic.
+
+    Only the end of the file is read, and not the places of its chunks. A file without digests, or without an
+    end, has none.
+
+    :raises RecordingError: if the end is damaged.
+    """
+    size = os.fstat(file).st_size
+    begin = max(size - _END, 0)
+    data = os.pread(file, _END, begin)
+    foot = len(data) - len(MAGIC) - _FOOTER.size
+    if foot < 0 or data[-len(MAGIC) :] != MAGIC:
+        return {}
+    opcode, _, _, offsets, _ = _FOOTER.unpack_from(data, foot)
+    if opcode != FOOTER or not begin <= offsets <= begin + foot:
+        return {}
+    contents = Contents()
+    for opcode, at, _ in records(path, data[offsets - begin : foot], offsets):
+        at += offsets - begin
+        if opcode != _SUMMARY_OFFSET or at + _OFFSET.size > foot:
+            continue
+        _, _, group, start, length = _OFFSET.unpack_from(data, at)
+        if group != ATTACHMENT_INDEX:
+            continue
+        if start + length > size or length > MOST_RECORD:
+            raise damaged(path, begin + at, f"its group would begin at byte {start}")
+        found = os.pread(file, length, start)
+        for kind, place, end in records(path, found, start):
+            contents.add(path, start + place, kind, found[place + RECORD.size : end])
+    return contents.digests
+
+
+def read_digest(path: Path, file: int, place: tuple[int, int]) -> bytes:
+    """Return the data of an attachment.
+
+    :raises RecordingError: if it is damaged.
+    """
+    offset, length = place
+    record = os.pread(file, length, offset) if length <= MOST_DIGEST else b""
+    if len(record) != length or length < RECORD.size + 4 or record[0] != ATTACHMENT:
+        raise damaged(path, offset, "expected an attachment")
+    if crc32(record[RECORD.size : -4]) != int.from_bytes(record[-4:], "little"):
+        raise damaged(path, offset, "its checksum is wrong")
+    fields = _Fields(record[RECORD.size : -4])
+    try:
+        fields.number("<Q"), fields.number("<Q")
+        fields.text(), fields.text()
+        return fields.data("<Q")
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise damaged(path, offset, str(error)) from None
 
 
 def _chunk_of(path: Path, summary: bytes, at: int, end: int, summary_start: int) -> Chunk:

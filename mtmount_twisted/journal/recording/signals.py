@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat
 from mtmount_twisted.errors import RecordingError
 
+from .decoding import decoder
+from .derived import ARCSEC, AXIS, DERIVED
 from .layout import EVENTS, NANO, to_nanoseconds
 
 if TYPE_CHECKING:
-    from .thinning import Floats
+    from .index import Recording
+    from .thinning import Bins, Floats
 
 FRESH = 10.0
 """The greatest age of a line that counts as the value of a moment, in seconds: twice the longest period."""
@@ -83,29 +85,7 @@ class Value(NamedTuple):
     line: bytes
 
 
-class _Derived(NamedTuple):
-    """A signal that is computed from those of one axis.
-
-    :ivar topic: the topic of the axis.
-    :ivar on_sky: True for the error on the sky, which is smaller by the cosine of the elevation.
-    """
-
-    topic: str
-    on_sky: bool
-    doc: str
-
-
-DERIVED = {
-    "motion.azimuth.error": _Derived("azimuth", False, "Demand minus actual position, on the axis."),
-    "motion.azimuth.errorSky": _Derived("azimuth", True, "Demand minus actual position, on the sky."),
-    "motion.elevation.error": _Derived("elevation", False, "Demand minus actual position."),
-    "motion.elevation.errorSky": _Derived("elevation", False, "Demand minus actual position."),
-}
-"""The derived signals. Each value has its own time stamp: see `motion.following`."""
-
-_AXIS = ("demandPosition", "demandPositionTimestamp", "actualPosition", "actualPositionTimestamp")
 _ELEVATION = ("actualPosition",)
-_ARCSEC = "arcsec"
 
 
 def read(
@@ -118,6 +98,9 @@ def read(
 ) -> Columns:
     """Return signals of a time span, thinned. A sample has the time of the arrival of its line.
 
+    If a bin is 5 s or longer, the samples come in pieces of 5 s: those of a piece count to the bin with its
+    middle.
+
     :param folder: the folder of the recordings.
     :param names: the signals; a name that no recording has gives a series without values.
     :param start: start of the span (s, Unix time); inclusive.
@@ -126,49 +109,116 @@ def read(
     :param proceed: called between two pieces of work; an exception of it ends the query.
     :raises RecordingError: if a file is damaged: one line that names the file and the record.
     """
+    from .digests import PIECE
     from .thinning import Bins, bin_times
 
-    bins = {name: Bins(start, end, points) for name in names}
-    wanted: dict[str, list[str]] = {}
-    for name in bins:
-        if name not in DERIVED:
-            topic, _, quantity = name.partition(".")
-            wanted.setdefault(topic, []).append(quantity)
-    units = _read_plain(folder, wanted, bins, (start, end), proceed)
-    for name in bins:
-        if name in DERIVED:
-            units[name] = _ARCSEC
-            _add_derived(folder, DERIVED[name], bins[name], (start, end), proceed)
-    series = {name: Series(units.get(name, ""), *bins[name].columns()) for name in names}
+    query = _Query({name: Bins(start, end, points) for name in names}, {}, proceed)
+    source = partial(_recordings, folder)
+    low, high = math.ceil(start / PIECE) * PIECE, math.floor(end / PIECE) * PIECE
+    if (end - start) / points < PIECE or low >= high:
+        _read_lines(query, source, names, start, end)
+    else:
+        _read_lines(query, source, names, start, low)
+        _read_digests(query, folder, low, high)
+        _read_lines(query, source, names, high, end)
+    series = {name: Series(query.units.get(name, ""), *query.bins[name].columns()) for name in names}
     return Columns(bin_times(start, end, points), series)
 
 
-def _read_plain(
-    folder: Path,
-    wanted: dict[str, list[str]],
-    bins: dict[str, Any],
-    span: tuple[float, float],
-    proceed: Callable[[], None],
-) -> dict[str, str]:
-    """Add the samples of signals to their bins; return the units."""
+class _Query(NamedTuple):
+    bins: dict[str, Bins]
+    units: dict[str, str]
+    proceed: Callable[[], None]
+
+
+_Source = Callable[[int, int], "Iterator[Recording]"]
+"""Return the open recordings that may have messages of a time span (ns)."""
+
+
+def _recordings(folder: Path, start: int, end: int) -> Iterator[Recording]:
     from .index import in_span
 
-    units: dict[str, str] = {}
-    start, end = map(to_nanoseconds, span)
-    for recording in in_span(folder, start, end) if wanted else ():
+    return in_span(folder, start, end)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the topic of a signal, whose digest has it, and its name there."""
+    if name in DERIVED:
+        return name, name
+    topic, _, quantity = name.partition(".")
+    return topic, quantity
+
+
+def _read_digests(query: _Query, folder: Path, start: float, end: float) -> None:
+    """Add the samples of a time span by their pieces, and those of a recording without digests one by one.
+
+    :param start: a multiple of `PIECE`, as `end` is.
+    """
+    from .digests import PIECE
+    from .index import digests_of, named_in, read_recording
+
+    for path in named_in(folder, to_nanoseconds(start), to_nanoseconds(end)):
+        query.proceed()
+        try:
+            digests = digests_of(path, {_split(name)[0] for name in query.bins})
+        except FileNotFoundError:  # the daemon deleted it just now
+            continue
+        others = []
+        for name, bins in query.bins.items():
+            topic, quantity = _split(name)
+            digest = digests.get(topic)
+            if digest is None or quantity not in digest.names:
+                others.append(name)
+                continue
+            query.units[name] = digest.units[quantity]
+            starts, *rest = digest.pieces(quantity, start, end)
+            bins.add_pieces(starts + PIECE / 2, *rest)
+        if not others:
+            continue
+        try:
+            recording = read_recording(path)
+        except FileNotFoundError:
+            continue
+        try:
+            span = recording.span
+            if span is not None:
+                first, last = span[0] / NANO - PIECE, span[1] / NANO + PIECE
+                one = partial(_only, recording)
+                _read_lines(query, one, others, max(start, first), min(end, last))
+        finally:
+            os.close(recording.file)
+
+
+def _only(recording: Recording, start: int, end: int) -> Iterator[Recording]:
+    return iter([recording])
+
+
+def _read_lines(query: _Query, source: _Source, names: Sequence[str], start: float, end: float) -> None:
+    """Add the samples of signals in a time span to their bins, one by one."""
+    if start >= end:
+        return
+    wanted: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        if name in DERIVED:
+            query.units[name] = ARCSEC
+            _add_derived(query, source, name, (start, end))
+        else:
+            topic, quantity = _split(name)
+            wanted.setdefault(topic, []).append(quantity)
+    low, high = to_nanoseconds(start), to_nanoseconds(end)
+    for recording in source(low, high) if wanted else ():
         topics = recording.topics
         for topic, quantities in wanted.items():
             if topic not in topics:
                 continue
-            if any(f"{topic}.{quantity}" not in units for quantity in quantities):
-                units |= _units(topic, quantities, topics[topic].schema)
-            decode = _decoder(tuple(quantities))
-            for messages in recording.read(topic, start, end):
-                proceed()
+            if any(f"{topic}.{quantity}" not in query.units for quantity in quantities):
+                query.units.update(_units(topic, quantities, topics[topic].schema))
+            decode = decoder(tuple(quantities))
+            for messages in recording.read(topic, low, high):
+                query.proceed()
                 times = messages.seconds
                 for quantity, values in zip(quantities, decode(messages.lines)):
-                    bins[f"{topic}.{quantity}"].add(times, values)
-    return units
+                    query.bins[f"{topic}.{quantity}"].add(times, values)
 
 
 def _units(topic: str, quantities: Sequence[str], schema: bytes) -> dict[str, str]:
@@ -180,110 +230,38 @@ def _units(topic: str, quantities: Sequence[str], schema: bytes) -> dict[str, st
         return {}
 
 
-_Decode = Callable[[Sequence[bytes]], "list[Floats]"]
+def _add_derived(query: _Query, source: _Source, name: str, span: tuple[float, float]) -> None:
+    from .digests import errors_of
 
-
-def _decoder(quantities: tuple[str, ...]) -> _Decode:
-    """Return a function that returns the values of some quantities in lines; NaN for a missing one.
-
-    One call decodes all lines of a chunk, and only these quantities.
-    """
-    import numpy as np
-
-    names = [f"q{number}" for number in range(len(quantities))]
-    number = float | bool | None
-    shape = msgspec.defstruct(
-        "Line",
-        [(name, number, math.nan) for name in names],
-        rename=dict(zip(names, quantities)),
-        gc=False,
-    )
-    decoder: Any = msgspec.json.Decoder(list[shape])  # type: ignore[valid-type]
-    getters = [attrgetter(name) for name in names]
-
-    def decode(lines: Sequence[bytes]) -> list[Floats]:
-        try:
-            found = decoder.decode(b"[" + b",".join(lines) + b"]")
-            if len(found) != len(lines):
-                raise ValueError("a line that is two")
-            return [np.array(list(map(get, found)), np.float64) for get in getters]
-        except (ValueError, msgspec.MsgspecError):  # NaN, which is no JSON, or a value of another type
-            return _decode_each(lines, quantities)
-
-    return decode
-
-
-def _decode_each(lines: Sequence[bytes], quantities: Sequence[str]) -> list[Floats]:
-    """Do the same for lines that are not as they should be, one by one."""
-    import numpy as np
-
-    columns: list[list[float]] = [[] for _ in quantities]
-    for line in lines:
-        try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):
-            content = None
-        for quantity, column in zip(quantities, columns):
-            value = content.get(quantity) if isinstance(content, dict) else None
-            try:
-                column.append(float(value) if isinstance(value, int | float) else math.nan)
-            except OverflowError:
-                column.append(math.nan)
-    return [np.array(column, np.float64) for column in columns]
-
-
-def _add_derived(
-    folder: Path, derived: _Derived, bins: Any, span: tuple[float, float], proceed: Callable[[], None]
-) -> None:
-    import numpy as np
-
-    from mtmount_twisted.motion import following
-
+    derived = DERIVED[name]
     start = span[0]
     while start < span[1]:
         end = min(start + BLOCK, span[1])
         wide = start - MARGIN, end + MARGIN
-        times, (demand, demand_at, actual, actual_at) = _samples(folder, derived.topic, _AXIS, wide, proceed)
-        good = np.isfinite(demand_at) & np.isfinite(actual_at)
-        good[1:] &= np.diff(actual_at) > 0
-        times, demand, demand_at, actual, actual_at = (
-            each[good] for each in (times, demand, demand_at, actual, actual_at)
-        )
-        if len(times):
-            errors = following.errors(demand, demand_at, actual, actual_at)
-            if derived.on_sky:
-                at, (elevation,) = _samples(folder, "elevation", _ELEVATION, wide, proceed)
-                known = np.isfinite(elevation)
-                cosine = (
-                    np.cos(np.radians(np.interp(times, at[known], elevation[known])))
-                    if known.any()
-                    else np.full(len(times), np.nan)
-                )
-                errors = errors * cosine
-            inside = (times >= start) & (times < end)
-            bins.add(times[inside], errors[inside])
+        times, samples = _samples(query, source, derived.topic, AXIS, wide)
+        elevation = None
+        if derived.on_sky:
+            at, (angles,) = _samples(query, source, "elevation", _ELEVATION, wide)
+            elevation = times, at, angles
+        errors = errors_of(samples, elevation)
+        inside = (times >= start) & (times < end)
+        query.bins[name].add(times[inside], errors[inside])
         start = end
 
 
 def _samples(
-    folder: Path,
-    topic: str,
-    quantities: tuple[str, ...],
-    span: tuple[float, float],
-    proceed: Callable[[], None],
+    query: _Query, source: _Source, topic: str, quantities: tuple[str, ...], span: tuple[float, float]
 ) -> tuple[Floats, list[Floats]]:
     """Return the times of a topic's lines, and the values of some quantities."""
     import numpy as np
 
-    from .index import in_span
-
     start, end = map(to_nanoseconds, span)
-    decode = _decoder(quantities)
+    decode = decoder(quantities)
     times: list[Floats] = []
     columns: list[list[Floats]] = [[] for _ in quantities]
-    for recording in in_span(folder, start, end):
+    for recording in source(start, end):
         for messages in recording.read(topic, start, end):
-            proceed()
+            query.proceed()
             times.append(messages.seconds)
             for column, values in zip(columns, decode(messages.lines)):
                 column.append(values)
@@ -329,7 +307,7 @@ def lines(
     """
     import heapq
 
-    from .index import Recording, in_span
+    from .index import in_span
 
     low = to_nanoseconds(start)
     high = 2**63 - 1 if math.isinf(end) else to_nanoseconds(end)
@@ -354,9 +332,19 @@ def signal_names(telemetry: TelemetryFormat) -> dict[str, SignalFacts]:
     }
     periods = {topic.name: topic.period for topic in telemetry.topics()}
     return found | {
-        name: SignalFacts(_ARCSEC, periods.get(derived.topic), derived.doc)
+        name: SignalFacts(ARCSEC, periods.get(derived.topic), derived.doc)
         for name, derived in DERIVED.items()
     }
+
+
+def about(folder: Path, start: float, end: float) -> dict[str, str]:
+    """Return the metadata of the first recording in a time span; empty if there is none.
+
+    :raises RecordingError: if it is damaged.
+    """
+    for recording in _recordings(folder, to_nanoseconds(start), to_nanoseconds(end)):
+        return recording.contents.about
+    return {}
 
 
 def span(folder: Path) -> tuple[float, float] | None:
@@ -380,6 +368,7 @@ __all__ = [
     "Series",
     "SignalFacts",
     "Value",
+    "about",
     "lines",
     "read",
     "signal_names",

@@ -42,10 +42,47 @@ class Bins:
             bins, values = bins[order], values[order]
         starts = np.concatenate(([0], np.flatnonzero(np.diff(bins)) + 1))
         found = bins[starts]
-        self._least[found] = np.minimum(self._least[found], np.minimum.reduceat(values, starts))
-        self._greatest[found] = np.maximum(self._greatest[found], np.maximum.reduceat(values, starts))
-        self._sum[found] += np.add.reduceat(values, starts)
-        self._count[found] += np.diff(np.append(starts, len(bins)))
+        self._merge(
+            found,
+            np.minimum.reduceat(values, starts),
+            np.maximum.reduceat(values, starts),
+            np.add.reduceat(values, starts),
+            np.diff(np.append(starts, len(bins))),
+        )
+
+    def add_pieces(self, times: Floats, count: Floats, least: Floats, greatest: Floats, mean: Floats) -> None:
+        """Add samples that are summed up in pieces. A piece counts to the bin with its middle.
+
+        :param times: the middle of each piece (s); each is within the span.
+        :param count: number of samples of each piece, 1 or more.
+        """
+        if not len(times):
+            return
+        bins = np.clip(((times - self._start) / self._width).astype(np.int64), 0, self._points - 1)
+        order = np.argsort(bins, kind="stable")
+        bins, least, greatest = bins[order], least[order], greatest[order]
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(bins)) + 1))
+        self._merge(
+            bins[starts],
+            np.minimum.reduceat(least, starts),
+            np.maximum.reduceat(greatest, starts),
+            np.add.reduceat((mean * count)[order], starts),
+            np.add.reduceat(count[order].astype(np.int64), starts),
+        )
+
+    def _merge(
+        self,
+        found: NDArray[np.int64],
+        least: Floats,
+        greatest: Floats,
+        total: Floats,
+        count: NDArray[np.int64],
+    ) -> None:
+        """Merge the samples of some bins, each of which occurs once."""
+        self._least[found] = np.minimum(self._least[found], least)
+        self._greatest[found] = np.maximum(self._greatest[found], greatest)
+        self._sum[found] += total
+        self._count[found] += count
 
     def columns(self) -> tuple[list[float | None], list[float | None], list[float | None]]:
         """Return least, greatest and mean of each bin; None for a bin without a sample."""

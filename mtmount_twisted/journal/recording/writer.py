@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat, TopicFacts
 from mtmount_twisted.errors import LineError, RecordingError
@@ -23,6 +24,9 @@ from .items import Item, RecorderOptions
 from .layout import NAME, TAIL, Message, recordings, started, to_nanoseconds
 from .recovery import recover, unfinished
 from .retention import stored, to_delete
+
+if TYPE_CHECKING:
+    from .digests import Digests
 
 Tell = Callable[..., None]
 
@@ -89,6 +93,7 @@ class RecordingWriter:
         self._hour = 0
         self._pending: dict[str, list[Message]] = {}
         self._sequences: dict[str, int] = {}
+        self._digests: Digests | None = None  # it imports numpy, in the recorder's thread
         self._fresh: list[tuple[str, float, int, bytes]] = []  # not in the tail file yet
         self._bytes = 0  # of the fresh and pending ones
         self._chunks_at = 0.0
@@ -170,7 +175,7 @@ class RecordingWriter:
         if recording is not None and self._tail is not None:
             with contextlib.suppress(OSError):
                 self._append(recording)
-                self._finish(recording, quick())
+                self._finish(recording, quick(), is_last=True)
         self._is_full = True
         self._drop_fresh()
 
@@ -195,6 +200,10 @@ class RecordingWriter:
             about = {**self._options.about, "taiMinusUtc": str(ahead)}
             recording = RecordingFile.create(folder, now, about)
             self._recording, self._tail = recording, TailFile(recording.path)
+            if self._digests is None:
+                from .digests import Digests
+
+                self._digests = Digests(self._facts)
             self._sequences.clear()
             self._chunks_at = self._clock()
         return recording
@@ -244,28 +253,51 @@ class RecordingWriter:
             count = len(messages)
             if not count:
                 continue
-            recording.write_chunk(messages, compress)
+            self._write_chunk(recording, topic, messages, compress)
             self._bytes -= sum(len(message.data) for message in messages)
             del messages[:count]
             self._receive(self._more())
             self._append(recording)
+        if self._digests is not None:
+            self._digests.derive(to_the_end=False)
         recording.sync()
         left = [message for messages in self._pending.values() for message in messages]
         if self._tail is not None:
             self._tail.replace(b"".join(message.packed() for message in left))
 
-    def _finish(self, recording: RecordingFile, compress: Callable[[bytes], bytes]) -> None:
-        """End the recording."""
+    def _write_chunk(
+        self,
+        recording: RecordingFile,
+        topic: str,
+        messages: list[Message],
+        compress: Callable[[bytes], bytes],
+    ) -> None:
+        recording.write_chunk(messages, compress)
+        if self._digests is not None:
+            self._digests.add(topic, messages)
+
+    def _finish(
+        self, recording: RecordingFile, compress: Callable[[bytes], bytes], *, is_last: bool = False
+    ) -> None:
+        """End the recording.
+
+        :param is_last: True if no other follows at once.
+        """
         for topic in tuple(self._pending):
             messages = self._pending.pop(topic)
             try:
                 if messages:
-                    recording.write_chunk(messages, compress)
+                    self._write_chunk(recording, topic, messages, compress)
             except OSError:
                 self._pending[topic] = messages
                 raise
             self._bytes -= sum(len(message.data) for message in messages)
-        recording.finish()
+        if self._digests is None:
+            recording.finish()
+        else:
+            self._digests.derive(to_the_end=is_last)
+            recording.finish(self._digests.packed())
+            self._digests.clear()
         recording.close()
         if self._tail is not None:
             self._tail.remove()
@@ -282,6 +314,7 @@ class RecordingWriter:
         self.lost += len(lost)
         self._bytes -= sum(len(message.data) for message in lost)
         self._pending.clear()
+        self._digests = None
 
     def _tend(self) -> None:
         """Delete the recordings that are too old or too many."""
@@ -307,7 +340,7 @@ class RecordingWriter:
                 self._check_space()
                 recording = self._open()
                 self._append(recording)
-                self._finish(recording, quick())
+                self._finish(recording, quick(), is_last=True)
         except (OSError, RecordingError) as error:
             text = "the recorder ends without an end of its file, which the next start finishes: %s"
             self._tell(logging.WARNING, text, error)

@@ -122,6 +122,14 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(names[AZIMUTH].period, 0.05)
         self.assertEqual(names["motion.azimuth.errorSky"].unit, "arcsec")
 
+    def test_about(self) -> None:
+        """The metadata is that of the first recording of a time span, also while it is written."""
+        self.writing.record(2)
+        for _ in range(2):
+            self.assertEqual(signals.about(self.folder, START, START + 2)["dialect"], "tma2022")
+            self.writing.finish()
+        self.assertEqual(signals.about(self.folder, START + 10, START + 20), {})
+
     def test_a_query_can_be_ended(self) -> None:
         """An error of the caller's own ends the query between two chunks."""
         self.writing.record(200)
@@ -133,4 +141,4 @@ class ReadTests(SynchronousTestCase):
                 raise TimeoutError("late")
 
         with self.assertRaises(TimeoutError):
-            signals.read(self.folder, [AZIMUTH], START, START + 200, 10, proceed)
+            signals.read(self.folder, [AZIMUTH], START, START + 200, 100, proceed)

@@ -1,0 +1,223 @@
+"""Digests of recordings: least, greatest and mean value of each signal in each piece of 5 s.
+
+A query of a long time reads them instead of millions of lines. The recorder makes them chunk by chunk, and
+puts those of a topic into the recording as an attachment. The derived signals have a digest, too. Pure.
+
+Next to read: `writer`, which makes them; `signals`, which reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from mtmount_twisted.dialects.dialect import TopicFacts
+from mtmount_twisted.motion import following
+
+from .decoding import Decode, decoder
+from .derived import ARCSEC, AXIS, DERIVED
+from .layout import MOST_DIGEST, NANO, Message
+from .thinning import Floats
+
+PIECE = 5.0
+"""The length of a piece, in seconds: the longest period of a topic, and the width of 4,000 points in 5.5 h.
+The pieces begin at multiples of it (Unix time)."""
+
+MARGIN = 1.0
+"""How long the recorder waits for the samples around a derived value, in seconds."""
+
+_COUNT, _LEAST, _GREATEST, _MEAN = range(4)
+
+
+class Digest(NamedTuple):
+    """The pieces of one topic, in the order of time; two pieces may have the same start.
+
+    :ivar names: the quantities.
+    :ivar starts: start of each piece (s, Unix time).
+    :ivar table: count, least, greatest and mean value, of each quantity, in each piece; NaN where the count
+        is 0.
+    :ivar units: the units of the quantities; empty while the recording is written.
+    """
+
+    names: Sequence[str]
+    starts: Floats
+    table: NDArray[np.float64]
+    units: Mapping[str, str] = MappingProxyType({})
+
+    def pieces(self, name: str, start: float, end: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return start, count, least, greatest and mean of each piece of a quantity within a time span."""
+        table = self.table[:, self.names.index(name)]
+        rows = (self.starts >= start) & (self.starts + PIECE <= end) & (table[_COUNT] > 0)
+        count, least, greatest, mean = table[:, rows]
+        return self.starts[rows], count, least, greatest, mean
+
+
+def digest(names: Sequence[str], times: Floats, columns: Sequence[Floats]) -> Digest:
+    """Return the digest of samples in any order; a value that is not finite is left out.
+
+    :param times: s, Unix time.
+    :param columns: the values of each quantity.
+    """
+    if not len(times):
+        return Digest(names, np.zeros(0), np.zeros((4, len(names), 0)))
+    values = np.array(columns, np.float64).reshape(len(names), len(times))
+    numbers = np.floor(times / PIECE)
+    if (np.diff(numbers) < 0).any():
+        order = np.argsort(numbers, kind="stable")
+        numbers, values = numbers[order], values[:, order]
+    first = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
+    good = np.isfinite(values)
+    count = np.add.reduceat(good, first, axis=1, dtype=np.float64)
+    least = np.minimum.reduceat(np.where(good, values, np.inf), first, axis=1)
+    greatest = np.maximum.reduceat(np.where(good, values, -np.inf), first, axis=1)
+    # A sum of the differences: that of large equal values would lose digits, or be infinite.
+    base = np.where(count > 0, least, 0.0)
+    steps = np.repeat(base, np.diff(np.append(first, len(times))), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rest = np.add.reduceat(np.where(good, values - steps, 0.0), first, axis=1)
+        mean = np.clip(base + rest / np.maximum(count, 1.0), least, greatest)
+    table = np.where(count > 0, np.stack((count, least, greatest, mean)), np.nan)
+    table[_COUNT] = count
+    return Digest(names, numbers[first] * PIECE, table)
+
+
+def errors_of(samples: Sequence[Floats], elevation: tuple[Floats, Floats, Floats] | None) -> Floats:
+    """Return the following error (arcsec) of each sample of an axis; NaN where it is not known.
+
+    :param samples: the columns of `AXIS`.
+    :param elevation: for the error on the sky: times of the samples; times and values of the elevation (deg).
+    """
+    demand, demand_at, actual, actual_at = samples
+    good = np.isfinite(demand_at) & np.isfinite(actual_at)
+    good[1:] &= np.diff(actual_at) > 0
+    errors = np.full(len(good), np.nan)
+    if good.any():
+        errors[good] = following.errors(demand[good], demand_at[good], actual[good], actual_at[good])
+    if elevation is None:
+        return errors
+    times, at, angles = elevation
+    known = np.isfinite(angles)
+    if not known.any():
+        return np.full(len(good), np.nan)
+    return errors * np.cos(np.radians(np.interp(times, at[known], angles[known])))
+
+
+class _Axis:
+    """The samples of an axis whose errors are not in a digest yet."""
+
+    def __init__(self) -> None:
+        self.times: Floats = np.zeros(0)
+        self.columns: list[Floats] = [np.zeros(0)] * len(AXIS)
+
+    def add(self, times: Floats, columns: Sequence[Floats]) -> None:
+        self.times = np.concatenate((self.times, times))
+        self.columns = [np.concatenate(pair) for pair in zip(self.columns, columns)]
+
+    def keep_from(self, time: float) -> None:
+        kept = self.times >= time
+        self.times, self.columns = self.times[kept], [column[kept] for column in self.columns]
+
+
+class Digests:
+    """The digests of a recording that is being written.
+
+    :param topics: the facts of the topics by their names; no other channel has a digest.
+    """
+
+    def __init__(self, topics: Mapping[str, TopicFacts]) -> None:
+        self._names = {name: [each.name for each in facts.quantities] for name, facts in topics.items()}
+        self._units = {name: [each.unit for each in facts.quantities] for name, facts in topics.items()}
+        self._units |= {name: [ARCSEC] for name in DERIVED}
+        self._decoders: dict[str, Decode] = {}
+        self._made: dict[str, list[Digest]] = {}
+        self._axes = {name: _Axis() for name in ("azimuth", "elevation")}
+        self._derived_to = 0.0
+
+    def add(self, topic: str, messages: Sequence[Message]) -> None:
+        """Add the messages of a chunk."""
+        names = self._names.get(topic)
+        if not names or not messages:
+            return
+        axis = self._axes.get(topic)
+        wanted = list(dict.fromkeys([*names, *(AXIS if axis is not None else ())]))
+        if topic not in self._decoders:
+            self._decoders[topic] = decoder(tuple(wanted))
+        columns = self._decoders[topic]([message.data for message in messages])
+        stamps = np.array([message.log_time for message in messages], np.int64)
+        times = stamps // NANO + stamps % NANO / NANO
+        self._made.setdefault(topic, []).append(digest(names, times, columns[: len(names)]))
+        if axis is not None:
+            axis.add(times, [columns[wanted.index(name)] for name in AXIS])
+
+    def derive(self, *, to_the_end: bool) -> None:
+        """Add the derived signals of the messages so far.
+
+        :param to_the_end: False to leave out the last second, whose errors may depend on what comes.
+        """
+        newest = max(
+            (float(axis.times.max()) for axis in self._axes.values() if len(axis.times)), default=0.0
+        )
+        end = newest + 1e-6 if to_the_end else newest - MARGIN
+        elevation = self._axes["elevation"]
+        for name, derived in DERIVED.items():
+            axis = self._axes[derived.topic]
+            if not len(axis.times):
+                continue
+            sky = (axis.times, elevation.times, elevation.columns[2]) if derived.on_sky else None
+            errors = errors_of(axis.columns, sky)
+            inside = (axis.times >= self._derived_to) & (axis.times < end)
+            self._made.setdefault(name, []).append(digest([name], axis.times[inside], [errors[inside]]))
+        self._derived_to = max(self._derived_to, end)
+        for axis in self._axes.values():
+            axis.keep_from(end - MARGIN)
+
+    def packed(self) -> dict[str, bytes]:
+        """Return the digests so far as bytes, by topic."""
+        return {topic: packed(found, self._units[topic]) for topic, found in self._made.items()}
+
+    def clear(self) -> None:
+        """Begin with empty digests: those of the recording are on the disk."""
+        self._made.clear()
+
+
+def packed(digests: Sequence[Digest], units: Sequence[str]) -> bytes:
+    """Return digests of the same quantities as the bytes of one.
+
+    :param units: the unit of each quantity.
+    """
+    starts = np.concatenate([each.starts for each in digests])
+    table = np.concatenate([each.table for each in digests], axis=2)
+    facts = {"seconds": PIECE, "names": digests[0].names, "units": units, "pieces": len(starts)}
+    head = json.dumps(facts).encode() + b"\n"
+    data = head + starts.astype("<f8").tobytes() + table.astype("<f8").tobytes()
+    return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def unpacked(data: bytes) -> Digest:
+    """Return the digest in these bytes.
+
+    :raises ValueError: if they are none.
+    """
+    try:
+        size = zstandard.frame_content_size(data)
+        if not 0 < size <= MOST_DIGEST:
+            raise ValueError(f"a digest of {size} bytes; expected at most {MOST_DIGEST}")
+        content = zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_DIGEST)
+        head, _, rest = content.partition(b"\n")
+        facts: Any = json.loads(head)
+        names, count = list(map(str, facts["names"])), int(facts["pieces"])
+        units = list(map(str, facts["units"]))
+        numbers = np.frombuffer(rest, "<f8")
+        is_whole = len(units) == len(names) and len(numbers) == count * (1 + 4 * len(names))
+        if facts["seconds"] != PIECE or not is_whole:
+            raise ValueError("its head does not fit its numbers")
+        table = numbers[count:].reshape(4, len(names), count)
+        return Digest(names, numbers[:count], table, dict(zip(names, units)))
+    except (zstandard.ZstdError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,211 @@
+"""Digests: a query of a long time reads pieces of 5 s, and loses no spike."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcap.reader import make_reader
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.errors import RecordingError
+from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording.digests import PIECE
+from mtmount_twisted.journal.recording.files import RecordingFile
+from mtmount_twisted.journal.recording.layout import read_summary
+from mtmount_twisted.journal.recording.thinning import Bins
+from tests.support.recordings import START, Writing, item, messages_of, topic_line
+
+AZIMUTH = "azimuth.actualPosition"
+ERRORS = ("motion.azimuth.error", "motion.azimuth.errorSky", "motion.elevation.error")
+
+
+def without_chunks(path: Path) -> None:
+    """Overwrite the data of all chunks of a recording."""
+    with open(path, "r+b") as file:
+        contents = read_summary(path, file.fileno())
+        assert contents is not None
+        for chunk in contents.chunks:
+            file.seek(chunk.offset)
+            file.write(bytes(chunk.length))
+
+
+class SpikeTests(SynchronousTestCase):
+    """Any samples, any span."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.data())
+    def test_no_spike_is_lost(self, data: st.DataObject) -> None:
+        """Each sample lies between least and greatest of its bin or of a neighbour, and the extremes are
+        samples; also without an end of the recording."""
+        chance = random.Random(data.draw(st.integers(0, 2**32)))
+        folder = Path(self.mktemp())
+        writing = Writing(folder, START + data.draw(st.sampled_from([0, 2.3, 2950])))
+        begin, samples = writing.now, []
+        for _ in range(data.draw(st.integers(1, 150))):
+            lines = []
+            for _ in range(chance.randrange(4)):
+                time = writing.now + chance.random()
+                value = chance.choice([chance.gauss(0, 1), chance.gauss(0, 1e6), math.nan])
+                lines.append(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
+                samples.append((time, value))
+            writing.turn(*sorted(lines))
+        if data.draw(st.booleans()):
+            writing.finish()
+        width = data.draw(st.floats(PIECE, 40))
+        start = begin + data.draw(st.floats(-20, 100))
+        points = data.draw(st.integers(1, 20))
+        end = start + width * points
+        found = signals.read(folder, [AZIMUTH], start, end, points).signals[AZIMUTH]
+        inside = [(time, value) for time, value in samples if start <= time < end and value == value]
+        values = {value for _, value in inside}
+        self.assertLessEqual({each for each in (*found.least, *found.greatest) if each is not None}, values)
+        self.assertEqual(
+            min(values, default=None), min(filter(lambda x: x is not None, found.least), default=None)
+        )
+        for time, value in inside:
+            row = min(int((time - start) / width), points - 1)
+            near = [at for at in (row - 1, row, row + 1) if 0 <= at < points and found.least[at] is not None]
+            self.assertTrue(any(found.least[at] <= value <= found.greatest[at] for at in near))
+
+    def test_whole_pieces(self) -> None:
+        """If the bins are whole pieces, all values are those of the lines."""
+        folder = Path(self.mktemp())
+        writing = Writing(folder)
+        chance = random.Random(3)
+        samples = []
+        for _ in range(200):
+            time, value = writing.now + chance.random(), chance.gauss(1e3, 1)
+            samples.append((time, value))
+            writing.turn(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
+        writing.finish()
+        bins = Bins(START, START + 200, 20)
+        bins.add(*np.array(samples).T)
+        found = signals.read(folder, [AZIMUTH], START, START + 200, 20).signals[AZIMUTH]
+        least, greatest, mean = bins.columns()
+        self.assertNotIn(None, mean)
+        self.assertEqual((found.unit, found.least, found.greatest), ("deg", least, greatest))
+        np.testing.assert_allclose(np.array(found.mean), np.array(mean), rtol=1e-14)
+
+
+class DigestTests(SynchronousTestCase):
+    """The attachments with digests."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.writing = Writing(self.folder)
+
+    def follow(self, seconds: int, end: bool = True) -> None:
+        """Record both axes, of which azimuth has an error of 1 arcsec."""
+        begin = self.writing.now
+        for _ in range(seconds):
+            lines = []
+            for number in range(10):
+                at = self.writing.now + number / 10
+                moved = 0.01 * (at - begin)
+                for topic, error in (("azimuth", 1 / 3600), ("elevation", 0.0)):
+                    values = {"demandPosition": 60 + moved, "actualPosition": 60 + moved - error}
+                    lines.append(item(at, topic_line(topic, at + 37, **values)))
+            self.writing.turn(*lines)
+        if end:
+            self.writing.finish()
+
+    def test_no_line_is_read(self) -> None:
+        """A long query reads no chunk; a short one does."""
+        self.follow(130)
+        without_chunks(self.writing.files[0])
+        names = [AZIMUTH, *ERRORS]
+        found = signals.read(self.folder, names, START, START + 130, 26).signals
+        self.assertNotIn(None, found[AZIMUTH].mean)
+        self.assertRaises(RecordingError, signals.read, self.folder, names, START, START + 130, 130)
+
+    def test_errors(self) -> None:
+        """The derived signals are in the digests, over the end of an hour too."""
+        self.writing = Writing(self.folder, START + 2900)
+        self.follow(200)
+        self.assertEqual(len(self.writing.files), 2)
+        for path in self.writing.files:
+            without_chunks(path)
+        found = signals.read(self.folder, ERRORS, START + 2905, START + 3095, 38).signals
+        self.assertEqual(found[ERRORS[0]].unit, "arcsec")
+        for name, error in zip(ERRORS, (1.0, math.cos(math.radians(61)), 0.0)):
+            for column in found[name][1:]:
+                for value in column:
+                    self.assertLess(abs(value - error), 0.03)
+
+    def test_any_reader(self) -> None:
+        """The package's reader finds the messages and the attachments."""
+        self.follow(70)
+        [path] = self.writing.files
+        self.assertEqual(len(list(messages_of(path))), 1400)
+        with open(path, "rb") as file:
+            reader = make_reader(file, validate_crcs=True)
+            names = [each.name for each in reader.iter_attachments()]
+            summary = reader.get_summary()
+        self.assertIn("digest/azimuth", names)
+        assert summary is not None and summary.statistics is not None
+        self.assertEqual(summary.statistics.attachment_count, len(names))
+
+    def test_end_that_fails(self) -> None:
+        """If the disk refuses the end of a recording, the digests of its second end are whole."""
+        self.follow(100, end=False)
+        with mock.patch.object(RecordingFile, "_append", side_effect=OSError(28, "No space left on device")):
+            self.writing.turn(seconds=3600)
+        self.assertIn("No space left", self.writing.writer.fault)
+        self.writing.turn()
+        self.writing.finish()
+        without_chunks(self.writing.files[0])
+        found = signals.read(self.folder, [AZIMUTH], START, START + 100, 20).signals[AZIMUTH]
+        self.assertNotIn(None, found.mean)
+
+    def test_crash_at_the_end(self) -> None:
+        """A recording that is cut within its digests is finished, and none of its messages is missing."""
+        self.follow(70, end=False)
+        [path] = self.writing.files
+        tail = Path(f"{path}.tail").read_bytes()
+        self.writing.finish()
+        whole = path.read_bytes()
+        contents = read_summary(path, os.open(path, os.O_RDONLY))
+        assert contents is not None
+        offset, length = contents.digests["elevation"]
+        path.write_bytes(whole[: offset + length // 2])
+        Path(f"{path}.tail").write_bytes(tail)
+        writing = Writing(self.folder, START + 7200)
+        writing.turn()
+        writing.finish()
+        self.assertEqual(len(list(messages_of(path))), 1400)
+        found = signals.read(self.folder, [AZIMUTH], START, START + 70, 14).signals[AZIMUTH]
+        self.assertNotIn(None, found.mean)
+
+    def test_damaged(self) -> None:
+        """A damaged digest is an error that names the file and the record."""
+        self.follow(20)
+        [path] = self.writing.files
+        file = os.open(path, os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        contents = read_summary(path, file)
+        assert contents is not None
+        offset, length = contents.digests["azimuth"]
+        data = bytearray(path.read_bytes())
+        data[offset + length - 10] ^= 1
+        path.write_bytes(data)
+        error = self.assertRaises(RecordingError, signals.read, self.folder, [AZIMUTH], START, START + 20, 4)
+        self.assertIn(f"{path}: the record at byte {offset} is damaged", str(error))
+
+    def test_signal_without_digest(self) -> None:
+        """A quantity that the dialect does not know comes from the lines."""
+        for _ in range(20):
+            at = self.writing.now
+            line = json.dumps({"topicID": 6, "timestamp": at, "unknown": 5.0}).encode()
+            self.writing.turn(item(at, line))
+        self.writing.finish()
+        found = signals.read(self.folder, ["azimuth.unknown", AZIMUTH], START, START + 20, 4).signals
+        self.assertEqual(found["azimuth.unknown"].mean, [5.0] * 4)
+        self.assertEqual(found[AZIMUTH].mean, [None] * 4)
