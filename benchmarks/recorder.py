@@ -2,13 +2,16 @@
 
 Half an hour of telemetry is recorded on a clock of its own, which goes faster than 20 times the speed; the
 telemetry is made before. The numbers have the noise of the simulator at factor 1. The vendor's mount writes
-six decimals, and so do the lines of the case that has the goal; the others have all digits of a double, or no
-noise.
+six decimals, and so do the lines of one case; the others have all digits of a double, or no noise.
+
+A night for queries is that half hour again and again: chunks and digests are copied with other times. Only
+the times inside the compressed messages stay those of the first half hour, and no query reads those.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -16,12 +19,16 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
 
+import numpy as np
 from twisted.internet.task import Clock
 
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording.digests import Digest, packed, unpacked
+from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.items import Item, RecorderOptions
+from mtmount_twisted.journal.recording.layout import NANO, Contents, read_digest, read_summary, recordings
 from mtmount_twisted.journal.recording.writer import RecordingWriter
 from mtmount_twisted.simulator.tma2022.mount import SimulatedMount
 from mtmount_twisted.simulator.tma2022.telemetry import TICK, Telemetry, TelemetryClock
@@ -32,8 +39,10 @@ START = 1_800_000_000.0
 MADE = 120
 """Seconds of telemetry that are made, and recorded again and again with other times of arrival."""
 
-MINUTES = 30
-NIGHT = 12 * 3600
+HALF_HOUR, SHORT = 1800, 360
+"""Seconds that are recorded of the case with the goals, and of one that has only a figure."""
+
+NIGHT, MONTH = 12 * 3600, 31 * 86_400
 GIB = 2**30
 
 _NUMBER = re.compile(rb"-?\d+\.\d+(?:e-?\d+)?")
@@ -59,8 +68,8 @@ def telemetry(noise: float, six_decimals: bool) -> list[list[bytes]]:
     return ticks
 
 
-class Night:
-    """A folder with recordings of so many seconds.
+class Recorded:
+    """A folder with a recording of so many seconds.
 
     :ivar busy: processor time of the writer, in s.
     :ivar size: size of all recordings, in bytes.
@@ -87,11 +96,53 @@ class Night:
             self.busy += thread_time() - start
         writer.finish(())
         self.size = sum(path.stat().st_size for path in self.folder.iterdir())
-        self.end = START + seconds
 
     def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.folder)
+
+
+class Copy(RecordingFile):
+    """A recording that has the chunks of another one, with other times."""
+
+    def add(self, source: int, contents: Contents, later: int) -> None:
+        """Add all chunks of a recording, so many ns later."""
+        for channel in contents.channels.values():
+            self.channel(channel.topic, None)
+        for chunk in contents.chunks:
+            data = bytearray(os.pread(source, chunk.length + chunk.index_length, chunk.offset))
+            np.frombuffer(data, "<u8", 2, 9)[:] += np.uint64(later)
+            np.frombuffer(data, "<u8", 2 * chunk.messages, chunk.length + 15)[::2] += np.uint64(later)
+            place = self._append(bytes(data))
+            moved = chunk._replace(start=chunk.start + later, end=chunk.end + later, offset=place)
+            self.contents.chunks.append(moved)
+
+
+def repeated(recorded: Recorded, seconds: int, *, with_chunks: bool) -> Path:
+    """Return a folder with recordings of an hour for so many seconds; `with_chunks` False: only digests."""
+    folder = Path(tempfile.mkdtemp(prefix="recordings-"))
+    [path] = recordings(recorded.folder)
+    source = os.open(path, os.O_RDONLY)
+    contents = read_summary(path, source)
+    assert contents is not None
+    digests = {topic: read_digest(path, source, place) for topic, place in contents.digests.items()}
+    for hour in range(0, seconds, 3600):
+        copy = Copy.create(folder, START + hour, {})
+        assert isinstance(copy, Copy)
+        if with_chunks:
+            for half in (0, HALF_HOUR):
+                copy.add(source, contents, (hour + half) * NANO)
+        copy.finish({topic: _moved(data, hour) for topic, data in digests.items()})
+        copy.close()
+    os.close(source)
+    return folder
+
+
+def _moved(data: bytes, hour: int) -> bytes:
+    """Return a digest of half an hour as one of the hour that begins so many seconds later."""
+    one = unpacked(data)
+    halves = [Digest(one.names, one.starts + hour + half, one.table) for half in (0, HALF_HOUR)]
+    return packed(halves, list(one.units.values()))
 
 
 EIGHT = [
@@ -109,40 +160,54 @@ LARGE = [
     "topEndChiller.ambientTemperature",
     "mirrorCover.actualPosition1",
 ]
+SIXTEEN = [*EIGHT, *LARGE[:3], *LARGE[5:7], "motion.azimuth.errorSky", "motion.elevation.error"]
+SIXTEEN += ["encoder.elevationEncoderPosition1"]
 
 
-def query(night: Night, names: list[str]) -> float:
-    """Return the time of a query of 10 minutes, in ms."""
-    middle = (START + night.end) / 2
-    start = perf_counter()
-    columns = signals.read(night.folder, names, middle - 300, middle + 300, 600)
-    elapsed = (perf_counter() - start) * 1000
+def query(folder: Path, names: list[str], start: float, seconds: float, points: int) -> float:
+    """Return the time of a query, in ms."""
+    begun = perf_counter()
+    columns = signals.read(folder, names, start, start + seconds, points)
+    elapsed = (perf_counter() - begun) * 1000
+    for name in names:
+        assert any(value is not None for value in columns.signals[name].mean), name
     assert all(value is not None for value in columns.signals[names[0]].mean)
     return elapsed
 
 
 async def measure(run: Run, reactor: Any) -> None:
     """Measure the writer and the queries."""
-    kinds = {
-        "six decimals": telemetry(1.0, True),
-        "all digits": telemetry(1.0, False),
-        "no noise": telemetry(0.0, False),
-    }
-    for name, ticks in kinds.items():
-        night = Night(ticks, MINUTES * 60)
-        share = 100 * night.busy / (MINUTES * 60)
-        size = night.size * 12 * 60 / MINUTES / GIB
-        night.close()
-        has_goal = name == "six decimals"
-        cases = (("processor time", "% of a core", share, 10.0), ("12 hours", "GiB", size, 1.2))
-        for what, unit, value, limit in cases:
-            goal = Goal("ours", "by itself, at most", limit if has_goal else None)
+    kinds = (
+        ("no noise", telemetry(0.0, False), SHORT),
+        ("all digits", telemetry(1.0, False), SHORT),
+        ("six decimals", telemetry(1.0, True), HALF_HOUR),
+    )
+    for name, ticks, seconds in kinds:
+        recorded = Recorded(ticks, seconds)
+        share = 100 * recorded.busy / seconds
+        size = recorded.size * NIGHT / seconds / GIB
+        for what, unit, value, limit in (
+            ("processor time", "% of a core", share, 10.0),
+            ("12 hours", "GiB", size, 1.2),
+        ):
+            goal = Goal("ours", "by itself, at most", limit)
             subjects = {"ours": lambda value=value: value}
             await run.measure(Case("recorder", f"{what}, {name}", unit, subjects, (goal,), 1))
-    night = Night(kinds["no noise"], NIGHT)
-    for what, names in (("axes", EIGHT), ("eight topics", LARGE)):
-        subjects = {"ours": lambda names=names: query(night, names)}
-        limit = 200.0 if what == "axes" else None
+        if seconds == HALF_HOUR:
+            break
+        recorded.close()
+    night = repeated(recorded, NIGHT, with_chunks=True)
+    month = repeated(recorded, MONTH, with_chunks=False)
+    recorded.close()
+    middle = START + NIGHT / 2
+    for what, folder, names, start, span, points, limit in (
+        ("10 min of 8 signals: axes", night, EIGHT, middle, 600, 600, 200.0),
+        ("10 min of 8 signals: eight topics", night, LARGE, middle, 600, 600, 200.0),
+        ("12 h of 16 signals", night, SIXTEEN, START, NIGHT, 1000, 10_000.0),
+        ("31 days of 16 signals", month, SIXTEEN, START, MONTH, 4000, 10_000.0),
+    ):
+        subjects = {"ours": lambda asked=(folder, names, start, span, points): query(*asked)}
         goal = Goal("ours", "by itself, at most", limit)
-        await run.measure(Case("recorder", f"10 min of 8 signals: {what}", "ms", subjects, (goal,), 7))
-    night.close()
+        await run.measure(Case("recorder", what, "ms", subjects, (goal,), 3))
+    shutil.rmtree(night)
+    shutil.rmtree(month)
