@@ -6,14 +6,26 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
     from .thinning import Floats
 
-Decode = Callable[[Sequence[bytes]], "list[Floats]"]
+
+class Lines(Protocol):
+    """Lines of one topic."""
+
+    def array(self) -> bytes | bytearray:
+        """Return them as one JSON array."""
+
+    def lines(self) -> Sequence[bytes]:
+        """Return them one by one."""
+
+
+Decode = Callable[[Lines, int], "list[Floats]"]
+"""Return the columns of so many lines."""
 
 
 def decoder(quantities: tuple[str, ...]) -> Decode:
@@ -34,14 +46,14 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
     decoder: Any = msgspec.json.Decoder(list[shape])  # type: ignore[valid-type]
     getters = [attrgetter(name) for name in names]
 
-    def decode(lines: Sequence[bytes]) -> list[Floats]:
+    def decode(lines: Lines, count: int) -> list[Floats]:
         try:
-            found = decoder.decode(b"[" + b",".join(lines) + b"]")
-            if len(found) != len(lines):
+            found = decoder.decode(lines.array())
+            if len(found) != count:
                 raise ValueError("a line that is two")
             return [np.array(list(map(get, found)), np.float64) for get in getters]
         except (ValueError, msgspec.MsgspecError):  # NaN, which is no JSON, or a value of another type
-            return _decode_each(lines, quantities)
+            return _decode_each(lines.lines(), quantities)
 
     return decode
 

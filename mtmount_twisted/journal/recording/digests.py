@@ -108,6 +108,17 @@ def errors_of(samples: Sequence[Floats], elevation: tuple[Floats, Floats, Floats
     return errors * np.cos(np.radians(np.interp(times, at[known], angles[known])))
 
 
+class _Lines:
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+
+    def array(self) -> bytes:
+        return b"[" + b",".join(self.lines()) + b"]"
+
+    def lines(self) -> list[bytes]:
+        return [message.data for message in self._messages]
+
+
 class _Axis:
     """The samples of an axis whose errors are not in a digest yet."""
 
@@ -148,7 +159,7 @@ class Digests:
         wanted = list(dict.fromkeys([*names, *(AXIS if axis is not None else ())]))
         if topic not in self._decoders:
             self._decoders[topic] = decoder(tuple(wanted))
-        columns = self._decoders[topic]([message.data for message in messages])
+        columns = self._decoders[topic](_Lines(messages), len(messages))
         stamps = np.array([message.log_time for message in messages], np.int64)
         times = stamps // NANO + stamps % NANO / NANO
         self._made.setdefault(topic, []).append(digest(names, times, columns[: len(names)]))

@@ -54,20 +54,73 @@ MOST_KNOWN = 1000
 """Number of files whose contents are remembered: twice as many as 14 days have."""
 
 
-class Messages(NamedTuple):
+class Messages:
     """Messages of one channel, in the order of the file.
 
-    :ivar times: their times of arrival (ns, Unix time).
-    :ivar lines: the lines.
+    :param times: their times of arrival (ns, Unix time).
+    :param data: bytes with their records.
+    :param starts: the place of each record in these bytes.
+    :param ends: the place of its end.
     """
 
-    times: NDArray[np.int64]
-    lines: list[bytes]
+    def __init__(
+        self, times: NDArray[np.int64], data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> None:
+        self.times = times
+        self._data = data
+        self._starts = starts
+        self._ends = ends
 
     @property
     def seconds(self) -> NDArray[np.float64]:
         """The times of arrival (s, Unix time)."""
         return self.times // NANO + self.times % NANO / NANO
+
+    def line(self, row: int) -> bytes:
+        """Return one line."""
+        return self._data[int(self._starts[row]) + MESSAGE_HEAD.size : int(self._ends[row])]
+
+    def lines(self) -> list[bytes]:
+        """Return all lines."""
+        data, head = self._data, MESSAGE_HEAD.size
+        return [data[start + head : end] for start, end in zip(self._starts.tolist(), self._ends.tolist())]
+
+    def array(self) -> bytes | bytearray:
+        """Return the lines as one JSON array.
+
+        The heads of the records become blanks, and no line is copied by itself: half the time of a query.
+        """
+        starts, ends = self._starts, self._ends
+        if not len(starts) or (starts[1:] != ends[:-1]).any():
+            return b"[" + b",".join(self.lines()) + b"]"
+        first = int(starts[0])
+        array = bytearray(self._data[first : int(ends[-1])])
+        places = np.frombuffer(array, np.uint8)
+        places[(starts - first)[:, None] + np.arange(MESSAGE_HEAD.size)] = _BLANK
+        places[starts - first] = _COMMA
+        array[0] = _OPENING
+        del places  # else the array can't grow
+        array += b"]"
+        return array
+
+    def within(self, start: int, end: int) -> Messages:
+        """Return those of a time span (ns); `end` is exclusive."""
+        inside = (self.times >= start) & (self.times < end)
+        if inside.all():
+            return self
+        return Messages(self.times[inside], self._data, self._starts[inside], self._ends[inside])
+
+
+_BLANK, _COMMA, _OPENING = b" ,["
+
+
+def _of_tail(found: list[Message]) -> Messages:
+    pieces = [message.packed() for message in found]
+    ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+    starts = ends - np.array([len(piece) for piece in pieces], np.int64)
+    return Messages(
+        np.array([message.log_time for message in found], np.int64), b"".join(pieces), starts, ends
+    )
 
 
 class _Known(NamedTuple):
@@ -125,12 +178,11 @@ class Recording:
         :raises RecordingError: if a chunk is damaged.
         """
         for chunk in self.chunks(topic, start, end):
-            yield _within(self.messages(chunk), start, end)
+            yield self.messages(chunk).within(start, end)
         channel = self.topics.get(topic)
         if channel is not None and self.tail:
             found = [message for message in self.tail if message.channel == channel.id]
-            times = np.array([message.log_time for message in found], np.int64)
-            yield _within(Messages(times, [message.data for message in found]), start, end)
+            yield _of_tail(found).within(start, end)
 
     def messages(self, chunk: Chunk) -> Messages:
         """Return all messages of a chunk.
@@ -153,22 +205,12 @@ class Recording:
         if len(data) != chunk.size or crc32(data) != int.from_bytes(record[33:37], "little"):
             raise damaged(self.path, chunk.offset, "its checksum is wrong")
         pairs = np.frombuffer(record, "<u8", 2 * chunk.messages, chunk.length + 15).reshape(-1, 2)
-        ends = [*pairs[1:, 1].tolist(), len(data)]
-        lines = []
-        head = MESSAGE_HEAD.size
-        for at, stop in zip(pairs[:, 1].tolist(), ends):
-            if not 0 <= at <= stop - head or stop > len(data) or data[at] != MESSAGE:
-                raise damaged(self.path, chunk.offset, "its index does not fit its messages")
-            lines.append(data[at + head : stop])
-        return Messages(pairs[:, 0].astype(np.int64), lines)
-
-
-def _within(messages: Messages, start: int, end: int) -> Messages:
-    times = messages.times
-    inside = (times >= start) & (times < end)
-    if inside.all():
-        return messages
-    return Messages(times[inside], [messages.lines[row] for row in np.flatnonzero(inside).tolist()])
+        starts = pairs[:, 1].astype(np.int64)
+        ends = np.append(starts[1:], len(data))
+        is_sound = (starts >= 0) & (starts + MESSAGE_HEAD.size <= ends) & (ends <= len(data))
+        if not is_sound.all() or (np.frombuffer(data, np.uint8)[starts] != MESSAGE).any():
+            raise damaged(self.path, chunk.offset, "its index does not fit its messages")
+        return Messages(pairs[:, 0].astype(np.int64), data, starts, ends)
 
 
 def read_recording(path: Path) -> Recording:

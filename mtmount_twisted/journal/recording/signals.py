@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -217,7 +218,7 @@ def _read_lines(query: _Query, source: _Source, names: Sequence[str], start: flo
             for messages in recording.read(topic, low, high):
                 query.proceed()
                 times = messages.seconds
-                for quantity, values in zip(quantities, decode(messages.lines)):
+                for quantity, values in zip(quantities, decode(messages, len(messages.times))):
                     query.bins[f"{topic}.{quantity}"].add(times, values)
 
 
@@ -263,7 +264,7 @@ def _samples(
         for messages in recording.read(topic, start, end):
             query.proceed()
             times.append(messages.seconds)
-            for column, values in zip(columns, decode(messages.lines)):
+            for column, values in zip(columns, decode(messages, len(messages.times))):
                 column.append(values)
     none = np.zeros(0)
     return np.concatenate([none, *times]), [np.concatenate([none, *column]) for column in columns]
@@ -286,7 +287,7 @@ def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: N
                 proceed()
                 if len(messages.times):
                     last = int(messages.times.argmax())
-                    value = Value(float(messages.seconds[last]), messages.lines[last])
+                    value = Value(float(messages.seconds[last]), messages.line(last))
                     if topic not in found or found[topic].time <= value.time:
                         found[topic] = value
     return found
@@ -315,7 +316,7 @@ def lines(
     def of_topic(recording: Recording, topic: str) -> Iterator[tuple[int, str, bytes]]:
         for messages in recording.read(topic, low, high):
             proceed()
-            yield from zip(messages.times.tolist(), (topic,) * len(messages.lines), messages.lines)
+            yield from zip(messages.times.tolist(), repeat(topic), messages.lines())
 
     for recording in in_span(folder, low, high):
         wanted = [topic for topic in recording.topics if topics is None or topic in topics]
