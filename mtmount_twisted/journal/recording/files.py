@@ -58,6 +58,7 @@ def _compressor(search_log: int) -> zstandard.ZstdCompressor:
         search_log=search_log,
         min_match=6,
         target_length=64,
+        write_checksum=True,
     )
     return zstandard.ZstdCompressor(compression_params=parameters)
 
@@ -69,7 +70,7 @@ def thorough() -> Callable[[bytes], bytes]:
 
 def quick() -> Callable[[bytes], bytes]:
     """Return the compression for the last chunks at the end of the daemon: 20 times as fast."""
-    return zstandard.ZstdCompressor(level=1).compress
+    return zstandard.ZstdCompressor(level=1, write_checksum=True).compress
 
 
 def schema_of(facts: TopicFacts | None) -> bytes:
