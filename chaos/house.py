@@ -84,6 +84,13 @@ name = "telemetry"
 endpoint = "tcp:{telemetry}:interface=127.0.0.1"
 """
 
+RECORDER = """
+[recorder]
+enabled = true
+path = {recordings}
+min_free = 0
+"""
+
 USUAL = {
     "ack_timeout": 5.0,
     "lease_grace": 5.0,
@@ -144,15 +151,19 @@ class House:
         self.yard = folder / "yard"
         self.config = folder / "bridge.toml"
         self.journal = folder / "mtmount-bridge" / "journal.sqlite"
+        self.recordings = folder / "recordings"
+        self.has_recorder = False
 
-    async def open(self, *, rows: int = 0, **options: Any) -> None:
+    async def open(self, *, rows: int = 0, recorder: bool = False, **options: Any) -> None:
         """Start everything, and wait until the mount can be commanded from the desk.
 
         :param rows: how many lines the journal has from earlier.
+        :param recorder: record telemetry.
         :param options: numbers for the configuration, in place of those in `USUAL`; texts for the daemon's
             environment.
         """
         numbers = {name: options.pop(name, usual) for name, usual in USUAL.items()}
+        self.has_recorder = recorder
         if rows:
             records.fill(self.journal, rows)
         await self.mount.start()
@@ -181,8 +192,10 @@ class House:
             "csc_replies": f"reply_port = {self.csc.replies.port}\n{dialect}" if proxied else dialect,
             "dialect": dialect,
             "yard": self.yard,
+            "recordings": json.dumps(str(self.recordings)),
         }
         text = CONFIG if setting.mount.telemetry is None else CONFIG + TELEMETRY
+        text += RECORDER if self.has_recorder else ""
         return text.format(**(self.ports | parts | USUAL | numbers))
 
     @property

@@ -13,6 +13,7 @@ from . import (
     on_lines,
     on_load,
     on_process,
+    on_recorder,
     on_simulator,
     on_soak,
     on_start,
@@ -314,6 +315,16 @@ _ROWS_2022 = (
         5,
         1,
         ("others received all", "commands go on", "misses lines, then gets the latest"),
+    ),
+    Row(
+        "recorder: kill -9 while it writes",
+        on_recorder.killed,
+        3,
+        1,
+        ("at most the last second lost", "no recorded line lost", "finished at the next start", "goes on"),
+    ),
+    Row(
+        "recorder: disk full", on_recorder.full, 2, 1, ("commanding goes on", "no line lost", "readers stay")
     ),
     Row(
         "link for commands resets, telemetry lives",
