@@ -276,6 +276,10 @@ class Following:
             self._window.drop_before(at - self._length)
             self._window.add(at, self.error_sky)
 
+    def restart_window(self) -> None:
+        """Begin the window anew: what came before is no error of following, as during a slew."""
+        self._window.clear()
+
     def clear(self) -> None:
         """Forget all samples and errors."""
         self._series.clear()
@@ -309,13 +313,19 @@ class Followed(NamedTuple):
     greatest: float | None = None
 
 
-def followed(errors: Sequence[tuple[float, ...]]) -> Followed:
-    """Return the errors at the end of a window, from all errors in it: on the axis and on the sky, arcsec."""
+def followed(errors: Sequence[tuple[float, ...]], arrived: Sequence[tuple[float, ...]]) -> Followed:
+    """Return the errors at the end of a window: on the axis and on the sky, arcsec.
+
+    :param errors: all errors in the window.
+    :param arrived: those since the last slew: the way to a target is no error of following.
+    """
     if not errors:
         return Followed()
-    on_sky = [error_sky for _, error_sky in errors]
-    rms = math.sqrt(math.fsum(error * error for error in on_sky) / len(on_sky))
     error, error_sky = errors[-1]
+    on_sky = [each for _, each in arrived[-len(errors) :]]
+    if not on_sky:
+        return Followed(error, error_sky)
+    rms = math.sqrt(math.fsum(each * each for each in on_sky) / len(on_sky))
     return Followed(error, error_sky, rms, max(map(abs, on_sky)))
 
 

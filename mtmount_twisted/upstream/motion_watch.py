@@ -280,6 +280,8 @@ class MotionWatch:
             came_at = value.came_at - min(max(0.0, value.timestamp - at), 1.0)
             group.add(self._ahead() + came_at, came_at, (error, following.error_sky))
         self._finish(self._watch.add("azimuth" if axis.name == "azimuth" else "elevation", sample))
+        if self._slew_start() is not None:  # its way to the target would be the RMS of the next 15 s
+            following.restart_window()
 
     def lose_telemetry(self) -> None:
         """Note that no telemetry comes: an unfinished slew ends."""
@@ -420,6 +422,7 @@ class MotionWatch:
         report = next((each for each in reversed(self._reports) if each.at <= time), self._reports[0])
         rows = self._signals.rows_at(time)
         topics = {name: self._format.axes[fact] for fact, name in NAMES.items()}
+        arrived = self._arrival_before(time)
         for name, axis in watch._axes.items():
             reported, axis.range = report.axes[name]
             since = reported.in_position_since
@@ -431,7 +434,10 @@ class MotionWatch:
                 axis.came_at = row.at
             if (group := self._axes[name].group) is not None:
                 last = group.row_at(time)
-                axis.followed = followed([] if last is None else group.between(last.at - WINDOW, time))
+                axis.followed = followed(
+                    [] if last is None else group.between(last.at - WINDOW, time),
+                    group.between(math.nextafter(arrived, math.inf), time) if arrived < time else [],
+                )
         watch._words = report.words
         watch._words_since = None if report.words_since is None else report.words_since + report.ahead
         return watch._make(time, self._slew_start_at(time, report.words))
@@ -449,13 +455,22 @@ class MotionWatch:
             None if running is None or running.in_position_after is not None else self._utc_of(running.start)
         )
 
-    def _slew_start_at(self, time: float, words: Motion) -> float | None:
-        """Return the start of the slew that had not arrived at a time in the past (UTC, s)."""
+    def _arrival_before(self, time: float) -> float:
+        """Return the arrival of the last slew before a time (UTC, s); infinite if it is under way."""
+        start, after = self._last_slew_before(time)
+        return math.inf if after is None else start + after
+
+    def _last_slew_before(self, time: float) -> tuple[float, float | None]:
+        """Return the start (UTC, s) of the last slew before a time, and its time to in-position."""
         running = self._watch.running
         slews = [(start, slew.in_position_after) for start, slew in self.slews]
         if running is not None:
             slews.append((self._utc_of(running.start), running.in_position_after))
-        start, after = next((each for each in reversed(slews) if each[0] <= time), (-math.inf, 0.0))
+        return next((each for each in reversed(slews) if each[0] <= time), (-math.inf, 0.0))
+
+    def _slew_start_at(self, time: float, words: Motion) -> float | None:
+        """Return the start of the slew that had not arrived at a time in the past (UTC, s)."""
+        start, after = self._last_slew_before(time)
         if after is None:  # it has not arrived yet, or a stop or the next slew has ended it
             return start if words.word in ("Slewing", "Moving") else None
         return start if time < start + after else None

@@ -122,6 +122,14 @@ class ProgramTests(SynchronousTestCase):
             (("show", "--since", "now", "--until", "1 h ago"), "expected a time after --since"),
             (("show", "--at", "1 h ago"), "no recorded line in the 10 s before"),
             (("show", "nothing"), "nothing: not recorded then"),
+            (
+                ("export", "azimuth.bogus"),
+                "azimuth.bogus: no recorded signal; see mtmount-telemetry list --signals",
+            ),
+            (
+                ("export", "motion.azimuth.errorSky"),
+                "motion.azimuth.errorSky: computed from other signals: give",
+            ),
             (("export", "--since", "2030-01-01"), "no recordings in that time"),
         ):
             status, _, err = self.run_with(*words)

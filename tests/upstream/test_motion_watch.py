@@ -216,6 +216,17 @@ class SlewTests(MotionCase):
         self.assertEqual(now.slew.to_go, 8.0)
         self.assertEqual(now.slew.seconds, time_to_go(8.0, 3.0, 7.0, 7.0))
 
+    def test_way_is_no_error(self) -> None:
+        """The RMS begins at the arrival, now and for a moment in memory: the way to a target is no error."""
+        self.slew()
+        for _ in range(40):
+            self.house.say(103.0, 60.0)
+            self.wait(0.05)
+        for present in (self.motion.present(), self.motion.present_in_memory(self.house.wall_clock())):
+            rms = present.axes["azimuth"].rms
+            assert rms is not None
+            self.assertLess(rms, 1.0)
+
     def test_finished(self) -> None:
         """A finished slew is in the list, and in the journal as a change with its figures in JSON."""
         self.slew()

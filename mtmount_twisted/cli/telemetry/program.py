@@ -23,6 +23,7 @@ from mtmount_twisted.cli.standard_streams import abandon_output, run_program
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording.derived import DERIVED
 from mtmount_twisted.journal.recording.layout import EVENTS
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.visible import visible
@@ -126,12 +127,24 @@ def _export(options: argparse.Namespace) -> int:
     span = _span(options)
     if span is None:
         return _none(options)
+    if wrong := _wrong_names(options):
+        return complain(wrong)
     if options.output is None:
         _export_to(sys.stdout, options, span)
     else:
         with open(options.output, "w", encoding="utf-8", newline="") as file:
             _export_to(file, options, span)
     return 0
+
+
+def _wrong_names(options: argparse.Namespace) -> str:
+    """Return the reason why the named signals can't be exported; empty if they can."""
+    derived = [name for name in options.names if name in DERIVED]
+    if derived and options.every is None:
+        return f"{', '.join(derived)}: computed from other signals: give --every SECONDS too"
+    known = {*DERIVED, *(line.split(maxsplit=1)[0] for line in signals_in(options.folder))}
+    unknown = [name for name in options.names if name not in known]
+    return f"{', '.join(unknown)}: no recorded signal; see {PROGRAM} list --signals" if unknown else ""
 
 
 def _export_to(file: TextIO, options: argparse.Namespace, span: tuple[float, float]) -> None:
