@@ -311,10 +311,19 @@ class BridgeService(Service):
             self.motion = MotionWatch(self.telemetry, self.signals, format, rules, bus, self._reactor)
         self._open(config.pairs, config.client_ports.values())
 
-    def load_numbers(self) -> None:
-        """Load numpy, for the positions on the sky, in a thread. Call it once the daemon serves."""
-        if self.motion is not None:
-            self.motion.load(lambda work: in_daemon_thread(self._reactor, work, "load numpy"))
+    def load_numbers(self) -> Deferred[None]:
+        """Load numpy, for the positions on the sky, in a thread. Call it once the daemon serves.
+
+        :returns: ends once they are loaded, or once the log says why they can't be.
+        """
+
+        def failed(reason: Failure) -> None:
+            self._log.warning("no positions on the sky: their numbers can't be loaded: %s", reason.value)
+
+        if self.motion is None:
+            return succeed(None)
+        loading = self.motion.load(lambda work: in_daemon_thread(self._reactor, work, "load numpy"))
+        return Deferred.fromCoroutine(loading).addErrback(failed)
 
     def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)

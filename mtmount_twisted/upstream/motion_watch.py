@@ -238,18 +238,16 @@ class MotionWatch:
         bus.subscribe(self._hear, LineRecord)
         bus.subscribe(self._change, ChangeRecord)
 
-    def load(self, in_thread: Callable[[Callable[[], Any]], Deferred[Any]]) -> None:
+    async def load(self, in_thread: Callable[[Callable[[], sky.Sky]], Deferred[sky.Sky]]) -> None:
         """Load numpy and the numbers of the sky in a thread; before that, `present` has no sky.
 
         :param in_thread: calls a function in a thread.
+        :raises Exception: if they can't be loaded.
         """
         site, now = self.rules.site, self._bus.now()
-
-        def loaded(result: object) -> None:
-            self._has_sky = True
-            gc.freeze()  # numpy's objects live until the end; see `app.daemon`
-
-        in_thread(lambda: sky.position(site, 0.0, 45.0, now)).addCallbacks(loaded, lambda reason: None)
+        await in_thread(lambda: sky.position(site, 0.0, 45.0, now))
+        self._has_sky = True
+        gc.freeze()  # numpy's objects live until the end; see `app.daemon`
 
     # Telemetry
 

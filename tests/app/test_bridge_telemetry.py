@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import ClientFactory
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 from mtmount_twisted import TelemetryClient
@@ -19,6 +21,7 @@ from mtmount_twisted.config.settings import Controller, TelemetryReaders
 from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, Topics
+from mtmount_twisted.motion import sky
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from tests.support.bridges import TCP, PortEnd
 from tests.support.bridges_tma2022 import BridgeTma2022Case
@@ -36,6 +39,24 @@ from .test_simulator_options import SERVING, TMA2022
 READERS = TelemetryReaders(name="readers", endpoint=TCP)
 SLOWEST = 6.0
 """Longer than the longest period of a topic, in seconds."""
+
+
+class SkyTests(TestCase):
+    """The numbers of the sky."""
+
+    async def test_no_numbers(self) -> None:
+        """If the numbers of the sky can't be loaded, the log says once why there are none."""
+        controller = Controller(host=HOST, command_port=1, telemetry_port=1, dialect="tma2022")
+        service = BridgeService(Config(controller=controller), LOG)
+        service.startService()
+        await deferLater(reactor, 0)
+        self.patch(sky, "position", Mock(side_effect=ImportError("no erfa")))
+        with self.assertLogs(LOG, logging.WARNING) as logged:
+            await service.load_numbers()
+        await service.stopService()
+        said = [line for line in logged.output if "no positions on the sky" in line]
+        self.assertEqual(len(said), 1)
+        self.assertIn("their numbers can't be loaded: no erfa", said[0])
 
 
 class BridgeTelemetryTests(BridgeTma2022Case):

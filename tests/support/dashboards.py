@@ -156,6 +156,11 @@ class HouseOfToday(House):
         self.mount.startService()
         self._ports = self.mount.port_numbers()
 
+    async def start(self) -> None:
+        """Start everything, with the positions on the sky, as the daemon does."""
+        await super().start()
+        await self.served.load_numbers()
+
     async def start_mount(self) -> None:
         """Start the mount unless it runs, on its ports; the bridge connects by itself."""
         if not self.mount.running:

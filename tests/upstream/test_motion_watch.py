@@ -35,6 +35,10 @@ class MotionCase(SynchronousTestCase):
         """Let time pass."""
         self.house.clock.advance(seconds)
 
+    def load(self) -> None:
+        """Load the numbers of the sky at once."""
+        self.successResultOf(Deferred.fromCoroutine(self.motion.load(maybeDeferred)))
+
     def follow(self, seconds: float, error: float = 0.0, rate: float = 0.004) -> None:
         """The mount follows a target at a constant rate and distance (arcsec), for some time."""
         for _ in range(round(seconds / 0.05)):
@@ -281,7 +285,7 @@ class MemoryTests(MotionCase):
 
     def test_as_it_was(self) -> None:
         """A past moment has the words, positions, errors, limits and the slew of that time."""
-        self.motion.load(maybeDeferred)
+        self.load()
         moments: list[tuple[float, Present]] = []
 
         def note() -> None:
@@ -335,7 +339,7 @@ class SkyTests(MotionCase):
         """Once numpy is loaded, the place in the sky is that of the encoders, when the telemetry came."""
         self.house.say(100.0, 60.0)
         self.assertIsNone(self.motion.present().sky)
-        self.motion.load(maybeDeferred)
+        self.load()
         self.wait(1)
         self.house.say(100.0, 60.0)
         wanted = sky.position(Rules().site, 100.0, 60.0, self.house.wall_clock())
@@ -343,9 +347,10 @@ class SkyTests(MotionCase):
 
     def test_no_numpy(self) -> None:
         """If numpy can't be loaded, everything else goes on."""
-        failing: Deferred[None] = Deferred()
-        self.motion.load(lambda work: failing)
+        failing: Deferred[sky.Sky] = Deferred()
+        loading = Deferred.fromCoroutine(self.motion.load(lambda work: failing))
         failing.errback(ImportError("none"))
+        self.failureResultOf(loading, ImportError)
         self.house.say(100.0, 60.0)
         self.assertIsNone(self.motion.present().sky)
 

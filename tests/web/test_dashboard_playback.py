@@ -117,6 +117,20 @@ class TestPlayback(DashboardCase):
         page.evaluate(f"location.hash = {json.dumps(f'#play={THEN}')}")
         expect(page.locator("body")).to_have_attribute("data-moment", "past")
 
+    def test_message_leads_to_its_moment(self) -> Deferred[None]:
+        """The time of a message is a link to that moment in the plots."""
+
+        def work(page: Any) -> None:
+            expect(page.locator("#plots-name")).to_have_text("Last 10 minutes")
+            link = page.locator("#tail .row a").first
+            moment = link.get_attribute("href").removeprefix("#t=")
+            link.click()
+            expect(page.locator("#plots-name")).to_have_text(re.compile(r" to \d\d:\d\d"))
+            assert page.url.endswith(f"#t={moment}"), page.url
+            assert moment[11:19] in link.text_content(), (moment, link.text_content())
+
+        return self.browse(work, **self.viewport)
+
     def test_moment_is_shown(self) -> Deferred[None]:
         """The page shows the mount as it was, and says so; the real mount stands at the bottom."""
 
@@ -136,7 +150,6 @@ class TestPlayback(DashboardCase):
             expect(page.locator("#devices")).to_contain_text("not told by the recording")
             expect(page.locator("#holder")).to_have_text("not told")
             expect(page.locator("#move-send")).to_be_disabled()
-            page.screenshot(path="/tmp/plots/playback.png")
 
         return self.browse(work, **self.viewport)
 

@@ -621,6 +621,23 @@ class TestFacts(WordsCase):
             ),
         )
 
+    def test_level_of_the_error(self) -> Deferred[None]:
+        """An RMS beyond the site's limit is marked, unless it is stale or the mount does not track."""
+        script = '(its, plain, view) => its.graphs.errorWords(view, "azimuth").slice(1)'
+        poor: dict[str, Any] = {"axes": {"azimuth": {"rms": 0.039}}}
+        wide = {"rules": {"rms_limit": 0.05}}
+        return self.table(
+            script,
+            ({"state": state(), "summary": summary()}, [False, ""]),
+            ({"state": state(), "summary": summary(**poor)}, [False, "caution"]),
+            ({"state": state(), "summary": summary(**poor, **wide)}, [False, ""]),
+            ({"state": state(), "summary": summary(**{**poor, **SLEWING})}, [False, ""]),
+            (
+                {"state": state(), "summary": summary(**poor), "live": {"is": False, "since": None}},
+                [True, ""],
+            ),
+        )
+
     def test_moves(self) -> Deferred[None]:
         """Why nothing can be moved, where a step leads, and what the plot of the error says."""
         script = """(its, plain, view) => [

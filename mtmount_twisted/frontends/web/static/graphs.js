@@ -13,7 +13,7 @@ import { playLink } from "./playback.js";
 import { plotTools } from "./plot_tools.js";
 import { Plots } from "./plots.js";
 
-const GOAL = 0.01; // arcsec, RMS on the sky
+const GOAL = 0.01; // arcsec, RMS on the sky, before the daemon has sent the rules of the site
 const BACK = 60; // s before the end of the window from which it is played back, unless a moment is chosen
 const AXES = [
   ["azimuth", "Azimuth", 7, 50], // name, title, greatest velocity (deg/s), ends of the scale of torque (kN m)
@@ -44,7 +44,7 @@ export function graphs(store, shown) {
 
   const tell = seldom(() => {
     const view = shown.view();
-    for (const [axis] of plots === null ? [] : AXES) plots.say(`motion.${axis}.errorSky`, ...errorWords(view, axis));
+    for (const [axis] of plots === null ? [] : AXES) plots.say(`motion.${axis}.errorSky`, ...errorWords(view, axis), goalOf(view));
   });
   store.on("moment", () => plots?.follow(shown.at === null ? null : shown.at / 1000));
   store.on("state", begin);
@@ -52,12 +52,16 @@ export function graphs(store, shown) {
   store.on("summary live moment", tell);
 }
 
-// What the strip of the error says, and whether that is stale.
+const goalOf = ({ summary }) => summary?.rules?.rms_limit ?? GOAL;
+
+// What the strip of the error says, whether that is stale, and its level: caution while the RMS is beyond the site's limit.
 export function errorWords(view, name) {
   const axis = axisOf(view, name);
-  if (axis === null) return ["not told", true];
-  if (isSlewing(view)) return ["slewing", axis.stale];
-  if (!isTracking(view)) return ["not following", axis.stale];
-  if (axis.rms === null || axis.rms === undefined) return ["settling", axis.stale];
-  return [`RMS ${axis.rms.toFixed(3)} of ${GOAL.toFixed(3)} · greatest ${axis.greatest.toFixed(3)}`, axis.stale];
+  if (axis === null) return ["not told", true, ""];
+  if (isSlewing(view)) return ["slewing", axis.stale, ""];
+  if (!isTracking(view)) return ["not following", axis.stale, ""];
+  if (axis.rms === null || axis.rms === undefined) return ["settling", axis.stale, ""];
+  const goal = goalOf(view);
+  const words = `RMS ${axis.rms.toFixed(3)} of ${goal.toFixed(3)} · greatest ${axis.greatest.toFixed(3)}`;
+  return [words, axis.stale, !axis.stale && axis.rms > goal ? "caution" : ""];
 }

@@ -66,7 +66,7 @@ class Column {
       const value = make("b");
       const close = spec.removable ? make("button", { type: "button", "aria-label": `Remove ${spec.title}`, click: () => this.plots.remove(spec) }, "×") : null;
       const words = make("p", {}, make("span", {}, spec.unit ? `${spec.title}, ${spec.unit}` : spec.title), value, close);
-      return { spec, canvas, value, words: null, stale: false, element: make("div", { class: spec.band ? "strip tall" : "strip" }, words, canvas) };
+      return { spec, canvas, value, words: null, stale: false, level: "", element: make("div", { class: spec.band ? "strip tall" : "strip" }, words, canvas) };
     });
     this.element.replaceChildren(this.slider, ...this.strips.map(({ element }) => element), this.line, this.chosen);
     this.measure();
@@ -131,15 +131,15 @@ class Column {
     const spoken = [];
     for (const strip of this.strips) {
       const { spec, canvas, value } = strip;
-      let [words, stale] = [strip.words, strip.stale];
+      let [words, stale, level] = [strip.words, strip.stale, strip.level];
       if (cursor !== null) {
         const told = this.told(bins, spec, cursor);
         words = `${clockOf(cursor)}: ${told ?? "no value"}`;
-        stale = false;
+        [stale, level] = [false, ""];
         spoken.push(`${spec.title}: ${told ? `${told} ${spec.spoken ?? spec.unit ?? ""}`.trim() : "no value"}`);
       } else if (!live) {
         words = ranged(spec, bins.range(spec.signal, from, to));
-        stale = false;
+        [stale, level] = [false, ""];
       } else if (words === null) {
         const latest = this.plots.lastOf(spec.signal);
         words = latest ? written(spec, latest.value) : "no value";
@@ -147,6 +147,7 @@ class Column {
       }
       write(value, words);
       value.classList.toggle("stale", stale);
+      if (value.dataset.level !== level) value.dataset.level = level;
       const label = `${spec.title}: ${ranged(spec, bins.range(spec.signal, from, to))}`;
       if (canvas.getAttribute("aria-label") !== label) canvas.setAttribute("aria-label", label);
     }
@@ -333,9 +334,11 @@ export class Plots extends EventTarget {
   }
 
   // What a strip says instead of its latest value; null for that again.
-  say(signal, words, stale = false) {
+  say(signal, words, stale = false, level = "", band = null) {
     for (const strip of this.columns.flatMap(({ strips }) => strips)) {
-      if (strip.spec.signal === signal) Object.assign(strip, { words, stale });
+      if (strip.spec.signal !== signal) continue;
+      Object.assign(strip, { words, stale, level });
+      if (band !== null) strip.spec.band = band;
     }
   }
 

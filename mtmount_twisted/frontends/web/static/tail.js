@@ -36,6 +36,7 @@ export function tail(store) {
   let fits = () => true; // the whole filter
   let end = null; // the id of the oldest entry examined
   let reading = null; // the current read of older entries
+  const line = (entry) => row(entry, Boolean(store.state?.telemetry)); // without telemetry there are no plots to go to
 
   function choose() {
     const [kind, text] = [KINDS[controls.kind.value], byId("tail-filter").value.trim().toLowerCase()];
@@ -54,14 +55,14 @@ export function tail(store) {
     const entries = store.recent.of(chosen).slice(-MOST_ROWS);
     [missed, fresh, whole, reading] = [0, [], false, null];
     end = entries.find(({ id }) => id)?.id ?? null;
-    rows.replaceChildren(...entries.filter((entry) => fits(entry, store.names)).reverse().map(row));
+    rows.replaceChildren(...entries.filter((entry) => fits(entry, store.names)).reverse().map(line));
     write(reach, "");
     older.disabled = false;
     tell();
   }
 
   function some() {
-    rows.prepend(...fresh.splice(0).reverse().map(row));
+    rows.prepend(...fresh.splice(0).reverse().map(line));
     while (rows.childElementCount > MOST_ROWS) {
       rows.lastElementChild.remove();
       end = rows.lastElementChild.dataset.id ?? end;
@@ -130,7 +131,7 @@ export function tail(store) {
   function append(entries, names) {
     for (const entry of [...entries].reverse()) names.note(entry);
     const fitting = entries.filter((entry) => fits(entry, names));
-    rows.append(...fitting.map(row));
+    rows.append(...fitting.map(line));
     tell();
     return fitting.length;
   }
@@ -148,12 +149,14 @@ export function tail(store) {
   draw();
 }
 
-function row(entry) {
+// The row of an entry; `linked`: its time is a link to this moment in the plots.
+function row(entry, linked) {
   const [time, who, what, text] = cells(entry);
+  const clock = timeOfDay(time, true);
   return make(
     "div",
     { class: `row${LOUD.has(entry.kind) && entry.direction === "from" ? " loud" : ""}`, "data-id": entry.id },
-    make("span", {}, timeOfDay(time, true)),
+    make("span", {}, linked ? make("a", { href: `#t=${time}` }, clock) : clock),
     make("span", {}, who),
     make("span", {}, what),
     make("span", { class: "text" }, text),
