@@ -36,6 +36,11 @@ STILL = 1e-6
 """Velocity below which an axis stands still, deg/s. It would take 11 days for a degree."""
 
 
+SIDEREAL = 0.001
+"""Greatest difference between the rate of the mount and that of the sky, for a mount that follows the sky,
+deg/s. The sky turns by 0.0042 deg/s."""
+
+
 class AxisLimits(NamedTuple):
     """The software limits of an axis, deg."""
 
@@ -287,12 +292,13 @@ def limits(
 
     :param axes: the motion of each axis that is known; one with a NaN is not.
     :param bounds: the limits of these axes; `LIMITS` is for axes that it lacks.
-    :param tracking: True if azimuth and elevation track a place in the sky, and are there.
+    :param tracking: True if azimuth and elevation track, and are there. If their rates are those of the sky,
+        the times are those of the place to which they point; else those of the present motion.
     :param latitude: of the site, deg.
     """
     axes = {axis: motion for axis, motion in axes.items() if all(map(math.isfinite, motion[:2]))}
     times: dict[tuple[AxisName, Direction], tuple[Kind, float | None]] = {}
-    if tracking and "azimuth" in axes and "elevation" in axes:
+    if tracking and "azimuth" in axes and "elevation" in axes and _follows_sky(latitude, axes):
         ends = track_ends(
             latitude,
             axes["azimuth"].position,
@@ -309,7 +315,7 @@ def limits(
     rows = []
     for axis, (position, velocity, target) in axes.items():
         low, high = bounds.get(axis, LIMITS[axis])
-        stops_before = target is not None and low <= target <= high
+        stops_before = not tracking and target is not None and low <= target <= high
         ends_of_axis: tuple[tuple[Direction, float], ...] = (("-", low), ("+", high))
         for direction, limit in ends_of_axis:
             if (axis, direction) in times:
@@ -333,6 +339,30 @@ def limits(
                 )
             )
     return sorted(rows, key=lambda row: (row.seconds is None, row.seconds or 0.0, row.distance))
+
+
+def sky_rates(latitude: float, azimuth: float, elevation: float) -> tuple[float, float]:
+    """Return the rates of azimuth and elevation (deg/s) of a place in the sky at this azimuth and elevation.
+
+    :param latitude: of the site, deg.
+    """
+    phi, az, el = map(math.radians, (latitude, azimuth, elevation))
+    rate = math.degrees(_TURN_RATE)
+    return (
+        rate * (math.sin(phi) - math.cos(phi) * math.tan(el) * math.cos(az)),
+        rate * math.cos(phi) * math.sin(az),
+    )
+
+
+def _follows_sky(latitude: float, axes: Mapping[AxisName, AxisMotion]) -> bool:
+    """Return True if the motion is that of a place in the sky; a satellite has other rates."""
+    azimuth, elevation = axes["azimuth"], axes["elevation"]
+    rates = sky_rates(latitude, azimuth.position, elevation.position)
+    on_sky = math.cos(math.radians(elevation.position))
+    return (
+        abs(azimuth.velocity - rates[0]) * on_sky <= SIDEREAL
+        and abs(elevation.velocity - rates[1]) <= SIDEREAL
+    )
 
 
 def _level(seconds: float | None, settings: LimitSettings) -> Level:

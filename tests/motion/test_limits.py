@@ -16,6 +16,7 @@ from mtmount_twisted.motion.limits import (
     AxisMotion,
     LimitSettings,
     limits,
+    sky_rates,
     time_to_limit,
     track_ends,
 )
@@ -195,9 +196,10 @@ class LimitsTests(SynchronousTestCase):
 
     def test_tracking(self) -> None:
         """A tracked place sets, reaches the zenith limit or needs an unwrap; the cable wrap just moves."""
+        rates = sky_rates(SITE.latitude, -100.0, 20.0)
         axes = {
-            "azimuth": AxisMotion(-100.0, 0.004),
-            "elevation": AxisMotion(20.0, -0.003),
+            "azimuth": AxisMotion(-100.0, rates[0]),
+            "elevation": AxisMotion(20.0, rates[1]),
             "cameraCableWrap": AxisMotion(0.0, 0.0),
         }
         rows = limits(axes, tracking=True, latitude=SITE.latitude)  # type: ignore[arg-type]
@@ -208,6 +210,14 @@ class LimitsTests(SynchronousTestCase):
         )
         ends = track_ends(SITE.latitude, -100.0, 20.0, AZIMUTH, ELEVATION)
         self.assertEqual(rows[0].seconds, ends.sets)
+
+    def test_other_than_the_sky(self) -> None:
+        """A mount that tracks at other rates than the sky's reaches its limits at these rates."""
+        axes = {"azimuth": AxisMotion(269.0, 0.004, 269.0), "elevation": AxisMotion(45.0, 0.0, 45.0)}
+        [row, *_] = limits(axes, tracking=True, latitude=SITE.latitude)  # type: ignore[arg-type]
+        self.assertEqual(
+            (row.name, row.seconds, row.level, row.basis), ("Azimuth +", 250.0, "alarm", "motion")
+        )
 
     def test_settings(self) -> None:
         """The mount's own limits and the site's levels count; an axis that is not known has no row."""
