@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.frontends.web.events import signals
 from mtmount_twisted.frontends.web.events.streams import Bounds
 from mtmount_twisted.frontends.web.http.calls import RequestError
-from tests.support.feeds import Request, World
+from tests.support.feeds import LOG, Request, World
 from tests.support.motion import MotionHouse
 
 NAME = "azimuth.actualPosition"
@@ -141,10 +142,25 @@ class LiveTests(LiveCase):
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_one_fails(self) -> None:
-        """If a summary can't be made, the signals go on."""
-        reader = self.world.read(signals=f"{NAME},summary")
-        self.run_mount(0.5)
-        self.assertTrue(reader.named("signals"))
+        """If a summary can't be made, the signals of all readers go on, and the log says it once a minute."""
+        made = signals.as_json
+
+        def fail(value: Any) -> bytes:
+            if isinstance(value, dict):  # the summary of this world
+                raise ZeroDivisionError("a summary")
+            return made(value)
+
+        first = self.world.read(signals=f"{NAME},summary")
+        second = self.world.read(signals=NAME, rate="20")
+        with patch.object(signals, "as_json", fail), self.assertLogs(LOG, logging.ERROR) as logged:
+            self.run_mount(5)
+        self.assertGreater(len(first.named("signals")), 15)
+        self.assertGreater(len(second.named("signals")), 90)
+        self.assertEqual(len(first.named("summary")), 1)
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("web: signals could not be encoded", logged.output[0])
+        self.run_mount(2)
+        self.assertGreater(len(first.named("summary")), 1)
 
 
 class FaultTests(LiveCase):

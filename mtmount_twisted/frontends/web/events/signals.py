@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import ISignals
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .ring import STREAMS_PER_TURN, Turns, frame
 
@@ -199,7 +200,7 @@ class SignalStreams:
         self._summary = summary
         self._clock = clock
         self._turns = turns
-        self._log = log
+        self._log = RateLimitedLog(clock, log)
         self._groups: dict[tuple[tuple[str, ...], float], _Group] = {}
         self._call: IDelayedCall | None = None
         self._sending: set[Deferred[None]] = set()
@@ -235,7 +236,7 @@ class SignalStreams:
             if now < group.due - TICK / 10 or group.is_sending:  # a timer may fire a little early
                 continue
             if names not in frames:
-                frames[names] = self._frame(names, group.sent_at)
+                frames[names] = self._new_frame(names, group.sent_at)
             at, data = frames[names]
             if at is None or at == group.sent_at:  # nothing new: the group stays due
                 continue
@@ -259,6 +260,14 @@ class SignalStreams:
         event = SignalValues(at=round(at, 3), values=dict(zip(names, values, strict=True)))
         return at, frame("signals", as_json(event))
 
+    def _new_frame(self, names: tuple[str, ...], sent_at: float | None) -> tuple[float | None, bytes]:
+        """Return `_frame`. After an error of our own, the readers of other signals get theirs."""
+        try:
+            return self._frame(names, sent_at)
+        except Exception:
+            self._log.exception("web: signals could not be encoded")
+            return None, b""
+
     async def _send(self, group: _Group, data: bytes) -> None:
         readers = tuple(group.readers)
         begun, pace = self._clock.seconds(), SPREAD / len(readers)
@@ -279,7 +288,7 @@ class SignalStreams:
         group.is_sending = False
         self._sending.discard(sending)
         if isinstance(result, Failure) and not result.check(CancelledError):
-            self._log.error("web: signals could not be sent", exc_info=result.value)
+            self._log.log(logging.ERROR, "web: signals could not be sent", exc_info=result.value)
 
     def close(self) -> None:
         """End the sending."""
