@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.internet.defer import Deferred
 
+from mtmount_twisted.frontends.web.api.slews import MAX_LIMIT
 from tests.support.dashboards import DashboardCase, HouseOfToday
 from tests.support.folders import scratch_path
 
@@ -100,7 +101,8 @@ class TestPlayback(DashboardCase):
             else:
                 route.fulfill(json=telemetry(query["at"]))
         elif name == "slews" and "from" in query:
-            route.fulfill(json={"slews": NIGHT})
+            allowed = int(query["limit"]) <= MAX_LIMIT
+            route.fulfill(json={"slews": NIGHT} if allowed else {"error": ""}, status=200 if allowed else 422)
         elif name == "messages" and query.get("kind") == "ERROR,WARNING":
             route.fulfill(json={"entries": ALARMS[::-1], "next": None})
         elif name == "telemetry/history":

@@ -12,7 +12,7 @@ import { marksOf, nightOf, pastState, valuesOf } from "./night.js";
 const TICK = 1000; // ms between two moments while it plays
 const SPEEDS = [1, 10, 60];
 const BEFORE = 43_200; // s before the night from which alarms are read: one may have begun earlier
-const MOST = 1000; // slews and messages of a night
+const MOST = 500; // slews and messages of a night: as many as one query may ask for
 const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }; // s
 const MARKS = 720; // units of the strip of marks
 
