@@ -31,7 +31,7 @@ Line = tuple[float, str, bytes]
 
 @implementer(IPushProducer)
 class PlayedReader(Protocol):
-    """One connection. What the reader sends is dropped.
+    """One connection. Bytes that the reader sends are dropped.
 
     :ivar has_room: False while the transport can't take more.
     """
@@ -95,7 +95,7 @@ class PlayFactory(Factory[PlayedReader]):
                 reader.transport.write(data)
 
     def close(self) -> None:
-        """Close all connections, once what was written is sent."""
+        """Close all connections, once the written bytes are sent."""
         for reader in tuple(self.readers):
             transport: ITransport = reader.transport
             transport.loseConnection()

@@ -29,7 +29,7 @@ from .history import MAX_SCANNED, REST_TIME, Shelf, resting
 T = TypeVar("T")
 
 KIND = "slew"
-"""The kind of a change that tells of a finished slew."""
+"""The kind of a change that records a finished slew."""
 
 MAX_LIMIT, LIMIT = 500, 50
 """The most slews in an answer, and the default."""

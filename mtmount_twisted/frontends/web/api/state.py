@@ -329,7 +329,7 @@ class StateRoutes:
         )
 
     def devices(self) -> dict[str, dict[str, Reported]]:
-        """Return what the mount told about its devices, by device and thing."""
+        """Return the values that the mount reported about its devices, by device and name."""
         return self._said.shape(self._bridge.known.entries()).devices
 
     def motion_of(self, axis: str) -> AxisTelemetry | None:

@@ -1,7 +1,7 @@
 """``GET /api/v1/telemetry`` and its relatives: the mount's motion, its signals, its slews and limits.
 
 The classes are the shapes of the answers, of the event ``summary``, and of their schemas. Next to read:
-`history_of_signals`, the past; ``upstream.motion_watch``, the numbers; ``events.signals``, the live values.
+`signal_history`, the past; ``upstream.motion_watch``, the numbers; ``events.signals``, the live values.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class MotionNow(Part, frozen=True, kw_only=True):
 
 
 class AxisNow(Part, frozen=True, kw_only=True):
-    """An axis: deg, deg/s, N m and s; errors in arcsec, `error_sky` and what follows on the sky."""
+    """An axis: deg, deg/s, N m and s; errors in arcsec; `error_sky`, `rms` and `greatest` on the sky."""
 
     position: float | None = None
     demand: float | None = None

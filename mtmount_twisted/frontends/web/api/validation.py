@@ -47,13 +47,13 @@ class Validation(Shape, frozen=True, kw_only=True):
     command: Name
     verdict: Annotated[str, Meta(extra_json_schema={"enum": list(get_args(Verdict))})]
     reasons: Annotated[list[str], Meta(description="The reasons for a refusal.")]
-    unknown: Annotated[list[str], Meta(description="What is unknown or stale, and may be a reason.")]
+    unknown: Annotated[list[str], Meta(description="Unknown or stale values that may be a reason.")]
     targets: list[AxisTarget]
     limits: Annotated[list[str], Meta(description="The software limits that the targets are beyond.")]
 
 
 class Validator:
-    """Say what the bridge and the mount would answer to a command.
+    """Predict the answer of the bridge and of the mount to a command.
 
     :param devices: return the values that the mount told about its devices, by device and thing.
     :param motion_of: return the motion of an axis, or None.

@@ -98,7 +98,7 @@ class Wanted:
 
 
 def read_wanted(query: Mapping[str, str], faults: list[Fault], signals: ISignals | None) -> Wanted:
-    """Return what the parameters ``signals`` and ``rate`` ask for.
+    """Return the signals that the parameters ``signals`` and ``rate`` ask for.
 
     :param faults: receives a fault for each wrong name, and for a wrong rate.
     :param signals: the known signals; if None, the mount sends no telemetry, and any name is accepted, so
@@ -206,7 +206,7 @@ class SignalStreams:
         self._sending: set[Deferred[None]] = set()
 
     def attach(self, reader: Reader, wanted: Wanted) -> None:
-        """Send a reader what it wants, now and from now on."""
+        """Send a reader the signals that it wants, now and from now on."""
         keys = [(wanted.names, wanted.rate)] if wanted.names and self.signals is not None else []
         keys += [((SUMMARY,), 1 / SUMMARY_INTERVAL)] if wanted.summary else []
         now = self._clock.seconds()
