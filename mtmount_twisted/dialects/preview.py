@@ -37,10 +37,24 @@ class Preview(Struct, frozen=True):
     """The expected answer of the mount.
 
     :ivar refusals: the reasons for which the mount would refuse the command; empty if none is known.
+    :ivar invalid: those of them that hold in every state of the mount: a value that it never accepts.
     :ivar unknown: the things that the mount has not told, and that may be a reason.
     :ivar targets: the goals of a move.
     """
 
     refusals: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
+
+    def judged(self, is_settled: bool) -> tuple[list[str], list[str]]:
+        """Return the reasons for a refusal, and what is unknown.
+
+        :param is_settled: False while a command is in flight, and shortly after it: the mount's state may
+            change at any moment.
+        """
+        passing = [each for each in self.refusals if each not in self.invalid]
+        if is_settled or not passing:
+            return list(self.refusals), list(self.unknown)
+        text = f"a command in flight may change this: {'; '.join(passing)}"
+        return list(self.invalid), [*self.unknown, text]

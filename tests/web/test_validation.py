@@ -150,6 +150,8 @@ class MountTests(ValidationCase):
         for _ in range(2):
             got = self.validate("AzimuthMove", position=10)
             self.assertEqual((got["verdict"], got["reasons"]), ("unknown", []))
+            wrong = self.validate("AzimuthMove", position=300)
+            self.assertEqual(len(wrong["reasons"]), 1, "the range does not change")
             self.assertIn(
                 "a command in flight may change this: azimuth is tracking", " ".join(got["unknown"])
             )

@@ -79,11 +79,8 @@ def from_events(
         unknown = [f"the state of the mount: {dialect.name} tells too little of it"]
         return Verdict("would_be_refused" if reasons else "unknown", reasons, unknown)
     preview = dialect.preview(command, told)
-    unknown = list(preview.unknown)
-    if is_settled:
-        reasons += preview.refusals
-    elif preview.refusals:
-        unknown.append(f"a command in flight may change this: {'; '.join(preview.refusals)}")
+    refusals, unknown = preview.judged(is_settled)
+    reasons += refusals
     verdict: Any = "would_be_refused" if reasons else "unknown" if unknown else "nothing_known_against_it"
     targets = [Target(each.axis, each.position) for each in preview.targets]
     return Verdict(verdict, reasons, unknown, targets)

@@ -36,10 +36,14 @@ _FOLLOWS = frozenset({AxisMotionState.TRACKING.name, AxisMotionState.TRACKING_PA
 
 
 class _Finding(NamedTuple):
-    """A reason for a refusal, or a thing that may be one and is unknown."""
+    """A reason for a refusal, or a thing that may be one and is unknown.
+
+    :ivar lasts: True for a reason that holds in every state of the mount.
+    """
 
     text: str
     is_known: bool
+    lasts: bool = False
 
 
 _Check = Callable[[str, Any, Told], Iterator[_Finding]]
@@ -79,14 +83,17 @@ def _range(axis: str, command: Any, told: Told) -> Iterator[_Finding]:
     bounds, position = _BOUNDS[axis], _of_axis(axis, command, "position")
     if not bounds.low <= position <= bounds.high:
         yield _Finding(
-            f"{axis}: expected a position from {bounds.low:g} to {bounds.high:g} deg, got {position:g}", True
+            f"{axis}: expected a position from {bounds.low:g} to {bounds.high:g} deg, got {position:g}",
+            True,
+            lasts=True,
         )
 
 
 def _rate(axis: str, command: Any, told: Told) -> Iterator[_Finding]:
     most, velocity = _BOUNDS[axis].velocity, _of_axis(axis, command, "velocity")
     if abs(velocity) > most:
-        yield _Finding(f"{axis}: expected a velocity of at most {most:g} deg/s, got {velocity:g}", True)
+        text = f"{axis}: expected a velocity of at most {most:g} deg/s, got {velocity:g}"
+        yield _Finding(text, True, lasts=True)
 
 
 def _of_axis(axis: str, command: Any, name: str) -> float:
@@ -134,7 +141,8 @@ def preview(command: CommandMessage, told: Told) -> Preview:
     if action == "Stop" and any(not any(each.is_known for each in found[axis]) for axis in axes):
         refusals = []  # a stop of both axes is refused only if neither can stop
     targets = tuple(_target(axis, command) for axis in axes) if action == "Move" else ()
-    return Preview(tuple(refusals), tuple(unknown), targets)
+    invalid = tuple(each.text for axis in axes for each in found[axis] if each.lasts)
+    return Preview(tuple(refusals), invalid, tuple(unknown), targets)
 
 
 def _target(axis: str, command: CommandMessage) -> Target:

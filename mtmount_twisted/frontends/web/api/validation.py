@@ -106,11 +106,8 @@ class Validator:
             unknown.append(f"the state of the mount: {self._dialect.name} tells too little of it")
         else:
             preview = self._dialect.preview(command, self._told(self._devices()))
-            unknown += preview.unknown
-            if preview.refusals and self._is_unsettled:
-                unknown.append(f"a command in flight may change this: {'; '.join(preview.refusals)}")
-            else:
-                reasons += preview.refusals
+            refusals, unknown = preview.judged(not self._is_unsettled)
+            reasons += refusals
             for target in preview.targets:
                 targets.append(self._target(target))
                 limits += self._beyond(target)
