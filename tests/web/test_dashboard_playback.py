@@ -88,6 +88,9 @@ class TestPlayback(DashboardCase):
         await self.house.start()
         self.addCleanup(self.stop)
         self.asked: list[str] = []
+        self.busy: int | None = (
+            None  # the status of each answer about a moment while the daemon reads for others
+        )
 
     def answer(self, route: Any) -> None:
         """Answer in the daemon's place what is asked of the night."""
@@ -96,7 +99,9 @@ class TestPlayback(DashboardCase):
         name = url.path.rpartition("/api/v1/")[2]
         if name == "telemetry" and "at" in query:
             self.asked.append(query["at"])
-            if query["at"] > "2026-11-25T05":
+            if self.busy is not None:
+                route.fulfill(status=self.busy, json={"error": "2 queries of yours are running or waiting"})
+            elif query["at"] > "2026-11-25T05":
                 route.fulfill(status=404, json={"error": "the recording ends at 05:00"})
             else:
                 route.fulfill(json=telemetry(query["at"]))
@@ -105,6 +110,10 @@ class TestPlayback(DashboardCase):
             route.fulfill(json={"slews": NIGHT} if allowed else {"error": ""}, status=200 if allowed else 422)
         elif name == "messages" and query.get("kind") == "ERROR,WARNING":
             route.fulfill(json={"entries": ALARMS[::-1], "next": None})
+        elif name == "messages" and "until" in query:
+            until = query["until"]
+            entries = [said(until, LATCHED), said("2026-11-25T02:00:00.000Z", OVER)]
+            route.fulfill(json={"entries": entries, "next": None})
         elif name == "telemetry/history":
             times = [1_795_659_227.0]
             none = {"unit": "", "least": [None], "greatest": [None], "mean": [None]}
@@ -181,6 +190,91 @@ class TestPlayback(DashboardCase):
             slider.fill(str(1_795_583_000))
             expect(page.locator("#playback")).to_contain_text("the recording ends at 05:00")
             expect(page.locator("#azimuth")).to_have_text("not told")
+
+        return self.browse(work, **self.viewport)
+
+    def test_messages(self) -> Deferred[None]:
+        """The messages are those until the moment, and not those of now, until the page is back to live."""
+
+        def work(page: Any) -> None:
+            rows = page.locator("#tail .row")
+            self.begin(page)
+            expect(page.locator("#tail-name")).to_have_text("Messages until 02:41:10 UTC, 2026-11-25")
+            expect(rows).to_have_count(2)
+            expect(rows.first).to_contain_text("02:41:10")
+            page.fill("#tail-filter", "nothing like this")
+            expect(rows).to_have_count(0)
+            page.fill("#tail-filter", "")
+            expect(rows).to_have_count(2)
+            expect(page.locator("#tail-pause")).to_be_disabled()
+            page.locator("#stop").click()
+            expect(page.locator("#lives li").first).to_contain_text("Both axes stop")
+            page.get_by_role("slider", name="Time in the night").press("PageDown")
+            expect(rows.first).to_contain_text("02:31:10")
+            expect(rows).to_have_count(2)
+            page.get_by_role("button", name="Back to live").click()
+            expect(page.locator("#tail-name")).to_have_text("Messages")
+            expect(page.locator("#tail")).to_contain_text("BothAxesStop")
+            expect(page.locator("#tail")).not_to_contain_text("02:31:10")
+
+        return self.browse(work, **self.viewport)
+
+    def test_phone(self) -> Deferred[None]:
+        """On a phone nothing of the line of names is cut, and the page is no wider than the screen."""
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            expect(page.locator("#azimuth")).to_contain_text("128.484")
+            for wide in (390, 360, 320):
+                page.set_viewport_size({"width": wide, "height": 780})
+                line = page.evaluate(
+                    "[document.querySelector('.brow')].map((e) => [e.scrollWidth, e.clientWidth])[0]"
+                )
+                assert line[0] <= line[1], (wide, line)
+                box = page.locator("#theme").bounding_box()
+                assert box["x"] + box["width"] <= wide - 8, (wide, box)
+
+        return self.browse(work, **self.viewport)
+
+    def test_busy(self) -> Deferred[None]:
+        """The page asks again for a moment that the daemon can't read yet, and shows no other figures."""
+
+        def work(page: Any) -> None:
+            for self.busy in (429, 503):
+                self.begin(page)
+                expect(page.locator("#playback")).to_contain_text("is asked for again: 2 queries of yours")
+                expect(page.locator("#live")).to_have_text("Playback")
+                expect(page.locator("#c-motion")).to_contain_text("Motion, then")
+                expect(page.locator("#utc")).to_have_text("2026-11-25 02:41:10")
+                for place in ("#azimuth", "#elevation", "#motion"):
+                    expect(page.locator(place)).to_have_text("not told")
+                expect(page.locator("#glance")).not_to_contain_text("asked:")
+                expect(page.locator("#playback")).not_to_contain_text("Nothing is recorded")
+                self.busy = None
+                expect(page.locator("#azimuth")).to_contain_text("128.484")
+                expect(page.locator("#playback")).not_to_contain_text("asked for again")
+                page.get_by_role("button", name="Back to live").click()
+                expect(page.locator("body")).to_have_attribute("data-moment", "now")
+
+        return self.browse(work, **self.viewport)
+
+    def test_unread(self) -> Deferred[None]:
+        """Until the first answer the page shows that it is of another time, and nothing of now."""
+
+        def work(page: Any) -> None:
+            held: list[Any] = []
+            page.route(re.compile("/api/v1/(telemetry|slews|messages)"), lambda route: held.append(route))
+            page.evaluate(f"location.hash = {json.dumps(f'#play={THEN}')}")
+            expect(page.locator("body")).to_have_attribute("data-moment", "past")
+            expect(page.locator("#live")).to_have_text("Playback")
+            expect(page.locator(".frame")).to_be_visible()
+            expect(page.locator("#c-motion")).to_contain_text("Motion, then")
+            expect(page.locator("#motion-more")).to_have_text("the recording is being read")
+            for place in ("#safety", "#azimuth", "#elevation", "#motion"):
+                expect(page.locator(place)).to_have_text("not told")
+            for route in held:
+                self.answer(route)
+            expect(page.locator("#azimuth")).to_contain_text("128.484")
 
         return self.browse(work, **self.viewport)
 

@@ -57,7 +57,7 @@ export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { gra
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 // The mount as it was at a time.
 export const getMoment = (at) => ask("GET", `api/v1/telemetry?${new URLSearchParams({ at })}`);
-export const getSlews = (query) => ask("GET", `api/v1/slews?${new URLSearchParams(query)}`);
+export const getSlews = (query) => askPatiently(`api/v1/slews?${new URLSearchParams(query)}`);
 export const getHistory = (query) => ask("GET", `api/v1/telemetry/history?${new URLSearchParams(query)}`);
 export const getSignals = () => ask("GET", "api/v1/telemetry/signals");
 export const getAcks = () => ask("GET", "api/v1/acks");
@@ -74,17 +74,17 @@ const takeTurn = (onWait) =>
 export async function getMessages(query, onWait = () => {}) {
   const turn = await takeTurn(onWait);
   try {
-    return await readMessages(query);
+    return await askPatiently(`api/v1/messages?${new URLSearchParams(query)}`);
   } finally {
     turn.release();
   }
 }
 
 // The daemon limits one user's reads of the journal, and another browser may be reading: then try again a little later.
-async function readMessages(query) {
+async function askPatiently(path) {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await ask("GET", `api/v1/messages?${new URLSearchParams(query)}`);
+      return await ask("GET", path);
     } catch (error) {
       if (error.status !== 429 || tries === MOST_TRIES) throw error;
       await pause(tries * 200 * (1 + Math.random()));

@@ -61,6 +61,7 @@ export function safety(view) {
     return cell("Safety", "Not known", [heard === null ? known : `${known} at ${timeOfDay(heard)}`], { mood: "caution" });
   }
   const name = then(view, "Safety");
+  if (view.state.alarms_unknown) return cell(name, "not told", ["the alarms are not read"], { soft: true });
   if (errors.length) {
     const latched = errors.some((error) => error.latched);
     const sub = [latched && b("latched"), latched && warned && " · ", warned].filter(Boolean);

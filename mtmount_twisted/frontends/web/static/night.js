@@ -64,12 +64,14 @@ export function marksOf(slews, entries, { from, to }) {
   return { slews: order(slews.map(start)), failed: order(slews.filter(failed).map(start)), alarms: order(alarmTimes(entries)) };
 }
 
-// The state of the daemon with the alarms of another time, and without what is known of now only.
+// The state of the daemon with the alarms of another time, and without what is known of now only. Without entries
+// (null) the alarms of that time are not known.
 export function pastState(state, entries, time) {
   const axis = { in_position: null, stale: false, time: null, telemetry: null };
   return {
     ...state,
-    ...alarmsAt(entries, time),
+    ...alarmsAt(entries ?? [], time),
+    alarms_unknown: entries === null,
     axes: { azimuth: axis, elevation: axis, camera_cable_wrap: axis },
     devices: {},
     in_flight: [],

@@ -50,6 +50,6 @@ export function assemble({ store, shown, commands, hurry, refresh }) {
   slews(store, shown);
   connected(store);
   acks(store);
-  tail(store);
+  tail(store, shown);
   return load;
 }

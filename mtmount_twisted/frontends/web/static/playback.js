@@ -12,7 +12,9 @@ import { marksOf, nightOf, pastState, valuesOf } from "./night.js";
 const TICK = 1000; // ms between two moments while it plays
 const SPEEDS = [1, 10, 60];
 const BEFORE = 43_200; // s before the night from which alarms are read: one may have begun earlier
-const MOST = 500; // slews and messages of a night: as many as one query may ask for
+const [MOST_SLEWS, MOST_MESSAGES] = [500, 1000]; // of a night: the most that the API gives at once
+const AGAIN = 1000; // ms until a moment is asked for again that the daemon could not read yet
+const BUSY = new Set([429, 503]);
 const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }; // s
 const MARKS = 720; // units of the strip of marks
 
@@ -57,13 +59,14 @@ export function playback(store, shown) {
   function open(moment) {
     if (store.state === null) return;
     if (night === null || moment < night.from || moment > night.to) {
-      night = { ...nightOf(moment, now() / 1000), entries: [] };
+      night = { ...nightOf(moment, now() / 1000), entries: null };
       [slider.min, slider.max] = [night.from, night.to];
       write(begins, clockOf(night.from).slice(0, 5));
       readNight(night);
     }
     show(notice, false);
     show(bar, true);
+    if (!shown.past) showUnread(moment);
     seek(moment);
   }
 
@@ -77,17 +80,27 @@ export function playback(store, shown) {
     if (!reading) read();
   }
 
+  // Show a moment of which nothing is known yet; least of all what is so now.
+  function showUnread(moment, why = "") {
+    const [state, summary] = [pastState(store.state, night.entries, moment), { why: why || "the recording is being read" }];
+    shown.show({ at: moment * 1000, state, summary, values: {} });
+  }
+
   async function read() {
     reading = true;
     while (wanted !== null) {
       const moment = wanted;
       wanted = null;
       const past = await readMoment(moment);
-      if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment), ...past });
+      if (past === null) {
+        wanted ??= at === null ? null : moment;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment), ...past });
     }
     reading = false;
   }
 
+  // A moment of the recording; null if the daemon could not read it yet, which does not say that nothing is recorded.
   async function readMoment(moment) {
     try {
       const summary = await getMoment(iso(moment));
@@ -95,7 +108,14 @@ export function playback(store, shown) {
       return { summary, values: valuesOf(summary.topics) };
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(`Nothing is recorded of ${clockOf(moment)}: ${error.message}`);
+      if (at === null) return null;
+      if (BUSY.has(error.status)) {
+        say(`${clockOf(moment)} is not read yet, and is asked for again: ${error.message}`);
+        showUnread(moment, "not read yet");
+        return null;
+      }
+      const what = error.status === 404 ? "Nothing is recorded of" : "Not known:";
+      say(`${what} ${clockOf(moment)}: ${error.message}`);
       return { summary: null, values: {} };
     }
   }
@@ -108,12 +128,12 @@ export function playback(store, shown) {
       return null;
     };
     const [slews, messages] = await Promise.all([
-      getSlews({ from: iso(from), to: iso(to), limit: MOST }).then((answer) => answer.slews, failed),
-      getMessages({ since: iso(from - BEFORE), until: iso(Math.min(to, now() / 1000)), kind: "ERROR,WARNING", limit: MOST }).then(({ entries }) => entries, failed),
+      getSlews({ from: iso(from), to: iso(to), limit: MOST_SLEWS }).then((answer) => answer.slews, failed),
+      getMessages({ since: iso(from - BEFORE), until: iso(Math.min(to, now() / 1000)), kind: "ERROR,WARNING", limit: MOST_MESSAGES }).then(({ entries }) => entries, failed),
     ]);
     if (which !== night) return;
-    which.entries = [...(messages ?? [])].sort((one, other) => Date.parse(one.time) - Date.parse(other.time));
-    const found = marksOf(slews ?? [], which.entries, which);
+    which.entries = messages?.toSorted((one, other) => Date.parse(one.time) - Date.parse(other.time)) ?? null;
+    const found = marksOf(slews ?? [], which.entries ?? [], which);
     const words = [
       slews === null ? "slews not known" : count(found.slews.length, "slew"),
       slews === null ? null : `${found.failed.length} failed ▲`,

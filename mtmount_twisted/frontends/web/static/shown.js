@@ -36,7 +36,7 @@ export class Shown {
     const clock = performance.now();
     const { live, answer, refusals, counted, asked, lastWord } = store;
     const common = { live, answer, refusals, counted, asked, lastWord, clock };
-    if (past !== null) return { ...common, ...past, now: past.at, silent: 0 };
+    if (past !== null) return { ...common, asked: null, ...past, now: past.at, silent: 0 };
     const { state, summary, values, summaryAt } = store;
     return { ...common, at: null, state, summary, values, now: now(), silent: summary === null ? 0 : clock - summaryAt };
   }

@@ -1,11 +1,13 @@
 // The tail of messages, newest first: filtered, paused, bounded, and continued into the journal by "Older".
 //
-// It touches its own panel, the network by api.js for older entries, and reads the store. While it is paused, it counts
-// new entries and does not show them.
+// It touches its own panel, the network by api.js for older entries, and reads the store and the moment shown. While it
+// is paused, it counts new entries and does not show them. In playback it has the entries of the journal until the
+// moment.
 
 import { ApiError, getMessages } from "./api.js";
 import { timeOfDay } from "./clock.js";
 import { byId, make, write } from "./dom.js";
+import { clockOf, dayOf, iso } from "./figures.js";
 import { Names } from "./names.js";
 import { paced } from "./pace.js";
 import { cells } from "./words.js";
@@ -15,6 +17,7 @@ const MOST_OLDER = 3000; // rows, including older entries
 const PAGE = 500; // entries of the journal at once
 const ENOUGH = 100; // rows after which "Older" ends
 const MOST_PAGES = 10; // pages that "Older" reads
+const RESTS = 400; // ms for which a moment rests before its messages are read: a slider passes many
 const LOUD = new Set(["ERROR", "WARNING", "NOACK", "CMD_REJECTED", "CMD_FAILED", "CMD_SUPERSEDED"]);
 
 // The filter of each choice. "mount" shows a line of the mount once, without its copies to commanders.
@@ -27,7 +30,7 @@ const KINDS = {
 };
 const OF_THE_JOURNAL = new Set(["message", "step", "change"]); // filters that the daemon supports
 
-export function tail(store) {
+export function tail(store, shown) {
   const [rows, pause, count] = [byId("tail"), byId("tail-pause"), byId("tail-count")];
   const [older, reach] = [byId("tail-older"), byId("tail-reach")];
   const controls = byId("tail-form").elements;
@@ -36,6 +39,8 @@ export function tail(store) {
   let fits = () => true; // the whole filter
   let end = null; // the id of the oldest entry examined
   let reading = null; // the current read of older entries
+  let then = null; // the entries until the moment of the playback, newest first; null: now
+  let resting = null; // the timer until they are read
   const line = (entry) => row(entry, Boolean(store.state?.telemetry)); // without telemetry there are no plots to go to
 
   function choose() {
@@ -47,8 +52,8 @@ export function tail(store) {
   }
 
   function tell() {
-    const shown = `${rows.childElementCount} shown`;
-    write(count, paused ? `${shown}, paused; ${missed} came since` : shown);
+    const number = `${rows.childElementCount} shown`;
+    write(count, paused && then === null ? `${number}, paused; ${missed} came since` : number);
   }
 
   function all() {
@@ -70,14 +75,64 @@ export function tail(store) {
     tell();
   }
 
+  // The entries of then; the list goes on into the journal by "Older".
+  function past(moment, entries) {
+    then = entries;
+    write(byId("tail-name"), `Messages until ${clockOf(moment)} UTC, ${dayOf(moment)}`);
+    [fresh, whole] = [[], false];
+    const names = new Names();
+    end = null;
+    rows.replaceChildren();
+    if (then.length === 0) return tell();
+    append(then, names);
+    end = then.at(-1).id ?? null;
+  }
+
+  // Go to the moment shown. The heading has the moment of the list, which it keeps until the next is read.
+  function go() {
+    clearTimeout(resting);
+    const at = shown.at;
+    reading = null;
+    pause.disabled = at !== null;
+    if (at === null) {
+      then = null;
+      write(byId("tail-name"), "Messages");
+      return setPaused(false);
+    }
+    older.disabled = true;
+    if (then === null) past(at / 1000, []);
+    write(reach, "The journal is being read.");
+    resting = setTimeout(() => readThen(at / 1000), RESTS);
+  }
+
+  async function readThen(moment) {
+    const mine = (reading = {});
+    try {
+      const { entries, next } = await getMessages({ until: iso(moment), limit: PAGE, ...ofJournal() });
+      if (reading !== mine) return;
+      past(moment, entries);
+      write(reach, next === null ? "The journal begins here." : "");
+      older.disabled = next === null;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (reading !== mine) return;
+      past(moment, []);
+      write(reach, `The messages of then can't be read: ${error.message}`);
+    }
+  }
+
+  const ofJournal = () => (OF_THE_JOURNAL.has(controls.kind.value) ? { kind: controls.kind.value } : {});
+
   function drawNow() {
-    if (whole) all();
+    if (then !== null) tell();
+    else if (whole) all();
     else if (paused) tell();
     else some();
   }
   const draw = paced(drawNow);
 
   function take(entry) {
+    if (then !== null) return;
     if (paused) missed += entry === null ? 0 : 1;
     else if (entry === null) whole = true;
     else if (fits(entry, store.names)) {
@@ -98,7 +153,7 @@ export function tail(store) {
 
   // Append older entries from the journal; the list is paused, so that it does not move.
   async function readOlder() {
-    setPaused(true);
+    if (then === null) setPaused(true);
     const mine = (reading = {});
     const names = new Names();
     older.disabled = true;
@@ -106,9 +161,8 @@ export function tail(store) {
     const wait = (why) => reading === mine && write(reach, `Waiting: ${why}.`);
     try {
       for (let page = 0; page < MOST_PAGES && found < ENOUGH; page++) {
-        const kind = OF_THE_JOURNAL.has(controls.kind.value) ? { kind: controls.kind.value } : {};
         const before = end === null ? {} : { before: end };
-        const { entries, next } = await getMessages({ limit: PAGE, ...kind, ...before }, wait);
+        const { entries, next } = await getMessages({ limit: PAGE, ...ofJournal(), ...before }, wait);
         if (reading !== mine) return;
         found += append(entries, names);
         end = next ?? entries.at(-1)?.id ?? end;
@@ -137,8 +191,14 @@ export function tail(store) {
   }
 
   store.on("entry", take);
+  let last = null;
+  store.on("moment", () => {
+    if (shown.at !== last) go();
+    last = shown.at;
+  });
   byId("tail-form").addEventListener("input", () => {
     choose();
+    if (then !== null) return go();
     whole = true;
     draw();
   });
