@@ -52,6 +52,9 @@ def telemetry(at: str) -> dict[str, Any]:
         "recorder": recorder,
         "motion": motion,
         "axes": {**axes, "cameraCableWrap": wrap},
+        "devices": {
+            "mirror_covers": {"parts_motion": {"value": ["DEPLOYED"] * 4, "unit": "", "stale": False}}
+        },
         "topics": {"mainPowerSupply": {"values": {"powerSupplyVoltage": 401.0}}},
     }
 
@@ -158,7 +161,7 @@ class TestPlayback(DashboardCase):
             expect(page.locator("#playback .night")).to_have_attribute(
                 "aria-label", re.compile("3 slews, 1 failed, 1 alarm$")
             )
-            expect(page.locator("#devices")).to_contain_text("not told by the recording")
+            expect(page.locator("#devices")).to_have_text(re.compile("^Mirror covers\\s*4 of 4 closed$"))
             expect(page.locator("#holder")).to_have_text("not told")
             expect(page.locator("#move-send")).to_be_disabled()
 

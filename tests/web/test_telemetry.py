@@ -342,6 +342,19 @@ class RecordingTests(RouteCase):
         self.assertEqual(past["topics"]["cameraCableWrap"]["stale"], False)
         self.assertEqual(past["recorder"]["oldest"], iso(self.began))
         self.assertIsNotNone(past["sky"])
+        motion = past["devices"]["azimuth"]["motion"]
+        self.assertEqual(
+            (motion["value"], motion["time"], motion["age"]), ("TRACKING", iso(self.began), 30.0)
+        )
+
+    def test_devices(self) -> None:
+        """The devices of a moment are those of the last events before it, also where memory has the rest."""
+        self.house.say(77.0)
+        self.house.clock.advance(120)
+        past = self.get("/telemetry", at=iso(self.house.wall_clock() - 10))
+        self.assertEqual(past["axes"]["azimuth"]["position"], 77.0)
+        self.assertEqual(past["devices"]["azimuth"]["motion"]["value"], "TRACKING")
+        self.assertNotIn("devices", self.get("/telemetry"))
 
     def test_nothing_recorded(self) -> None:
         """A moment without telemetry has the numbers open."""

@@ -7,16 +7,17 @@ The classes are the shapes of the answers, of the event ``summary``, and of thei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.facts import DeviceFact
 from mtmount_twisted.errors import LineError, RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.stamps import Stamps
@@ -34,6 +35,7 @@ from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
 
 from .history import Shelf
+from .state import Reported
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -176,6 +178,7 @@ class TelemetryNow(Shape, frozen=True, kw_only=True):
     slew: SlewNow | None
     rules: RulesNow
     topics: dict[str, TopicNow] | UnsetType = UNSET
+    devices: dict[str, dict[str, Reported]] | UnsetType | None = UNSET
 
 
 class SignalInfo(Part, frozen=True, kw_only=True):
@@ -329,7 +332,17 @@ class TelemetryRoutes:
             raise RequestError(503, NO_TELEMETRY)
         remembered = motion.remembers_from()
         if at >= remembered + (0.0 if folder is None else WHOLE_AFTER):
-            return self._past(at, self._remembered(at, motion, format))
+            past = self._remembered(at, motion, format)
+            if folder is not None:
+                with suppress(JournalError, RecordingError, RequestError):  # memory has the rest
+                    devices = await self._shelf.run(
+                        lambda stop: read_devices(folder, at, format, stop),
+                        call.share,
+                        call.user.observes,
+                        "the recordings",
+                    )
+                    past = past._replace(devices=devices)
+            return self._past(at, past)
         if folder is None:
             raise RequestError(404, f"memory begins at {iso(remembered)}, and {NO_RECORDER}")
         try:
@@ -358,7 +371,9 @@ class TelemetryRoutes:
         moments = Moments(at, iso, lambda came_at: at - came_at > STALE_AFTER)
         topics = {name: _topic(topic, moments) for name, topic in past.topics.items()}
         now = self._shape(past.present, moments)
-        return replace(now, at=iso(at), live=False, age=None, clock_offset=None, topics=topics)
+        return replace(
+            now, at=iso(at), live=False, age=None, clock_offset=None, topics=topics, devices=past.devices
+        )
 
     async def list_signals(self, call: Call) -> Answer:
         """Answer with the names of all signals."""
@@ -479,11 +494,35 @@ class PastTopic(NamedTuple):
     values: Sequence[float]
 
 
+Devices: TypeAlias = dict[str, dict[str, Reported]]
+"""The last reports about each device, by device and thing, as in the answer of ``/api/v1/state``."""
+
+
 class Past(NamedTuple):
-    """A past moment."""
+    """A past moment; `devices` is None if no recording can tell."""
 
     present: Present
     topics: dict[str, PastTopic]
+    devices: Devices | None = None
+
+
+def read_devices(folder: Path, at: float, format: TelemetryFormat, stop: Callable[[], bool]) -> Devices:
+    """Return the devices at a past moment from the recordings; see `read_moment`."""
+    return devices_at(at, _events(folder, at, _proceeding(stop)), format)
+
+
+def devices_at(at: float, events: Iterable[tuple[float, bytes]], format: TelemetryFormat) -> Devices:
+    """Return what events reported last about each device, at a time (UTC, s) after them."""
+    devices: Devices = {}
+    for time, line in events:
+        with suppress(LineError):
+            for fact in format.read_event(line)[1]:
+                if isinstance(fact, DeviceFact):
+                    age = round(max(0.0, at - time), 3)
+                    devices.setdefault(fact.device, {})[fact.name] = Reported(
+                        value=fact.value, unit=fact.unit, stale=False, age=age, time=iso(time)
+                    )
+    return devices
 
 
 def read_moment(
@@ -496,13 +535,8 @@ def read_moment(
     :raises JournalError: if the reading is to end.
     :raises RecordingError: if a recording is damaged.
     """
-
-    def proceed() -> None:
-        if stop():
-            raise JournalError("the recordings can't be read in time")
-
-    until = at + 0.001
-    events = [(time, line) for time, _, line in lines(folder, [EVENTS], at - EVENTS_BEFORE, until, proceed)]
+    proceed, until = _proceeding(stop), at + 0.001
+    events = _events(folder, at, proceed)
     axes = [format.names[number] for number in format.axes.values()]
     telemetry = [(time, line) for time, _, line in lines(folder, axes, at - LINES_BEFORE, until, proceed)]
     present: Present = motion.present_at(at, events, telemetry)
@@ -514,7 +548,23 @@ def read_moment(
                 signals = format.signals()[numbers[name]]
                 values = signals.values_of(format.decode(value.line))
                 topics[name] = PastTopic(value.time, signals, values)
-    return Past(present, topics)
+    return Past(present, topics, devices_at(at, events, format))
+
+
+def _proceeding(stop: Callable[[], bool]) -> Callable[[], None]:
+    """Return a function that raises `JournalError` once the reading is to end."""
+
+    def proceed() -> None:
+        if stop():
+            raise JournalError("the recordings can't be read in time")
+
+    return proceed
+
+
+def _events(folder: Path, at: float, proceed: Callable[[], None]) -> list[tuple[float, bytes]]:
+    """Return the events of the mount before a moment, each with its time (UTC, s)."""
+    found = lines(folder, [EVENTS], at - EVENTS_BEFORE, at + 0.001, proceed)
+    return [(time, line) for time, _, line in found]
 
 
 def _topic(topic: PastTopic, moments: Moments) -> TopicNow:

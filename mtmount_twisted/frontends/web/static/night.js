@@ -65,15 +65,15 @@ export function marksOf(slews, entries, { from, to }) {
 }
 
 // The state of the daemon with the alarms of another time, and without what is known of now only. Without entries
-// (null) the alarms of that time are not known.
-export function pastState(state, entries, time) {
+// (null) the alarms of that time are not known, nor the devices unless they are given.
+export function pastState(state, entries, time, devices = null) {
   const axis = { in_position: null, stale: false, time: null, telemetry: null };
   return {
     ...state,
     ...alarmsAt(entries ?? [], time),
     alarms_unknown: entries === null,
     axes: { azimuth: axis, elevation: axis, camera_cable_wrap: axis },
-    devices: {},
+    devices: devices ?? {},
     in_flight: [],
     lease: { ...state.lease, holder: null, source: null, since: null, requests: [], holder_gone: false, unknown: true },
     you: { ...state.you, has_command: false },

@@ -95,7 +95,7 @@ export function playback(store, shown) {
       if (past === null) {
         wanted ??= at === null ? null : moment;
         await new Promise((resolve) => setTimeout(resolve, AGAIN));
-      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment), ...past });
+      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment, past.summary?.devices), ...past });
     }
     reading = false;
   }
