@@ -513,15 +513,18 @@ def read_devices(folder: Path, at: float, format: TelemetryFormat, stop: Callabl
 
 def devices_at(at: float, events: Iterable[tuple[float, bytes]], format: TelemetryFormat) -> Devices:
     """Return what events reported last about each device, at a time (UTC, s) after them."""
-    devices: Devices = {}
+    last: dict[tuple[str, str], tuple[float, DeviceFact]] = {}
     for time, line in events:
         with suppress(LineError):
             for fact in format.read_event(line)[1]:
                 if isinstance(fact, DeviceFact):
-                    age = round(max(0.0, at - time), 3)
-                    devices.setdefault(fact.device, {})[fact.name] = Reported(
-                        value=fact.value, unit=fact.unit, stale=False, age=age, time=iso(time)
-                    )
+                    last[fact.device, fact.name] = time, fact
+    devices: Devices = {}
+    for (device, name), (time, fact) in last.items():
+        age = round(max(0.0, at - time), 3)
+        devices.setdefault(device, {})[name] = Reported(
+            value=fact.value, unit=fact.unit, stale=False, age=age, time=iso(time)
+        )
     return devices
 
 
