@@ -18,6 +18,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.journal import main
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, WebSettings
 from mtmount_twisted.dialects.tma2022 import commands
+from mtmount_twisted.frontends.web.api import history
 from mtmount_twisted.frontends.web.api.history import History, Shelf
 from mtmount_twisted.frontends.web.events.ring import Turns
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route
@@ -76,6 +77,7 @@ class PasswordTests(BridgeTma2022Case):
         show_traffic(bus, LOG)
         self.service = BridgeService(self.config, LOG, bus, self.reactor)
         self.service.startService()
+        self.patch(history, "in_daemon_thread", lambda reactor, work, name: maybeDeferred(work))
         parts = Parts(self.service, bus, cast(Any, self.notebook), ClientLimits())
         self.areas = Areas(parts, WebSettings(), LOG, self.reactor, self.wall_clock, lambda: 0)
         self.bus = bus
@@ -102,8 +104,8 @@ class PasswordTests(BridgeTma2022Case):
     def history(self) -> str:
         """The whole journal as the page's history has it."""
         shelf = Shelf(self.path, self.reactor, maybeDeferred, self.reactor.seconds)
-        history = History(shelf, Turns(self.reactor), self.wall_clock, self.service.bridge.dialect)
-        (route,) = history.routes()
+        area = History(shelf, Turns(self.reactor), self.wall_clock, self.service.bridge.dialect)
+        (route,) = area.routes()
         return self.answer(route, {"limit": "1000"})
 
     def answer(self, route: Route, query: dict[str, str], request: Request | None = None) -> str:
