@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory
@@ -37,6 +38,7 @@ from mtmount_twisted.records import CommandRecord
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.simulator.tma2022.catalogue import entries
 from mtmount_twisted.testing import HOST, ChaosPair, ChaosProxy, MemoryReactor
+from mtmount_twisted.upstream import motion_watch
 
 from .clients import Csc, Desk, Observer
 from .ledger import Ledger
@@ -531,7 +533,9 @@ def soak(hours: float, interval: float, seed: int = 6, setting: Setting = TMA202
     :param interval: between two commands, in seconds.
     :param setting: the protocols.
     """
-    running = Soak(interval, seed, setting=setting)
+    # The memory of the last hour holds as much as happened in it. Here it is full before the first count.
+    with patch.object(motion_watch, "KEPT_REPORTS", 20), patch.object(motion_watch, "KEPT_SLEWS", 5):
+        running = Soak(interval, seed, setting=setting)
     running.hours(2.0)
     before = running.left()
     running.hours(hours)

@@ -215,7 +215,7 @@ class TOMLTests(SynchronousTestCase):
 
     def test_many_problems(self) -> None:
         """Of thousands of faults the first are told, and how many more there are."""
-        for text in ("".join(f"k{number} = 1\n" for number in range(3000)), "[[pair]]\n" * 3000):
+        for text in ("".join(f"k{number} = 1\n" for number in range(3000)), "[[pair]]\nk = 1\n" * 90):
             found = problems(loading.load, text)
             self.assertEqual(len(found), loading.MOST_PROBLEMS + 1)
             self.assertRegex(found[-1], r"^\d+ more problems$")

@@ -420,7 +420,7 @@ class ExampleTests(TestCase):
         shell = shutil.which("sh")
         if shell is None or shutil.which("curl") is None:
             raise SkipTest("there is no curl here")
-        shown, _ = [
+        shown, *_ = [
             block.text for block in blocks(DOCS / "reference" / "web_commands.rst") if block.language == "sh"
         ]
         script = shown.replace("http://127.0.0.1:8080", self.url)
