@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews mutation docs-generated
+.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated
 
 test:
 	bash .ci/run tests
@@ -54,6 +54,10 @@ translation:
 # Random commands to the simulated tma2022 mount, so many, each compared with its preview: no expected refusal is wrong.
 previews:
 	MTMOUNT_PREVIEWS=$(COMMANDS) $(PYTHON) -m pytest -q -s tests/dialects/test_tma2022_preview.py -k no_refusal
+
+# The figures of 500 simulated slews against a recomputation from the raw data, nightly.
+slews:
+	MTMOUNT_SLEWS=500 $(PYTHON) -m pytest -q tests/motion/test_slews.py
 
 # Which change of a decision no test notices: `make mutation NAMES=arbiter`, or all that mutation/targets.toml names,
 # in some 20 minutes; needs the extra `mutation`.
