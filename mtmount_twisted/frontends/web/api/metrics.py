@@ -45,6 +45,7 @@ from mtmount_twisted.interfaces import (
 from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
+from mtmount_twisted.motion.limits import AHEAD
 from mtmount_twisted.motion.present import AxisPresent, Present
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
@@ -325,11 +326,11 @@ class Metrics(Collector):
         return found
 
     def of_limits(self) -> Samples:
-        """Return the time to each limit that is reached within 12 h, by the name of the limit."""
+        """Return the time to each limit, at most 12 h, by the name of the limit."""
         if self.motion is None:
             return []
         now: Present = self.motion.present()
-        return [((limit.name,), limit.seconds) for limit in now.limits if limit.seconds is not None]
+        return [((each.name,), AHEAD if each.seconds is None else each.seconds) for each in now.limits]
 
     def of_telemetry_ports(self, value: Callable[[ITelemetryPort], float]) -> Samples:
         """Return a value of each port that serves telemetry, by its name."""
@@ -621,7 +622,7 @@ FIGURES = (
     Figure(
         "time_to_limit_seconds",
         "gauge",
-        "Time until each limit is reached by the present motion; absent if that is not within 12 hours.",
+        "Time until each limit is reached by the present motion; 43,200 stands for 12 hours or more.",
         lambda metrics: metrics.of_limits(),
         ("limit",),
     ),
