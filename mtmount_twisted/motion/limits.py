@@ -315,7 +315,8 @@ def limits(
     rows = []
     for axis, (position, velocity, target) in axes.items():
         low, high = bounds.get(axis, LIMITS[axis])
-        stops_before = not tracking and target is not None and low <= target <= high
+        tracks = tracking and axis != "cameraCableWrap"  # its target moves on
+        stops_before = not tracks and target is not None and low <= target <= high
         ends_of_axis: tuple[tuple[Direction, float], ...] = (("-", low), ("+", high))
         for direction, limit in ends_of_axis:
             if (axis, direction) in times:

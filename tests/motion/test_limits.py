@@ -219,6 +219,17 @@ class LimitsTests(SynchronousTestCase):
             (row.name, row.seconds, row.level, row.basis), ("Azimuth +", 250.0, "alarm", "motion")
         )
 
+    def test_cable_wrap_beside_a_track(self) -> None:
+        """The cable wrap moves to a target between its limits, also while the main axes track."""
+        rates = sky_rates(SITE.latitude, -100.0, 50.0)
+        axes = {
+            "azimuth": AxisMotion(-100.0, rates[0]),
+            "elevation": AxisMotion(50.0, rates[1]),
+            "cameraCableWrap": AxisMotion(0.0, 3.0, 60.0),
+        }
+        rows = limits(axes, tracking=True, latitude=SITE.latitude)  # type: ignore[arg-type]
+        self.assertEqual([row.seconds for row in rows if row.axis == "cameraCableWrap"], [None, None])
+
     def test_settings(self) -> None:
         """The mount's own limits and the site's levels count; an axis that is not known has no row."""
         axes = {"azimuth": AxisMotion(0.0, 1.0)}
