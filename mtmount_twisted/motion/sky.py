@@ -32,7 +32,7 @@ class Site:
     :ivar longitude: deg, -180 to 180, east is positive.
     :ivar height: above the ellipsoid, m.
     :ivar ut1_utc: UT1-UTC, s, -0.9 to 0.9, as the IERS publishes it (Bulletin A).
-    :ivar ut1_utc_date: the day for which `ut1_utc` holds; None if nobody has set it, and it is stale then.
+    :ivar ut1_utc_date: the day for which `ut1_utc` holds; None if it is not set; then it is stale.
     """
 
     latitude: float = -30.244639

@@ -26,6 +26,7 @@ from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
     Selection,
     read_selection,
+    read_value,
     refuse,
     selection_parameters,
     unknown,
@@ -426,12 +427,8 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     if REQUEST in selection.types:
         faults.append(Fault("query.kind", f"the journal has no {REQUEST!r}; the event stream has"))
 
-    def value(name: str, read: Callable[[str], T]) -> T | None:
-        try:
-            return read(query[name]) if name in query else None
-        except ValueError as error:
-            faults.append(Fault(f"query.{name}", str(error)))
-            return None
+    def value(name: str, read: Callable[[str], T | None]) -> T | None:
+        return read_value(query, name, read, None, faults)
 
     since, until = (value(name, lambda text: parse_time(text, now)) for name in ("since", "until"))
     if since is not None and until is not None and until < since:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from mtmount_twisted.errors import RecordingError
-from mtmount_twisted.frontends.web.events.selection import refuse, unknown
+from mtmount_twisted.frontends.web.events.selection import read_value, refuse, unknown
 from mtmount_twisted.frontends.web.events.signals import read_names
 from mtmount_twisted.frontends.web.http.answers import Shape, Time, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import (
@@ -239,22 +239,15 @@ def read_query(query: Mapping[str, str], now: float, signals: ISignals | None = 
     """
     faults = unknown(query, PARAMETERS)
 
-    def value(name: str, read: Callable[[str], T], otherwise: T) -> T:
-        try:
-            return read(query[name]) if name in query else otherwise
-        except ValueError as error:
-            faults.append(Fault(f"query.{name}", str(error)))
-            return otherwise
-
     for name in ("signals", "from"):
         if name not in query:
             faults.append(Fault(f"query.{name}", "this parameter is needed"))
     names: tuple[str, ...] = ()
     if "signals" in query:
         names = read_names(query["signals"], "query.signals", faults, signals, MAX_SIGNALS)
-    start = value("from", lambda text: parse_time(text, now), now - 600)
-    end = value("to", lambda text: parse_time(text, now), now)
-    points = value("points", _points, POINTS)
+    start = read_value(query, "from", lambda text: parse_time(text, now), now - 600, faults)
+    end = read_value(query, "to", lambda text: parse_time(text, now), now, faults)
+    points = read_value(query, "points", _points, POINTS, faults)
     if not 0 <= end <= LATEST:
         faults.append(Fault("query.to", f"expected a time from 1970 to 9999, got {query['to'][:80]!r}"))
     elif "from" in query and not 0 < end - start <= MAX_SPAN:

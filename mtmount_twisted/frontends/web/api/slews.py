@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
-from mtmount_twisted.frontends.web.events.selection import refuse, unknown
+from mtmount_twisted.frontends.web.events.selection import read_value, refuse, unknown
 from mtmount_twisted.frontends.web.http.answers import Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route
 from mtmount_twisted.interfaces import IMotion
@@ -204,18 +204,11 @@ def read_query(query: Mapping[str, str], now: float) -> Query:
     """
     faults = unknown(query, PARAMETERS)
 
-    def value(name: str, read: Callable[[str], T], otherwise: T) -> T:
-        try:
-            return read(query[name]) if name in query else otherwise
-        except ValueError as error:
-            faults.append(Fault(f"query.{name}", str(error)))
-            return otherwise
-
-    start = value("from", lambda text: parse_time(text, now), 0.0)
-    end = value("to", lambda text: parse_time(text, now), LATEST)
+    start = read_value(query, "from", lambda text: parse_time(text, now), 0.0, faults)
+    end = read_value(query, "to", lambda text: parse_time(text, now), LATEST, faults)
     if end < start:
         faults.append(Fault("query.to", f"expected a time after from, got {query.get('to', '')[:80]!r}"))
-    limit = value("limit", _limit, LIMIT)
+    limit = read_value(query, "limit", _limit, LIMIT, faults)
     refuse(faults)
     return Query(start, end, limit)
 

@@ -35,7 +35,7 @@ from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
 
 from .history import Shelf
-from .state import Reported
+from .state import STALE_AFTER, Reported
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -200,9 +200,6 @@ class Limits(Shape, frozen=True, kw_only=True):
 
     limits: list[LimitNow]
 
-
-STALE_AFTER = 1.0
-"""The age beyond which the motion of an axis is stale, in seconds."""
 
 _NO_AXIS = (None,) * 13
 NOTHING = Present(

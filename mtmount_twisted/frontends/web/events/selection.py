@@ -6,10 +6,10 @@ Values only. Next to read: `shapes`, which determines the kind of a row.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
@@ -17,6 +17,8 @@ from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, RequestError, names_in
 
 from .shapes import TYPES, UNREADABLE, Row
+
+T = TypeVar("T")
 
 NOTICE = "notice"
 """The table name of events for listeners that no table of the journal holds."""
@@ -111,6 +113,22 @@ def _names(query: Mapping[str, str], parameter: str, faults: list[Fault]) -> fro
             Fault(f"query.{parameter}", f"expected names with commas between, got {query[parameter][:80]!r}")
         )
     return frozenset(names) - {""}
+
+
+def read_value(
+    query: Mapping[str, str], name: str, read: Callable[[str], T], otherwise: T, faults: list[Fault]
+) -> T:
+    """Return the value of a parameter of a query.
+
+    :param read: reads the text; it raises `ValueError` with the expected text.
+    :param otherwise: the value of a parameter that is missing or has a fault.
+    :param faults: receives the fault.
+    """
+    try:
+        return read(query[name]) if name in query else otherwise
+    except ValueError as error:
+        faults.append(Fault(f"query.{name}", str(error)))
+        return otherwise
 
 
 def unknown(query: Mapping[str, str], parameters: Sequence[Parameter]) -> list[Fault]:
