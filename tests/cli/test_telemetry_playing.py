@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -17,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from mtmount_twisted.cli.telemetry.playing import Player
 from mtmount_twisted.cli.telemetry.program import play
 from mtmount_twisted.errors import RecordingError
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, TMA2022, Writing, topic_line
 from tests.support.simulated_tma2022 import Lines
 
@@ -73,7 +73,7 @@ class PlayTests(TestCase):
     """The program on a real port of 127.0.0.1."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.options = argparse.Namespace(folder=self.folder, port=0, speed=100.0)
 
     async def play(self, reader: Lines, span: tuple[float, float]) -> tuple[int, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.cli.telemetry.program import run
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, event, item, topic_line
 
 AZIMUTH = "azimuth.actualPosition"
@@ -19,7 +19,7 @@ class ProgramTests(SynchronousTestCase):
     """A folder with one recording of 70 s, which begins at 08:10."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.writing = Writing(self.folder)
         self.writing.record(70, ("azimuth", "elevation"))
         self.writing.turn(event(START + 30.5, b'{"id":2,"text":"\x1b[2J"}'))

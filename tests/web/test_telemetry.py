@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +25,7 @@ from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.motion.slews import Slew
 from mtmount_twisted.records import LineRecord
+from tests.support.folders import scratch_path
 from tests.support.journals import SessionCase
 from tests.support.motion import MotionHouse
 from tests.support.recordings import Writing, event, item
@@ -293,7 +293,7 @@ class RecordingTests(RouteCase):
 
     def setUp(self) -> None:
         super().setUp()
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         writing = Writing(folder)
         self.began = writing.now
         mount = MotionHouse(start=self.began)

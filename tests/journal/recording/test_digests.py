@@ -21,6 +21,7 @@ from mtmount_twisted.journal.recording.digests import PIECE
 from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.layout import read_summary
 from mtmount_twisted.journal.recording.thinning import Bins
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, messages_of, topic_line
 
 AZIMUTH = "azimuth.actualPosition"
@@ -46,7 +47,7 @@ class SpikeTests(SynchronousTestCase):
         """Each sample lies between least and greatest of its bin or of a neighbour, and the extremes are
         samples; also without an end of the recording."""
         chance = random.Random(data.draw(st.integers(0, 2**32)))
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         writing = Writing(folder, START + data.draw(st.sampled_from([0, 2.3, 2950])))
         begin, samples = writing.now, []
         for _ in range(data.draw(st.integers(1, 150))):
@@ -77,7 +78,7 @@ class SpikeTests(SynchronousTestCase):
 
     def test_whole_pieces(self) -> None:
         """If the bins are whole pieces, all values are those of the lines."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         writing = Writing(folder)
         chance = random.Random(3)
         samples = []
@@ -99,7 +100,7 @@ class DigestTests(SynchronousTestCase):
     """The attachments with digests."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.writing = Writing(self.folder)
 
     def follow(self, seconds: int, end: bool = True) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
-from pathlib import Path
 
 import jsonschema
 from mcap.reader import NonSeekingReader, make_reader
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects.tma2022 import telemetry
+from tests.support.folders import scratch_path
 from tests.support.recordings import (
     START,
     TMA2022,
@@ -27,7 +27,7 @@ class AnyReaderTests(SynchronousTestCase):
     """A finished recording, read by the reader of the package ``mcap``."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
 
     def test_every_topic(self) -> None:
         """Each topic has its channel, whose schema is valid and describes its lines."""

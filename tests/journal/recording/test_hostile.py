@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing
 
 AZIMUTH = "azimuth.actualPosition"
@@ -21,7 +21,7 @@ class HostileTests(SynchronousTestCase):
     """A recording that was changed after it was written."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         writing = Writing(self.folder)
         writing.record(130)
         writing.finish()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -18,6 +17,7 @@ from mtmount_twisted.journal.recording.items import RecorderOptions
 from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
 from mtmount_twisted.journal.recording.writer import RecordingWriter
 from mtmount_twisted.records import LineRecord
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, TMA2022, messages_of, topic_line
 
 END = TMA2022.terminator
@@ -27,7 +27,7 @@ class RecorderTests(TestCase):
     """A recorder with its thread."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.log = logging.getLogger(f"recorder.{self.id()}")
         self.log.propagate = False
         self.logged: list[str] = []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.journal.recording import signals
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, messages_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,7 @@ class KilledTests(SynchronousTestCase):
 
     def killed_after(self, turns: int) -> tuple[Writing, int]:
         """The folder of a child that was killed after so many turns, and the number of its messages."""
-        folder = Path(self.mktemp()).absolute()
+        folder = scratch_path(self)
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.journal.recording.killed", str(folder)],
             stdout=subprocess.PIPE,
@@ -55,7 +56,7 @@ class CutTests(SynchronousTestCase):
     """A recording and its tail file as a crash of the machine may leave them."""
 
     def setUp(self) -> None:
-        writing = Writing(Path(self.mktemp()))
+        writing = Writing(scratch_path(self))
         writing.record(70, ("azimuth", "elevation"))
         path = writing.files[0]
         self.recording, self.tail = path.read_bytes(), Path(f"{path}.tail").read_bytes()
@@ -65,7 +66,7 @@ class CutTests(SynchronousTestCase):
 
     def recovered(self, recording: bytes, tail: bytes | None) -> tuple[Writing, list[int]]:
         """The folder after a start, and the numbers of the messages about azimuth."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         (folder / self.name).write_bytes(recording)
         if tail is not None:
@@ -104,7 +105,7 @@ class CutTests(SynchronousTestCase):
 
     def test_recording_in_use(self) -> None:
         """A recording that another daemon writes is left alone."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         first = Writing(folder)
         first.record(3)
         second = Writing(folder, START + 30)
@@ -117,7 +118,7 @@ class CutTests(SynchronousTestCase):
 
     def test_link_is_left_alone(self) -> None:
         """A symbolic link in the place of a recording is not followed, and the log names it."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         folder.mkdir()
         victim = folder / "victim"
         victim.write_bytes(self.recording)
@@ -131,7 +132,7 @@ class CutTests(SynchronousTestCase):
 
     def test_unfinished_recording_can_be_queried(self) -> None:
         """A query reads the chunks and the tail file of a recording that has no end."""
-        folder = Path(self.mktemp())
+        folder = scratch_path(self)
         writing = Writing(folder)
         writing.record(70)
         columns = signals.read(folder, ["azimuth.actualPosition"], START, START + 70, 70)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.journal.recording import signals
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, TMA2022, Writing, event, item, topic_line
 
 AZIMUTH = "azimuth.actualPosition"
@@ -17,7 +17,7 @@ class ReadTests(SynchronousTestCase):
     """`signals.read` and the other queries."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
         self.writing = Writing(self.folder)
 
     def test_over_two_recordings(self) -> None:

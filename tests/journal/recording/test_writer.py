@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, messages_of
 
 
@@ -17,7 +17,7 @@ class WriterTests(SynchronousTestCase):
     """A writer with a clock."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = scratch_path(self)
 
     def free(self, count: int) -> None:
         """Let the disk have so many bytes free."""
