@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects.tma2022 import commands as c
@@ -25,7 +26,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
 from mtmount_twisted.simulator.tma2022.handlers import HANDLERS
 from mtmount_twisted.simulator.tma2022.mount import SimulatedMount
 from tests.support import strategies  # noqa: F401  # for the profile
-from tests.support.simulated_tma2022 import QUIET, Bench, names
+from tests.support.simulated_tma2022 import QUIET, START, TAI, Bench, names
 
 ACK, DONE, REJECTED = "CmdAcknowledgedReply", "CmdSucceededReply", "CmdRejectedReply"
 
@@ -39,6 +40,17 @@ def make(command: type[c.Command], **values: Any) -> c.Command:
         if info.dtype in fitting and info.name not in values
     }
     return command(**{**given, **values})
+
+
+def slow_down(clock: Clock, step: float) -> None:
+    """Let each look at the clock take time, in s, as on a slow computer."""
+    seconds = clock.seconds
+
+    def slow() -> float:
+        clock.rightNow += step
+        return seconds()
+
+    clock.seconds = slow  # type: ignore[method-assign]
 
 
 class TableTests(SynchronousTestCase):
@@ -228,6 +240,23 @@ class AxisTests(SynchronousTestCase):
         self.assertEqual(names(bench.wait(0.02)), ["AxisMotionStateReply", "InPositionReply"])
         self.assertEqual(names(bench.wait(0.2)), [DONE])
         self.assertEqual(bench.wait(1000), [])
+
+    def test_short_stop_on_a_slow_computer(self) -> None:
+        """A stop that is over while the mount computes its events ends with STOPPED, without a next command.
+
+        At a slow rate the axis brakes in less time than the computation takes.
+        """
+        for step in (1e-6, 1e-5, 3e-5, 4e-5, 1e-4, 1e-3):
+            bench = Bench()
+            bench.ask(c.AzimuthEnableTracking(on=True))
+            for _ in range(20):
+                tai = bench.tai() + 0.05
+                bench.ask(c.AzimuthTrackTarget(position=0.004 * (tai - TAI - START), velocity=0.004, tai=tai))
+                bench.wait(0.05)
+            slow_down(bench.clock, step)
+            said = bench.ask(c.AzimuthStop()) + bench.wait(1)
+            states = [reply.state for reply in said if isinstance(reply, r.AxisMotionStateReply)]
+            self.assertEqual(states[-1], AxisMotionState.STOPPED, step)
 
     def test_next_command_after_arrival(self) -> None:
         """A move that has arrived is done: its end comes before the Ack of the next command."""

@@ -362,6 +362,7 @@ class SimulatedMount:
     def look(self) -> None:
         """Send the events with changed values. If a client has asked for the state, send its second half,
         too."""
+        looked_at = self.world.clock.seconds()
         if self._state_requests:
             requests, self._state_requests = self._state_requests, []
             self._first.send_changed()
@@ -373,7 +374,7 @@ class SimulatedMount:
             self._first.send_changed()
             self._further.send_changed()
         if self.at_once:
-            self._wake_at_next_change()
+            self._wake_at_next_change(looked_at)
 
     def _changed_later(self) -> None:
         """Follow a change that time has made: the second part of a command may supersede another one."""
@@ -384,15 +385,19 @@ class SimulatedMount:
         if self.at_once and not self._closed and not self._state_requests:
             self.look()
 
-    def _wake_at_next_change(self) -> None:
+    def _wake_at_next_change(self, looked_at: float) -> None:
+        """Look again at the next change.
+
+        :param looked_at: time before the present look, s: a change may have come during it.
+        """
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
-        now = self.world.clock.seconds()
-        times = [device.next_change(now) for device in self._parts]
-        times += [change.time for change in self._topple_changes() if change.time > now]
+        times = [device.next_change(looked_at) for device in self._parts]
+        times += [change.time for change in self._topple_changes() if change.time > looked_at]
         if (earliest := min(times)) < math.inf:
-            self._wake = self.world.clock.callLater(max(0.0, earliest - now) + SOON, self._woken)
+            delay = earliest - self.world.clock.seconds()
+            self._wake = self.world.clock.callLater(max(0.0, delay) + SOON, self._woken)
 
     def _woken(self) -> None:
         self._wake = None
