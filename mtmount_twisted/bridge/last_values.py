@@ -2,7 +2,8 @@
 
 Only an event of the present connection counts as current. After the loss of a connection, its events may no
 longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
-entries as such; a new client does not receive them.
+entries as such; a new client does not receive them. A stale warning or error ends once the mount has reported
+its whole state without it: the mount of before may have restarted, and no reset would ever clear it.
 
 It reads no line: `Dialect.subject_of` returns the subject of an event. Next to read: `core`, which sends the
 values to a new client.
@@ -116,6 +117,15 @@ class LastValueCache:
             self._entries[key] = entry._replace(stale=True)
         self._stale = dict.fromkeys(self._entries)
         self._apart.clear()
+
+    def forget_stale_alarms(self) -> None:
+        """Forget the stale warnings and errors: the mount has reported its state, and they are no part of it.
+
+        To its question for the state, the mount answers with every event that it has (protocol-tma2022.rst,
+        "State and settings").
+        """
+        for key in [key for key in self._stale if key in self._alarms]:
+            self._drop(key)
 
     @property
     def current_apart(self) -> list[EventEnvelope]:

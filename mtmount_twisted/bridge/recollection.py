@@ -195,6 +195,8 @@ class Recollection:
         """Answer those that waited for a question of the bridge."""
         question = self._questions.pop(recall)
         succeeded, waiting = meaning is Meaning.SUCCEEDED, question.later
+        if succeeded and recall is Recall.STATE:
+            self._known.forget_stale_alarms()
         if succeeded and question.is_current:
             self._current.add(recall)
         if question.is_current or not succeeded:

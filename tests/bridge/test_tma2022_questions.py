@@ -141,6 +141,38 @@ class QuestionsTests(Tma2022Case):
         self.csc.read()
         self.eui.read()
 
+    def alarms(self) -> list[tuple[str, bool]]:
+        """The name of each warning and error that the bridge knows, and whether it is stale."""
+        entries = [entry for entry in self.bridge.known.entries() if entry.is_alarm]
+        return [(json.loads(entry.line)["parameters"]["name"], entry.stale) for entry in entries]
+
+    def test_alarms_of_a_mount_that_restarted(self) -> None:
+        """An alarm of the last connection is stale until the mount has told its state, and then forgotten."""
+        fields = {"subsystem_id": 100, "subsystem_instance": "a", "active": True, "description": "too hot"}
+        error = replies.ErrorReply(name="E", code=1, latched=True, **fields)
+        self.answer(replies.WarningReply(name="W", code=2, **fields))
+        self.answer(error)
+        self.answer(POSITION)
+        self.relink()
+        self.assertEqual(self.alarms(), [("W", True), ("E", True)])
+        self.answer(error)  # the state of today, which has one of the two
+        self.assertEqual(self.alarms(), [("W", True), ("E", False)])
+        self.end(self.questions[0], replies.CmdSucceededReply)
+        self.assertEqual(self.alarms(), [("E", False)])
+        self.assertEqual([entry.stale for entry in self.bridge.known.entries()], [True, False])
+
+    def test_alarms_of_a_mount_that_does_not_tell_its_state(self) -> None:
+        """If the mount refuses to tell its state, the alarms of the last connection stay, as stale."""
+        self.answer(
+            replies.WarningReply(
+                name="W", subsystem_id=100, subsystem_instance="a", active=True, code=2, description=""
+            )
+        )
+        self.relink()
+        with self.assertLogs(LOG, "WARNING"):
+            self.end(self.questions[0], replies.CmdRejectedReply, explanation="not now")
+        self.assertEqual(self.alarms(), [("W", True)])
+
     def test_many_wait_for_one_answer(self) -> None:
         """A turn ends a few of the questions that wait, the holder's first, and each of them in the end."""
         refusal = functools.partial(replies.CmdRejectedReply, explanation="not now")
