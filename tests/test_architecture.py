@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -139,6 +140,12 @@ HEAVY = ["twisted.internet.reactor", "twisted.web", "numpy", "erfa", "prompt_too
 
 
 def sources() -> dict[str, ast.Module]:
+    """Every module of the package, by its name below the package; the dict is the caller's own."""
+    return dict(parsed_sources())
+
+
+@cache  # reading and parsing all modules takes a second, and most tests here need them
+def parsed_sources() -> dict[str, ast.Module]:
     """Every module of the package, by its name below the package."""
     folder = ROOT / PACKAGE
     found = {}
