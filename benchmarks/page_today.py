@@ -3,8 +3,9 @@
 As in `page`, a whole daemon, a simulated mount and a Chromium without a window, which draws in software. The
 page reads its signals 4 times a second, and draws the mount and eight plots each second.
 
-``python -m benchmarks.page_today MINUTES`` looks at the memory alone, for longer: it prints the page's heap
-each minute, and its slope.
+``python -m benchmarks.page_today MINUTES`` looks at the memory alone, for longer: after 10 minutes, in which
+the page's plots and lists fill up, it prints each minute the page's heap, elements and listeners after a
+collection of garbage, and at the end the slope of each by least squares.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ from .runner import Case, Goal, Run
 
 TELEMETRY = "all telemetry"
 
-WARM_UP = 60.0
-"""How long the page is left alone before its heap is read first, in seconds: its lists fill up."""
+WARM_UP = 600.0
+"""How long the page is left alone before its memory is read, in seconds: its plots show 10 minutes."""
+
+KEPT = {"heap": "MB", "nodes": "elements and texts", "listeners": "listeners"}
+"""Figures of the page's memory, and their units."""
 
 
-def heap(session: Any) -> float:
-    """Return the page's heap after a collection of garbage, in MB."""
+def kept(session: Any) -> dict[str, float]:
+    """Return the figures of the page's memory after a collection of garbage."""
     session.send("HeapProfiler.collectGarbage")
-    return float(session.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
+    counters = session.send("Memory.getDOMCounters")
+    heap = session.send("Runtime.getHeapUsage")["usedSize"] / 1e6
+    return {"heap": heap, "nodes": counters["nodes"], "listeners": counters["jsEventListeners"]}
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -47,18 +53,22 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def watch(url: str, minutes: int, say: Callable[[str], object], page: Any) -> None:
-    """Open the page, and print its heap each minute, and how much it grows in an hour."""
+    """Open the page, and print its memory each minute, and how much it grows in an hour."""
     page.goto(url)
     page.wait_for_selector("body[data-live=yes]")
     session = page.context.new_cdp_session(page)
     time.sleep(WARM_UP)
-    points: list[tuple[float, float]] = []
+    points: dict[str, list[tuple[float, float]]] = {name: [] for name in KEPT}
     begun = time.monotonic()
     for minute in range(minutes + 1):
         time.sleep(max(0.0, begun + 60 * minute - time.monotonic()))
-        points.append(((time.monotonic() - begun) / 3600, heap(session)))
-        say(f"{minute} min: {points[-1][1]:.2f} MB")
-    say(f"slope: {slope(points):+.2f} MB an hour")
+        hours = (time.monotonic() - begun) / 3600
+        found = kept(session)
+        for name, value in found.items():
+            points[name].append((hours, value))
+        say(f"{minute} min: " + ", ".join(f"{value:.6g} {KEPT[name]}" for name, value in found.items()))
+    for name, unit in KEPT.items():
+        say(f"slope of {name}: {slope(points[name]):+.3f} {unit} an hour")
 
 
 async def take(house: HouseOfToday) -> Mapping[str, float]:
@@ -95,7 +105,8 @@ async def memory(reactor: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         house = HouseOfToday(str(Path(folder, "page.sqlite")))
         await house.start()
-        await browser().run(partial(watch, house.url, int(sys.argv[1]), print), viewport=WINDOW)
+        say = partial(print, flush=True)
+        await browser().run(partial(watch, house.url, int(sys.argv[1]), say), viewport=WINDOW)
         await house.stop()
 
 

@@ -104,6 +104,10 @@ class TestCells(WordsCase):
                 "Safety|1 interlock|Azimuth overspeed|caution",
             ),
             (
+                {"state": state(), "summary": summary(limits=near(0))},
+                "Safety|At a limit|no alarm \u00b7 no warning|alarm",
+            ),
+            (
                 {"state": state(), "summary": summary(limits=near(1124))},
                 "Safety|1 limit soon|no alarm, no interlock|caution",
             ),
@@ -297,6 +301,79 @@ class TestNotice(WordsCase):
                 f"alarm|alarm|{title}|Active and latched for 49 s. Vendor\u2019s advice: bring it to "
                 f"the centre.|"
                 "Reset the azimuth alarm (off)|1 more alarm",
+            ),
+        )
+
+    def test_others(self) -> Deferred[None]:
+        """What the notice does not show is counted by its kind: each has a name."""
+        two = [alarm(120, "Azimuth: x"), alarm(121, "Azimuth: y")]
+        locks = {"safety_system": {"causes": said(["Azimuth overspeed", "bit 36"])}}
+        one = {"safety_system": {"causes": said(["Azimuth overspeed"])}}
+        script = """(its, plain, view) => its.notices.others(its.notices.notices(view))"""
+        refused = [
+            {"at": 1e6 - wait, "command": "x", "commander": "csc", "explanation": "off"}
+            for wait in (4000, 3000, 2000, 1000, 10)
+        ]
+        return self.table(
+            script,
+            (
+                {"state": state(errors=two, devices=one), "summary": summary()},
+                "1 more alarm \u00b7 1 interlock",
+            ),
+            (
+                {"state": state(errors=two, devices=locks), "summary": summary(limits=near(123))},
+                "1 more alarm \u00b7 1 limit \u00b7 2 interlocks",
+            ),
+            (
+                {"state": state(errors=two[:1], warnings=two), "summary": summary(silent=True)},
+                "old data \u00b7 2 warnings",
+            ),
+            (
+                {
+                    "state": state(controller=LOST, errors=two),
+                    "summary": summary(),
+                    "live": {"is": True, "events": "no channel"},
+                },
+                "2 alarms \u00b7 no events",
+            ),
+            (
+                {"state": state(errors=two[:1]), "summary": summary(), "refusals": refused},
+                "refused commands",
+            ),
+        )
+
+    def test_at_limit(self) -> Deferred[None]:
+        """At a limit there is no time before it: an axis in fault is reset first, another one moves away."""
+        there = {"azimuth": axis(-270.0, -270, 270, 0, 0)}
+        low = {"elevation": axis(15.1, 15.1, 86.4, 0, 0)}
+        fault = {"azimuth": {"power": said("FAULT")}}
+        is_at = "limit|alarm|Azimuth is at its cable wrap limit \u2212270\u00b0"
+        same = "the same place on the sky is at azimuth +90.00\u00b0: 360\u00b0 the other way."
+        down = [limit("elevation", "-", "software", 15.1, 0.0, 0.0)]
+        return self.first(
+            (
+                {"state": state(), "summary": summary(limits=near(0), axes=there, **FAULT)},
+                f"{is_at}, in fault|What to do: reset the fault; then unwrap: {same}|"
+                "Prepare the unwrap \u2026|",
+            ),
+            (
+                {"state": state(devices=fault), "summary": summary(limits=near(0), axes=there)},
+                f"{is_at}, in fault|What to do: reset the fault; then unwrap: {same}|"
+                "Prepare the unwrap \u2026|",
+            ),
+            (
+                {"state": state(), "summary": summary(limits=near(0), axes=there)},
+                f"{is_at}|What to do: unwrap: {same}|Prepare the unwrap \u2026|",
+            ),
+            (
+                {"state": state(), "summary": summary(limits=down, axes=low, **FAULT)},
+                "limit|alarm|Elevation is at its limit 15.1\u00b0, in fault|"
+                "What to do: reset the fault; then move away from the limit.||",
+            ),
+            (
+                {"state": state(), "summary": summary(limits=down, axes=low)},
+                "limit|alarm|Elevation is at its limit 15.1\u00b0|"
+                "What to do: move away from the limit.||",
             ),
         )
 

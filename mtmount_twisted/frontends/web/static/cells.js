@@ -70,7 +70,10 @@ export function safety(view) {
   const locks = interlocks(view);
   const near = nearLimits(view, "alarm");
   const rest = joined([locks?.length ? count(locks.length, "interlock") : "no alarm", warned || "no warning"]);
-  if (near.length) return cell(name, `${count(near.length, "limit")} near`, [rest], { mood: "alarm" });
+  if (near.length) {
+    const there = near.some(({ seconds }) => seconds === 0);
+    return cell(name, there ? "At a limit" : `${count(near.length, "limit")} near`, [rest], { mood: "alarm" });
+  }
   if (locks?.length) {
     const first = locks.length === 1 ? locks[0] : `no alarm${warned && ` · ${warned}`}`;
     return cell(name, count(locks.length, "interlock"), [first], { mood: "caution" });

@@ -32,6 +32,7 @@ const rank = (value) => value ?? 1e12;
 
 // The time to a limit in words, and the time of day.
 function when({ seconds, at, distance, basis }) {
+  if (seconds === 0) return ["at the limit", ""];
   if (seconds !== null) return [spanOf(seconds), at === null || at === undefined ? "" : clockOf(utc(at)).slice(0, 5)];
   return [basis !== "still" ? "not in 12 h" : distance === null ? "no motion" : `${fixed(distance, 1)}°, no motion`, ""];
 }

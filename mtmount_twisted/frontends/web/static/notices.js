@@ -1,7 +1,7 @@
 // The notice: what is wrong and what to do, the worst first. There is always one.
 //
 // Pure: a view of shown.js in, a list out. A notice is {id, level, chip, title, body, act}: `body` is a list of lines,
-// each a list of parts as in cells.js; `act` is {id, text, why, off, first, ...} or null.
+// each a list of parts as in cells.js; `act` is {id, text, why, off, first, ...} or null; `of` is the number of causes.
 
 import { refusing } from "./answers.js";
 import { timeOfDay } from "./clock.js";
@@ -11,7 +11,7 @@ import { axisOf, interlocks, isOld, limitsOf, nearLimits } from "./levels.js";
 const b = (text) => ({ b: text });
 const line = (...parts) => parts.filter((part) => part !== "");
 const doThis = (...parts) => line(b("What to do:"), " ", ...parts);
-const notice = (id, level, chip, title, body = [], act = null) => ({ id, level, chip, title, body, act });
+const notice = (id, level, chip, title, body = [], act = null) => ({ id, level, chip, title, body, act, of: 1 });
 
 // All notices, the worst first. The last one is the calm one, which counts for nothing.
 export function notices(view) {
@@ -22,14 +22,19 @@ export function notices(view) {
   return all.length ? all : [calm(view)];
 }
 
-// How many notices are not on display, in words; "" if none is.
-export function others(all) {
-  const rest = all.slice(1).filter(({ level }) => level === "alarm" || level === "caution");
-  if (rest.length === 0) return "";
-  const alarms = rest.filter(({ id, level }) => id === "alarm" && level === "alarm").length;
-  const warnings = rest.filter(({ id }) => id === "warning").length;
-  const more = rest.length - alarms - warnings;
-  return [alarms && count(alarms, "more alarm"), warnings && count(warnings, "warning"), more && `${more} more`].filter(Boolean).join(" · ");
+// Words for notices that are not on display, by their ids: a thing that is counted, or one that is there or not.
+const COUNTED = { alarm: "alarm", limit: "limit", interlock: "interlock", warning: "warning" };
+const NAMED = { "link-down": "no link", telemetry: "old data", refusals: "refused commands", "no-events": "no events" };
+
+// The notices that are not on display, in words; "" if there are none.
+export function others([first, ...all]) {
+  const rest = all.filter(({ level }) => level === "alarm" || level === "caution");
+  const ids = [...new Set(rest.map(({ id }) => id))];
+  return ids.map((id) => {
+    if (!(id in COUNTED)) return NAMED[id];
+    const number = rest.filter((each) => each.id === id).reduce((sum, { of }) => sum + of, 0);
+    return count(number, first.id === id ? `more ${COUNTED[id]}` : COUNTED[id]);
+  }).join(" · ");
 }
 
 function notLive({ live }) {
@@ -101,30 +106,49 @@ export function unwrapped(view, { direction }) {
 const AXES = { azimuth: "Azimuth", elevation: "Elevation", cameraCableWrap: "The camera cable wrap" };
 const WRAPS = new Set(["wrap", "unwrap", "software"]);
 
-function reached({ axis, kind, limit, seconds }) {
-  if (kind === "sets") return `The target sets in ${spanOf(seconds)}`;
-  if (kind === "zenith") return `The target reaches the zenith limit ${degrees(limit, 1)} in ${spanOf(seconds)}`;
+const isAt = ({ seconds }) => seconds === 0;
+
+// Whether the axis of a limit stands still in fault.
+const broken = ({ summary, state }, { axis }) =>
+  summary?.motion?.word === "Fault" || state.devices?.[axis]?.power?.value === "FAULT";
+
+function reached(limit, inFault) {
+  const { axis, kind, limit: place, seconds } = limit;
   const which = axis === "azimuth" ? "cable wrap limit" : "limit";
-  const sign = axis !== "elevation" && limit > 0 ? "+" : "";
-  return `${AXES[axis] ?? axis} reaches its ${which} ${sign}${fixed(limit, Number.isInteger(limit) ? 0 : 1)}° in ${spanOf(seconds)}`;
+  const sign = axis !== "elevation" && place > 0 ? "+" : "";
+  const at = `${which} ${sign}${fixed(place, Number.isInteger(place) ? 0 : 1)}°`;
+  if (isAt(limit)) return `${AXES[axis] ?? axis} is at its ${at}${inFault ? ", in fault" : ""}`;
+  if (kind === "sets") return `The target sets in ${spanOf(seconds)}`;
+  if (kind === "zenith") return `The target reaches the zenith limit ${degrees(place, 1)} in ${spanOf(seconds)}`;
+  return `${AXES[axis] ?? axis} reaches its ${at} in ${spanOf(seconds)}`;
 }
 
 function near(level) {
   return (view) =>
     nearLimits(view, level).map((limit) => {
-      const at = view.now + limit.seconds * 1000;
-      const time = timeOfDay(at).slice(0, level === "alarm" ? 8 : 5);
+      const time = timeOfDay(view.now + limit.seconds * 1000).slice(0, level === "alarm" ? 8 : 5);
       const there = limit.axis === "azimuth" && WRAPS.has(limit.kind) ? unwrapped(view, limit) : null;
       const act = level === "alarm" && there !== null ? unwrap(view, there) : null;
-      return notice("limit", level, "LIMIT", `${reached(limit)}, at ${time}`, [todo(level, limit, there)], act);
+      const inFault = broken(view, limit);
+      const title = `${reached(limit, inFault)}${isAt(limit) ? "" : `, at ${time}`}`;
+      return notice("limit", level, "LIMIT", title, [isAt(limit) ? away(limit, there, inFault) : todo(level, limit, there)], act);
     });
 }
 
-function todo(level, { axis, kind }, there) {
+// What to do at a limit.
+function away({ kind }, there, inFault) {
+  const first = inFault ? "reset the fault; then " : "";
+  if (there !== null) return doThis(`${first}unwrap: the same place on the sky is at azimuth `, ...otherWay(there));
+  if (kind === "sets" || kind === "zenith") return doThis(`${first}choose another target.`);
+  return doThis(`${first}move away from the limit.`);
+}
+
+const otherWay = (there) => [b(`${signed(there, 2)}°`), ": 360° the other way."];
+
+function todo(level, { kind }, there) {
   if (there !== null) {
-    const where = [b(`${signed(there, 2)}°`), ": 360° the other way."];
-    if (level === "alarm") return doThis("unwrap before then. The same place on the sky is at azimuth ", ...where);
-    return doThis("tell the scheduler, or plan an unwrap: the same place on the sky is at azimuth ", ...where);
+    if (level === "alarm") return doThis("unwrap before then. The same place on the sky is at azimuth ", ...otherWay(there));
+    return doThis("tell the scheduler, or plan an unwrap: the same place on the sky is at azimuth ", ...otherWay(there));
   }
   if (kind === "sets" || kind === "zenith") return doThis("plan another target.");
   return doThis(level === "alarm" ? "stop, or choose another target before then." : "tell the scheduler.");
@@ -162,7 +186,8 @@ function locked(view) {
   const [first, ...rest] = found;
   const title = `Interlock: ${first}`;
   const more = rest.length ? [line(`Also: ${rest.join("; ")}.`)] : [];
-  return [notice("interlock", "caution", "INTERLOCK", title, [...more, doThis("remove the cause; then reset the safety system.")])];
+  const body = [...more, doThis("remove the cause; then reset the safety system.")];
+  return [{ ...notice("interlock", "caution", "INTERLOCK", title, body), of: found.length }];
 }
 
 function refused(view) {
