@@ -58,6 +58,29 @@ STEPS = {
 }
 """The step of a command that a reply to it makes."""
 
+CHANGES = (
+    "connected",
+    "disconnected",
+    "finished",
+    "cut_off",
+    "link_up",
+    "link_down",
+    "telemetry_silent",
+    "telemetry_back",
+    "lease_granted",
+    "lease_released",
+    "lease_requested",
+    "slew",
+    "started",
+    "stopped",
+    "gap",
+    "malformed",
+    "omitted",
+    "repeated",
+    "unknown",
+)
+"""The kinds of changes, which the table ``event`` has in its column ``kind``."""
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "message": ("time", "peer", "direction", "epoch", "line"),
     "step": (

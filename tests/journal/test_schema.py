@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 
@@ -10,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode
 from mtmount_twisted.journal.reading import OUTCOMES
-from mtmount_twisted.journal.schema import OPEN_STEPS, is_end, is_end_sql
+from mtmount_twisted.journal.schema import CHANGES, OPEN_STEPS, is_end, is_end_sql
+from tests.support.pages import DOCS
 
 STEPS = {*OPEN_STEPS, *OUTCOMES} - {"open"}
 
@@ -34,3 +36,15 @@ class EndTests(SynchronousTestCase):
                 for code in codes:
                     (found,) = db.execute(sql, (step, code)).fetchone()
                     self.assertEqual(bool(found), is_end(step, code, DIALECT), (step, code))
+
+
+class ChangesTests(SynchronousTestCase):
+    """The kinds of changes, by which the API selects."""
+
+    def test_explained(self) -> None:
+        """The page about the journal explains each kind, and no other; one more is made up by readers."""
+        text = (DOCS / "reference" / "journal.rst").read_text(encoding="utf-8")
+        section = text.partition("\nEvents\n~~~~~~\n")[2]
+        rows = re.findall(r"^(``.*?)  ", section, flags=re.MULTILINE)
+        named = re.findall(r"\w+", " ".join(rows))
+        self.assertEqual(sorted({*named} - {"unreadable"}), sorted(CHANGES))

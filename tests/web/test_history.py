@@ -117,6 +117,20 @@ class HistoryTests(SessionCase):
         self.assertEqual(kinds, {"ACK", "step"})
         self.assertEqual(len(self.entries(kind="AZIMUTH_AXIS_MOVE", peer="CSC")), 5)
 
+    def test_by_kind_of_change(self) -> None:
+        """Changes of one kind can be had by its name, however many messages lie between them."""
+        kinds = ("lease_granted", "lease_released")
+        for kind in kinds:
+            self.records.change(kind, "CSC", 1, "lease 1")
+        self.writer.turn()
+        self.assertEqual([entry["kind"] for entry in self.entries(kind=",".join(kinds))], list(kinds[::-1]))
+        found = {entry.get("kind", entry["type"]) for entry in self.entries(kind="ACK,lease_granted,step")}
+        self.assertEqual(found, {"ACK", "lease_granted", "step"})
+        self.assertEqual(len(self.entries(kind="lease_granted,change")), 5)
+        with patch.object(history, "MAX_SCANNED", 5):  # no other rows are looked at
+            self.assertEqual([entry["kind"] for entry in self.entries(kind="started")], ["started"])
+        self.assertIn("a change such as lease_granted", self.faults_of(kind="lease_taken")["query.kind"])
+
     def test_by_time(self) -> None:
         """Times are as `mtmount-journal` takes them."""
         self.assertEqual(len(self.entries(until="2026-11-22T16:04:30")), 14)

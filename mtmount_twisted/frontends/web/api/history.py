@@ -440,9 +440,8 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     numbers, named = value("command", lambda text: _codes(text, dialect)) or ((), ())
     outcomes = value("outcome", _outcomes) or ()
     refuse(faults)
-    tables = tuple(COLUMNS)
-    if selection.types and not selection.kinds:
-        tables = tuple(table for table in COLUMNS if TYPES[table] in selection.types)
+    types = selection.selected_types or set(TYPES.values())
+    tables = tuple(table for table in COLUMNS if TYPES[table] in types)
     peers, codes = tuple(sorted(selection.peers)), tuple(sorted(numbers))
     # A name is that of a command in the controller's dialect; an earlier run may be in another.
     dialect_codes = tuple((dialect.name, code) for code in sorted(named))

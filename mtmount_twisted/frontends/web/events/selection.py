@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from mtmount_twisted.dialects.dialect import Dialect, dialect_translated_to
 from mtmount_twisted.frontends.web.http.calls import Fault, Parameter, RequestError, names_in
+from mtmount_twisted.journal.schema import CHANGES
 
 from .shapes import TYPES, UNREADABLE, Row
 
@@ -29,7 +30,9 @@ REQUEST = "request"
 MAX_NAMES = 100
 """The most kinds, and the most peers, that one selection may name."""
 
+_CHANGES = frozenset(CHANGES)
 _TYPES = frozenset((*TYPES.values(), REQUEST))
+_CHANGE = "lease_granted"
 _NUMBERED = re.compile(r"code -?\d{1,10}", re.ASCII)
 
 
@@ -41,7 +44,7 @@ def selection_parameters(dialect: Dialect) -> tuple[Parameter, ...]:
             "kind",
             "query",
             Annotated[str, Meta(examples=["message,step", first_reply])],
-            "Types of entry and names of codes, with commas between.",
+            "Types of entry, names of codes and kinds of changes, with commas between.",
         ),
         Parameter(
             "peer",
@@ -54,16 +57,17 @@ def selection_parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 @cache
 def _kinds(dialect: Dialect) -> frozenset[str]:
-    """Return the kinds of messages, of clients that speak another dialect than the controller too."""
+    """Return the kinds of changes, and of messages, of clients that speak another dialect than the controller
+    too."""
     spoken = filter(None, (dialect, dialect_translated_to(dialect)))
     names = (name for each in spoken for name in (*each.command_names.values(), *each.reply_names.values()))
-    return frozenset((*names, UNREADABLE))
+    return frozenset((*names, UNREADABLE, *CHANGES))
 
 
 def _expected(dialect: Dialect) -> str:
     replies = [*dialect.reply_names.values()]
     codes = f"{replies[0]}, {replies[-1]}, {dialect.command_names[dialect.example]} or 'code 1234'"
-    return f"{', '.join(sorted(_TYPES))}, or a code such as {codes}"
+    return f"{', '.join(sorted(_TYPES))}, a change such as {_CHANGE}, or a code such as {codes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,19 @@ class Selection:
     """The rows that a request selects; an empty set selects all.
 
     :ivar types: ``message``, ``step``, ``change``, ``request``.
-    :ivar kinds: names of codes; the selection takes a row if it names the row's type or kind.
+    :ivar kinds: names of codes and of changes; the selection takes a row if it names the row's type or kind.
     """
 
     types: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     peers: frozenset[str] = frozenset()
+
+    @property
+    def selected_types(self) -> frozenset[str]:
+        """The types of the rows that the selection can take; empty if it can take all."""
+        if self.kinds - _CHANGES:
+            return frozenset()
+        return self.types | {"change"} if self.kinds else self.types
 
     def takes(self, row: Row) -> bool:
         """Return True if the selection takes a row."""

@@ -96,7 +96,7 @@ def reply_kind(code: int, dialect: Dialect) -> str:
 class Row(NamedTuple):
     """An entry with the facts of its header, which is read only once.
 
-    :ivar kind: the name of the code of a message, or of the command of a step; else ``""``.
+    :ivar kind: the name of the code of a message, or of the command of a step; the kind of a change.
     :ivar sequence_id: the sequence id of a message, if the message has one.
     """
 
@@ -107,8 +107,10 @@ class Row(NamedTuple):
 
 def row_of(entry: Entry) -> Row:
     """Return an entry as a row; read the header of a message."""
+    if entry.table == "step":
+        return Row(entry, entry.dialect.kind_of(entry.code).code_name)
     if entry.table != "message":
-        return Row(entry, entry.dialect.kind_of(entry.code).code_name if entry.table == "step" else "")
+        return Row(entry, entry.what)
     try:  # the whole line: the beginning of JSON has no readable header
         header = entry.dialect.read_header(entry.line or b"", is_command(entry))
     except LineError:

@@ -1,44 +1,57 @@
-// Active errors and warnings, errors first.
+// Active errors, interlocks and warnings, errors first.
 //
-// It touches its own panel and reads the store.
+// It touches its own panel and reads the moment shown. `alarmRows` is pure.
 
-import { since } from "./clock.js";
+import { duration } from "./clock.js";
 import { byId, fill, make } from "./dom.js";
+import { interlocks } from "./levels.js";
 import { paced } from "./pace.js";
 
-export function alarms(store) {
+export function alarms(store, shown) {
   const panel = byId("alarms");
   const draw = paced(() => {
-    if (store.state === null) return;
-    const { errors, warnings } = store.state;
-    const all = [...errors.map((alarm) => [true, alarm]), ...warnings.map((alarm) => [false, alarm])];
-    fill(panel, JSON.stringify(all), () => [list(all)]);
-    for (const cell of panel.querySelectorAll("[data-time]")) cell.textContent = since(cell.dataset.time);
+    const view = shown.view();
+    if (view.state === null) return;
+    const rows = alarmRows(view);
+    fill(panel, JSON.stringify(rows), () => [list(rows)]);
+    for (const cell of panel.querySelectorAll("[data-time]")) cell.textContent = lasts(view.now, cell.dataset.time);
   });
-  store.on("state tick", draw);
+  store.on("shown", draw);
 }
 
-function list(all) {
-  if (all.length === 0) return make("p", {}, "None.");
-  return make("ol", { class: "list" }, ...all.map(([isError, alarm]) => row(isError, alarm)));
+const lasts = (now, time) => (Number.isFinite(Date.parse(time)) ? duration(now - Date.parse(time)) : "");
+
+// What is wrong at the moment shown: rows {kind, alarm}, or null if it is not known.
+export function alarmRows(view) {
+  const { errors, warnings, alarms_unknown: unknown, devices } = view.state;
+  const { time } = devices?.safety_system?.causes ?? {};
+  const rows = (kind, all) => all.map((alarm) => ({ kind, alarm }));
+  const locks = (interlocks(view) ?? []).map((what) => ({ what, time }));
+  const known = [...rows("ERROR", errors), ...rows("INTERLOCK", locks), ...rows("WARNING", warnings)];
+  return unknown && known.length === 0 ? null : known;
 }
 
-function row(isError, alarm) {
-  const kind = isError ? "ERROR" : "WARNING";
+function list(rows) {
+  if (rows === null) return make("p", {}, "Not known: the alarms of then are not read.");
+  if (rows.length === 0) return make("p", {}, "None.");
+  return make("ol", { class: "list" }, ...rows.map(row));
+}
+
+function row({ kind, alarm }) {
   const more = [alarm.active === false && "no longer present", alarm.latched && "latched", alarm.stale && "stale"];
   const notes = more.filter(Boolean).join(", ");
   return make(
     "li",
-    { class: `alarm ${isError ? "error" : "warning"}${alarm.stale ? " stale" : ""}` },
+    { class: `alarm ${kind === "ERROR" ? "error" : "warning"}${alarm.stale ? " stale" : ""}` },
     make("span", { class: "kind" }, kind),
     make(
       "span",
       { class: "description" },
-      make("span", { class: "about" }, `${alarm.code} ${alarm.what ?? ""}`),
+      make("span", { class: "about" }, [alarm.code, alarm.what].filter((part) => part !== undefined && part !== null).join(" ")),
       alarm.description ? `: ${alarm.description}` : "",
       notes ? ` (${notes})` : "",
       alarm.remedy ? make("span", { class: "remedy" }, `Vendor’s advice: ${alarm.remedy}`) : null,
     ),
-    make("span", { class: "number", "data-time": alarm.time }),
+    make("span", { class: "number", "data-time": alarm.time ?? "" }),
   );
 }

@@ -34,7 +34,7 @@ export function assemble({ store, shown, commands, hurry, refresh }) {
   devices(store, shown);
   graphs(store, shown);
   known(store, shown);
-  alarms(store);
+  alarms(store, shown);
   lease(store, refresh);
   const { load, prepare } = form(store, commands);
   const { fillIn } = move(store, shown, commands, { prepare, showTab: tabs(["tab-move", "tab-commands"]) });
