@@ -77,6 +77,19 @@ def said(time: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 NIGHT = [slew("2026-11-25T01:00:00Z"), slew("2026-11-25T02:30:00Z", False), slew("2026-11-25T03:00:00Z")]
+
+
+def changed(row: int, kind: str, peer: str, time: str) -> dict[str, Any]:
+    """A change of the journal."""
+    return {"type": "change", "id": f"1.{row}", "kind": kind, "time": time, "peer": peer, "detail": "lease 4"}
+
+
+LEASES = [
+    changed(1, "started", "", "2026-11-20T00:00:00Z"),
+    changed(2, "lease_granted", "scheduler", "2026-11-24T23:41:10Z"),
+    changed(3, "lease_released", "scheduler", "2026-11-25T02:45:00Z"),
+    changed(4, "lease_granted", "web/ben", "2026-11-25T02:45:00Z"),
+]
 ALARMS = [said("2026-11-25T02:41:00Z", LATCHED), said("2026-11-25T02:50:00Z", OVER)]
 
 
@@ -111,6 +124,8 @@ class TestPlayback(DashboardCase):
         elif name == "slews" and "from" in query:
             allowed = int(query["limit"]) <= MAX_LIMIT
             route.fulfill(json={"slews": NIGHT} if allowed else {"error": ""}, status=200 if allowed else 422)
+        elif name == "messages" and "lease_granted" in query.get("kind", ""):
+            route.fulfill(json={"entries": LEASES[::-1], "next": None})
         elif name == "messages" and query.get("kind") == "ERROR,WARNING":
             route.fulfill(json={"entries": ALARMS[::-1], "next": None})
         elif name == "messages" and "until" in query:
@@ -162,7 +177,14 @@ class TestPlayback(DashboardCase):
                 "aria-label", re.compile("3 slews, 1 failed, 1 alarm$")
             )
             expect(page.locator("#devices")).to_have_text(re.compile("^Mirror covers\\s*4 of 4 closed$"))
-            expect(page.locator("#holder")).to_have_text("not told")
+            expect(page.locator("#holder")).to_have_text("scheduler")
+            expect(page.locator("#holder-more")).to_have_text("3 h 00 min")
+            expect(page.locator("#alarms")).to_contain_text(
+                "ERROR120 AZIMUTH: AZCW deviation limit (latched)"
+            )
+            for name, text in (("flights", "In flight, now"), ("commanders", "Connected, now")):
+                expect(page.locator(f"#{name}-name")).to_have_text(text)
+            expect(page.locator("#lease-panel")).to_contain_text("Now: ")
             expect(page.locator("#move-send")).to_be_disabled()
 
         return self.browse(work, **self.viewport)

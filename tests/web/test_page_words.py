@@ -13,7 +13,7 @@ from tests.support.pages_shown import NOW, ago, alarm, axis, limit, said, serve,
 VIEWS = """async ([now, cases]) => {
     const load = (name) => import(`./static/${name}.js`);
     const names = ["cells", "notices", "axis_facts", "devices", "known", "levels", "sign", "figures", "axes",
-                   "graphs", "move", "slews", "asked", "connected", "bar"];
+                   "graphs", "move", "slews", "asked", "connected", "bar", "night", "alarms"];
     const its = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await load(name)])));
     const text = (part) => typeof part === "string" ? part
         : part.b ?? part.wide ?? part.text ?? (part.arrow ? "→ " : "");
@@ -216,6 +216,58 @@ class TestCells(WordsCase):
             ),
         )
 
+    def test_command_then(self) -> Deferred[None]:
+        """In playback, the holder of then by name; else why it is not known. It is never that of now."""
+        script = """(its, plain, { changes, ...view }) => {
+            const told = changes.map(([kind, peer, seconds, row], index) => ({ type: "change", kind, peer,
+                id: `1.${row ?? index}`, time: new Date(view.at - seconds * 1000).toISOString() }));
+            const known = { entries: [], changes: told, since: view.since ?? null };
+            const state = its.night.pastState(view.state, known, view.at / 1000);
+            const { name, figure, sub } = its.cells.cells({ ...view, state }).command;
+            return [name, figure, plain(sub), its.cells.announcement({ ...view, state })].join("|");
+        }"""
+        base: dict[str, Any] = {
+            "state": state(you={"has_command": True}),
+            "summary": summary(),
+            "at": NOW * 1000,
+        }
+        granted = ["lease_granted", "scheduler", 7800]
+        told = "No alarms, Tracking"
+        return self.table(
+            script,
+            (
+                {**base, "changes": [granted, ["lease_granted", "web/ben", -10]]},
+                f"In command, then|scheduler|2 h 10 min|{told}, scheduler has command.",
+            ),
+            (
+                {**base, "changes": [granted, ["lease_released", "scheduler", 60]]},
+                f"In command, then|Nobody|command is free|{told}, nobody has command.",
+            ),
+            (  # one moment, in the order of their rows
+                {
+                    **base,
+                    "changes": [["lease_granted", "web/ben", 60, 8], ["lease_released", "scheduler", 60, 7]],
+                },
+                f"In command, then|web/ben|1 min 00 s|{told}, web/ben has command.",
+            ),
+            (
+                {**base, "changes": [granted, ["started", "", 60]]},
+                f"In command, then|Nobody|command is free|{told}, nobody has command.",
+            ),
+            (
+                {**base, "changes": [granted, ["stopped", "", 60]]},
+                f"In command, then|not recorded|the daemon was stopped|{told}.",
+            ),
+            (
+                {**base, "changes": [granted, ["gap", "", 60]]},
+                f"In command, then|not recorded|the journal has a gap|{told}.",
+            ),
+            (
+                {**base, "changes": [["lease_granted", "web/ben", -10]]},
+                f"In command, then|not recorded|no journal of then|{told}.",
+            ),
+        )
+
     def test_mount(self) -> Deferred[None]:
         """How fast it answers and how old its telemetry is; or that it refuses, is silent, or has no link."""
         answer = {"at": 1e6 - 1000, "ms": 4, "step": "ack"}
@@ -372,8 +424,7 @@ class TestNotice(WordsCase):
             ),
             (
                 {"state": state(), "summary": summary(limits=down, axes=low)},
-                "limit|alarm|Elevation is at its limit 15.1\u00b0|"
-                "What to do: move away from the limit.||",
+                "limit|alarm|Elevation is at its limit 15.1\u00b0|What to do: move away from the limit.||",
             ),
         )
 
@@ -696,6 +747,27 @@ class TestFacts(WordsCase):
                 {**found, "verdict": "unknown", "unknown": ["the position of azimuth"], "targets": unknown},
                 "Unknown; unknown: the position of azimuth; azimuth 40.000\u00b0.",
             ),
+        )
+
+    def test_alarms(self) -> Deferred[None]:
+        """Errors, interlocks by name and warnings; what is not known is not called "None"."""
+        script = """(its, plain, view) =>
+            its.alarms.alarmRows(view)?.map(({ kind, alarm }) => `${kind} ${alarm.what}`) ?? null"""
+        locks = {"safety_system": {"causes": said(["Azimuth overspeed", "bit 36"])}}
+        hot = [alarm(901, "Covers: hot", latched=False)]
+        return self.table(
+            script,
+            ({"state": state()}, []),
+            (
+                {"state": state(errors=[alarm(120, "Azimuth: x")], devices=locks, warnings=hot)},
+                [
+                    "ERROR Azimuth: x",
+                    "INTERLOCK Azimuth overspeed",
+                    "INTERLOCK bit 36",
+                    "WARNING Covers: hot",
+                ],
+            ),
+            ({"state": state(alarms_unknown=True)}, None),
         )
 
     def test_level_of_the_error(self) -> Deferred[None]:

@@ -3,7 +3,7 @@
 // It touches its own panel and reads the moment shown. `alarmRows` is pure.
 
 import { duration } from "./clock.js";
-import { byId, fill, make } from "./dom.js";
+import { byId, fill, make, write } from "./dom.js";
 import { interlocks } from "./levels.js";
 import { paced } from "./pace.js";
 
@@ -14,7 +14,7 @@ export function alarms(store, shown) {
     if (view.state === null) return;
     const rows = alarmRows(view);
     fill(panel, JSON.stringify(rows), () => [list(rows)]);
-    for (const cell of panel.querySelectorAll("[data-time]")) cell.textContent = lasts(view.now, cell.dataset.time);
+    for (const cell of panel.querySelectorAll("[data-time]")) write(cell, lasts(view.now, cell.dataset.time));
   });
   store.on("shown", draw);
 }

@@ -61,7 +61,7 @@ export function safety(view) {
     return cell("Safety", "Not known", [heard === null ? known : `${known} at ${timeOfDay(heard)}`], { mood: "caution" });
   }
   const name = then(view, "Safety");
-  if (view.state.alarms_unknown) return cell(name, "not told", ["the alarms are not read"], { soft: true });
+  if (view.state.alarms_unknown && !errors.length) return cell(name, "not told", ["not all alarms are read"], { soft: true });
   if (errors.length) {
     const latched = errors.some((error) => error.latched);
     const sub = [latched && b("latched"), latched && warned && " · ", warned].filter(Boolean);
@@ -169,15 +169,16 @@ function aim(view, { demand, target: end, position, error_sky: error, rms, windo
 export function command(view) {
   const { lease, you } = view.state;
   const name = then(view, "In command");
-  if (lease.unknown) return cell(name, "not told", ["the journal has it"], { soft: true });
+  if (lease.unknown) return cell(name, "not recorded", [lease.unknown], { soft: true });
   const stale = apart(view) === "page";
   const mine = you.has_command && view.at === null;
-  const figure = mine ? "You" : lease.holder === null ? "Nobody" : (lease.source ?? "Somebody");
+  const figure = mine ? "You" : lease.holder === null ? "Nobody" : (lease.source ?? lease.holder);
   const asks = lease.requests.map(({ by }) => by).join(", ");
   const lasts = lease.since ? spanOf((view.now - Date.parse(lease.since)) / 1000) : "";
-  const sub = asks ? [b(`asks: ${asks}`)] : [lease.holder === null ? "command is free" : joined([lease.holder, lasts])];
+  const known = lease.holder === null ? "command is free" : joined([figure !== lease.holder && lease.holder, lasts]);
+  const sub = asks ? [b(`asks: ${asks}`)] : [known];
   if (lease.holder_gone) return cell(name, figure, [b(`${lease.holder}: its connection is lost`)], { mood: "caution", stale });
-  return cell(name, figure, sub, { stale, ask: !mine && you.roles.includes("command") });
+  return cell(name, figure, sub, { stale, soft: figure === lease.holder, ask: !mine && view.at === null && you.roles.includes("command") });
 }
 
 // Mount answers
@@ -211,8 +212,7 @@ export function announcement(view) {
   if (!view.live.is && view.at === null) return "Not live: what is shown may have changed.";
   const { safety, motion, command } = cells(view);
   const { lease } = view.state;
-  const asks = lease.requests.map(({ by }) => `, ${by} asks for it`).join("");
-  const who = command.figure === "You" ? "you have command" : `${lease.holder ?? "nobody"} has command`;
-  const motionSaid = motion.soft ? "" : `${motion.figure}, `;
-  return titled(`${safety.figure}, ${motionSaid}${who}${asks}.`);
+  const asks = lease.requests.map(({ by }) => `${by} asks for it`);
+  const who = command.figure === "You" ? "you have command" : lease.unknown ? "" : `${lease.holder ?? "nobody"} has command`;
+  return titled(`${[safety.figure, motion.soft ? "" : motion.figure, who, ...asks].filter(Boolean).join(", ")}.`);
 }

@@ -1,6 +1,8 @@
-// What is known of a recorded night: its slews and alarms, and the alarms of a moment in it.
+// What is known of a recorded night: its slews and alarms, and the alarms and the holder of command at a moment in it.
 //
 // Pure: values in, values out. Times are UTC in seconds since 1970.
+
+import { byTime } from "./recent.js";
 
 const LENGTH = 43_200; // s that the slider covers
 const HOUR = 3600;
@@ -64,18 +66,42 @@ export function marksOf(slews, entries, { from, to }) {
   return { slews: order(slews.map(start)), failed: order(slews.filter(failed).map(start)), alarms: order(alarmTimes(entries)) };
 }
 
-// The state of the daemon with the alarms of another time, and without what is known of now only. Without entries
-// (null) the alarms of that time are not known, nor the devices unless they are given.
-export function pastState(state, entries, time, devices = null) {
+// The changes of the journal that tell who has command.
+export const OF_HOLDER = ["lease_granted", "lease_released", "started", "stopped", "gap"];
+
+const NOBODY = { holder: null, source: null, requests: [], holder_gone: false };
+const lost = (why) => ({ ...NOBODY, since: null, unknown: why });
+// What a change says of the time after it.
+const AFTER = {
+  lease_granted: ({ peer, time }) => ({ ...NOBODY, holder: peer, since: time, unknown: "" }),
+  lease_released: ({ time }) => ({ ...NOBODY, since: time, unknown: "" }),
+  started: ({ time }) => ({ ...NOBODY, since: time, unknown: "" }), // a lease ends with its daemon
+  stopped: () => lost("the daemon was stopped"),
+  gap: () => lost("the journal has a gap"),
+};
+
+// The lease at a time, in the shape of the daemon's state; `unknown` is the reason if it is not known. The source of the
+// holder is not in the journal. `changes` are those of OF_HOLDER in any order, or null if they are not read.
+export function leaseAt(changes, time) {
+  if (changes === null) return lost("the journal is not read");
+  const before = changes.filter(({ time: iso }) => Date.parse(iso) / 1000 <= time).sort(byTime);
+  const last = before.at(-1);
+  return last === undefined ? lost("no journal of then") : AFTER[last.kind](last);
+}
+
+// The state of the daemon with the alarms and the holder of another time, and without what is known of now only. `known`
+// is {entries, changes, whole}: the messages with alarms, oldest first, and the changes of OF_HOLDER, each null if they are
+// not read; `whole` says that no message is missing. The devices of that time are not known unless they are given.
+export function pastState(state, { entries, changes, whole = true }, time, devices = null) {
   const axis = { in_position: null, stale: false, time: null, telemetry: null };
   return {
     ...state,
     ...alarmsAt(entries ?? [], time),
-    alarms_unknown: entries === null,
+    alarms_unknown: entries === null || !whole,
     axes: { azimuth: axis, elevation: axis, camera_cable_wrap: axis },
     devices: devices ?? {},
     in_flight: [],
-    lease: { ...state.lease, holder: null, source: null, since: null, requests: [], holder_gone: false, unknown: true },
+    lease: leaseAt(changes, time),
     you: { ...state.you, has_command: false },
     controller: { ...state.controller, connected: true },
   };

@@ -7,14 +7,17 @@ import { ApiError, getMessages, getMoment, getSlews } from "./api.js";
 import { now } from "./clock.js";
 import { byId, draw, make, show, write } from "./dom.js";
 import { clockOf, count, dayOf, iso, spanOf } from "./figures.js";
-import { marksOf, nightOf, pastState, valuesOf } from "./night.js";
+import { marksOf, nightOf, OF_HOLDER, pastState, valuesOf } from "./night.js";
+import { byTime } from "./recent.js";
 
 const TICK = 1000; // ms between two moments while it plays
 const SPEEDS = [1, 10, 60];
 const BEFORE = 43_200; // s before the night from which alarms are read: one may have begun earlier
 const [MOST_SLEWS, MOST_MESSAGES] = [500, 1000]; // of a night: the most that the API gives at once
 const AGAIN = 1000; // ms until a moment is asked for again that the daemon could not read yet
+const NIGHT_AGAIN = 5000; // ms until the night is read again of which something is missing
 const BUSY = new Set([429, 503]);
+const PASSES = new Set([0, ...BUSY]); // errors of a reading that may succeed later
 const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }; // s
 const MARKS = 720; // units of the strip of marks
 
@@ -29,7 +32,7 @@ export const playLink = (time) => `#play=${iso(time)}`;
 
 export function playback(store, shown) {
   const notice = byId("notice");
-  let night = null; // {from, to, entries}
+  let night = null; // {from, to, slews, entries, whole, changes}, each null until it is known; see night.js
   let at = null; // UTC s
   let wanted = null; // the time that is read next
   let reading = false;
@@ -59,15 +62,15 @@ export function playback(store, shown) {
   function open(moment) {
     if (store.state === null) return;
     if (night === null || moment < night.from || moment > night.to) {
-      night = { ...nightOf(moment, now() / 1000), entries: null };
+      night = { ...nightOf(moment, now() / 1000), slews: null, entries: null, whole: true, changes: null, until: 0, reading: false };
       [slider.min, slider.max] = [night.from, night.to];
       write(begins, clockOf(night.from).slice(0, 5));
-      readNight(night);
     }
     show(notice, false);
     show(bar, true);
     if (!shown.past) showUnread(moment);
     seek(moment);
+    if (night.until === 0) readNight(night);
   }
 
   // Go to a time; the latest wish counts.
@@ -77,12 +80,13 @@ export function playback(store, shown) {
     slider.setAttribute("aria-valuetext", `${clockOf(at)} UTC, ${dayOf(at)}`);
     write(time, `${clockOf(at)} UTC`);
     wanted = at;
+    if (night.until > 0 && at > night.until + NIGHT_AGAIN / 1000) readNight(night); // what happened since
     if (!reading) read();
   }
 
   // Show a moment of which nothing is known yet; least of all what is so now.
   function showUnread(moment, why = "") {
-    const [state, summary] = [pastState(store.state, night.entries, moment), { why: why || "the recording is being read" }];
+    const [state, summary] = [pastState(store.state, night, moment), { why: why || "the recording is being read" }];
     shown.show({ at: moment * 1000, state, summary, values: {} });
   }
 
@@ -95,7 +99,7 @@ export function playback(store, shown) {
       if (past === null) {
         wanted ??= at === null ? null : moment;
         await new Promise((resolve) => setTimeout(resolve, AGAIN));
-      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night.entries, moment, past.summary?.devices), ...past });
+      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night, moment, past.summary?.devices), ...past });
     }
     reading = false;
   }
@@ -120,30 +124,56 @@ export function playback(store, shown) {
     }
   }
 
-  // Read the marks and the alarms of a night. A part that cannot be read is said, and is not taken for a quiet night.
+  // Read what is known of a night, and read it again while a part could not be read, or the slider is at a later time. A part
+  // that is not read is named, and is not taken for a quiet night.
   async function readNight(which) {
+    if (which.reading) return;
+    which.reading = true;
+    while (which === night && at !== null) {
+      if ((await readParts(which)) || which !== night) break;
+      await new Promise((resolve) => setTimeout(resolve, NIGHT_AGAIN));
+    }
+    which.reading = false;
+  }
+
+  // Return whether nothing is left that may be read later.
+  async function readParts(which) {
     const { from, to } = which;
+    const until = Math.min(to, now() / 1000);
+    let later = false;
     const failed = (error) => {
       if (!(error instanceof ApiError)) throw error;
+      later ||= PASSES.has(error.status);
       return null;
     };
-    const [slews, messages] = await Promise.all([
+    const messages = (query) => getMessages({ until: iso(until), limit: MOST_MESSAGES, ...query }).catch(failed);
+    const [slews, alarms, holders] = await Promise.all([
       getSlews({ from: iso(from), to: iso(to), limit: MOST_SLEWS }).then((answer) => answer.slews, failed),
-      getMessages({ since: iso(from - BEFORE), until: iso(Math.min(to, now() / 1000)), kind: "ERROR,WARNING", limit: MOST_MESSAGES }).then(({ entries }) => entries, failed),
+      messages({ since: iso(from - BEFORE), kind: "ERROR,WARNING" }),
+      messages({ kind: OF_HOLDER.join() }), // the latest before the night may be days old
     ]);
-    if (which !== night) return;
-    which.entries = messages?.toSorted((one, other) => Date.parse(one.time) - Date.parse(other.time)) ?? null;
-    const found = marksOf(slews ?? [], which.entries ?? [], which);
+    if (which !== night) return true;
+    if (slews !== null) which.slews = slews;
+    if (alarms !== null) [which.entries, which.whole] = [alarms.entries.toSorted(byTime), alarms.next === null];
+    if (holders !== null) which.changes = holders.entries;
+    if (!later) which.until = until;
+    drawNight(which);
+    if (at !== null) seek(at); // with what is known now
+    return !later;
+  }
+
+  function drawNight(which) {
+    const { from, to, slews, entries, whole } = which;
+    const found = marksOf(slews ?? [], entries ?? [], which);
     const words = [
       slews === null ? "slews not known" : count(found.slews.length, "slew"),
       slews === null ? null : `${found.failed.length} failed ▲`,
-      messages === null ? "alarms not known" : `${count(found.alarms.length, "alarm")} ■`,
+      entries === null ? "alarms not known" : `${count(found.alarms.length, "alarm")} ■${whole ? "" : ", earlier ones are not read"}`,
     ].filter(Boolean).join(", ");
     which.words = `${clockOf(to).slice(0, 5)} · ${words}`;
     marks.setAttribute("aria-label", `The ${spanOf(to - from)} to ${clockOf(to).slice(0, 5)}: ${words.replace(/ [▲■]/g, "")}`);
     marks.replaceChildren(...shapes(found, which));
     say("");
-    if (at !== null) seek(at); // with the alarms that are known now
   }
 
   const say = (words) => write(told, words || night?.words || "");
