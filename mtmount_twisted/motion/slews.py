@@ -1,4 +1,5 @@
-"""Slews: a row for each jump of the demand, with what it took and how steady the mount was after it.
+"""Slews: a row for each jump of the demand, and for each move from point to point, with its time and the
+errors after it.
 
 Next to read: `following`, where the errors come from.
 """
@@ -17,6 +18,7 @@ Axis = Literal["azimuth", "elevation"]
 
 Failure = Literal["time", "settle", "rms", "interrupted", "telemetry"]
 
+Kind = Literal["track", "move"]
 
 TOGETHER = 0.5
 """Longest time between the jumps of both axes that are one slew, s. The mount's telemetry has a period of 50
@@ -27,6 +29,14 @@ LOST = 2.0
 
 LONGEST = 180.0
 """Longest time to in-position, s. The longest way, 540 deg at 7 deg/s, takes 78 s."""
+
+LONGEST_MOVE = 3600.0
+"""The same for a move, whose command may ask for any velocity, s. The mount reports its end: the bound is for
+a report that is lost."""
+
+AFTER_STANDSTILL = 2.0
+"""Longest time from the report that an axis stands until that of in-position, s; without that, a stop ended
+the move. The mock controller looks for both every 0.2 s."""
 
 SEARCH = 60.0
 """Longest settle time that is looked for, s."""
@@ -57,8 +67,10 @@ class SlewSettings:
 class Slew(NamedTuple):
     """One slew, of both axes.
 
-    :ivar start: time of the first demand after the jump, of the axis that jumped first, TAI s.
-    :ivar azimuth: way to go at the start: demand minus actual position, deg; 0 if the axis did not jump.
+    :ivar start: time of the first demand after the jump, of the axis that jumped first; for a move whose
+        demand does not jump, the time stamp of the mount's report. TAI s.
+    :ivar azimuth: way to go at the start: demand, or goal of the move, minus actual position, deg; 0 if the
+        axis has none.
     :ivar elevation: the same.
     :ivar in_position_after: s from `start` until each axis has reported in-position; None if that never came.
     :ivar settle: s from in-position to the start of the first 15 s whose RMS is below the limit; None if
@@ -68,8 +80,9 @@ class Slew(NamedTuple):
     :ivar settled_rms: RMS over the first 15 s whose RMS is below the limit: those at `settle`; or None.
     :ivar failures: why it did not pass: ``time`` (longer than allowed, or never in position), ``settle`` (the
         first 15 s below the RMS limit began too late), ``rms`` (no 15 s were below it), ``interrupted`` (a
-        new jump or a stop came before the figures were complete), ``telemetry`` (it was missing for over 2
-        s).
+        new jump, a new move or a stop came before the figures were complete), ``telemetry`` (it was missing
+        for over 2 s, or the connection was lost over which the mount reports in-position).
+    :ivar kind: ``move`` if the mount reported a move from point to point, else ``track``.
     """
 
     start: float
@@ -81,6 +94,7 @@ class Slew(NamedTuple):
     rms: float | None
     settled_rms: float | None
     failures: tuple[Failure, ...]
+    kind: Kind = "track"
 
     @property
     def passed(self) -> bool:
@@ -108,8 +122,12 @@ class SlewWatch:
     The demand jumps where it differs by more than `SlewSettings.jump` from where its last rate would have
     taken it: so neither tracking nor a demand that speeds up is a jump. If the demand jumps to where the
     axis is, that is a stop: it ends a slew, and begins none. Jumps of both axes within `TOGETHER` are one
-    slew. A mount whose demand never jumps, because it is a path from start to end, has no slews by this
-    rule.
+    slew.
+
+    The demand of a move from point to point may jump, or be a path from start to end: the protocol does not
+    say (protocol-tma2022.rst, "Replies, events and telemetry"). So a slew begins also with the mount's report
+    of a move to a goal that is further away than the jump. The jump of the demand to this goal is the same
+    slew. A move ends early if the axis brakes, or stands without being in position.
 
     In position: the time at which, for the first time, the latest report of each axis that jumped is that it
     is in position, where a report from before its jump does not count.
@@ -174,6 +192,44 @@ class SlewWatch:
         self._axes[axis].reports.append((at, value))
         return self._judge(at)
 
+    def move(self, axis: Axis, goal: float, at: float) -> list[Slew]:
+        """Add a report of the mount that an axis begins to move from point to point.
+
+        :param goal: deg.
+        :param at: time stamp of the report, TAI s.
+        """
+        slew, finished = self._slew, []
+        if slew is not None and axis in slew.jumps:
+            if abs(slew.jumps[axis].value - goal) <= self.settings.jump and at - slew.start <= TOGETHER:
+                slew.moves.add(axis)  # the demand jumped before the report came
+                return []
+            finished = self._finish("interrupted")
+        there = self._axes[axis].actual_at(at)
+        if there is None or abs(goal - there) <= self.settings.jump:
+            return finished  # and the other axis may be on its way
+        finished += self._jump(axis, Value(at, goal))
+        if self._slew is not None:
+            self._slew.moves.add(axis)
+        self._measure_way(axis)
+        return finished
+
+    def stop(self, axis: Axis, is_braking: bool, at: float) -> list[Slew]:
+        """Add a report of the mount that an axis brakes, or stands. It ends a move that has not arrived.
+
+        :param at: time stamp of the report, TAI s.
+        """
+        slew = self._slew
+        if slew is None or axis not in slew.moves or slew.there is not None or at < slew.jumps[axis].at:
+            return []
+        if is_braking:
+            return self._finish("interrupted")
+        slew.stands_since = at
+        return self._judge(at)
+
+    def lose_reports(self) -> list[Slew]:
+        """Note that the mount's reports do not come any more: a slew that has not arrived can't be judged."""
+        return self._finish("telemetry") if self._slew is not None and self._slew.there is None else []
+
     def clear(self) -> list[Slew]:
         """Forget the past, because the connection was lost; an unfinished slew ends with ``telemetry``."""
         finished = self._finish("telemetry")
@@ -184,6 +240,8 @@ class SlewWatch:
     def _jump(self, axis: Axis, demand: Value) -> list[Slew]:
         slew = self._slew
         there = self._axes[axis].actual_at(demand.at)
+        if slew is not None and slew.there is None and axis in slew.moves and self._is_of_move(axis, demand):
+            return []
         if there is None or abs(demand.value - there) <= self.settings.jump:
             return self._finish("interrupted")
         if slew is not None and axis not in slew.jumps and demand.at - slew.start <= TOGETHER:
@@ -194,6 +252,12 @@ class SlewWatch:
         finished = self._finish("interrupted")
         self._slew = _Open(demand.at, {axis: demand}, {axis: demand.value - there})
         return finished
+
+    def _is_of_move(self, axis: Axis, demand: Value) -> bool:
+        """Return True if the demand of an axis on a move is its goal, or a place on its path."""
+        slew, there, jump = self._slew, self._axes[axis].actual_at(demand.at), self.settings.jump
+        to_goal = slew is not None and abs(demand.value - slew.jumps[axis].value) <= jump
+        return to_goal or (there is not None and abs(demand.value - there) <= jump)
 
     def _measure_way(self, axis: Axis) -> None:
         """Replace the way to go, which was extrapolated, once the actual position on both sides is known."""
@@ -215,7 +279,10 @@ class SlewWatch:
         if slew.there is None:
             slew.there = self._arrival(slew)
         if slew.there is None:
-            return self._finish("time") if now > slew.start + LONGEST else []
+            if now > slew.stands_since + AFTER_STANDSTILL:
+                return self._finish("interrupted")
+            longest = LONGEST_MOVE if slew.moves else LONGEST
+            return self._finish("time") if now > slew.start + longest else []
         if slew.windows is None:
             if not self._errors.reach(slew.there):
                 return self._finish("telemetry") if now > slew.there + LOST else []
@@ -279,6 +346,7 @@ class SlewWatch:
                 rms=slew.rms,
                 settled_rms=slew.settled_rms,
                 failures=tuple(failures),
+                kind="move" if slew.moves else "track",
             )
         ]
 
@@ -287,7 +355,9 @@ class SlewWatch:
 class _Open:
     """The slew in progress.
 
-    :ivar jumps: the first demand after the jump of each axis that jumped.
+    :ivar jumps: the first demand after the jump of each axis that jumped, or the goal of its move.
+    :ivar moves: the axes whose move the mount has reported.
+    :ivar stands_since: time at which an axis on a move reported that it stands, TAI s.
     :ivar ways: the way to go of these axes, deg; extrapolated for those that are not in `measured`.
     :ivar there: the time of in-position, TAI s, or None.
     :ivar judged_until: start of the last window that was complete, TAI s.
@@ -297,6 +367,8 @@ class _Open:
     jumps: dict[Axis, Value]
     ways: dict[Axis, float]
     measured: set[Axis] = field(default_factory=set)
+    moves: set[Axis] = field(default_factory=set)
+    stands_since: float = math.inf
     there: float | None = None
     windows: _Windows | None = None
     error: float | None = None

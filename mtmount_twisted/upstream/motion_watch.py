@@ -14,6 +14,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import merge
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -30,7 +32,7 @@ from mtmount_twisted.motion import sky
 from mtmount_twisted.motion.following import WINDOW, Followed, Following, Sample, followed
 from mtmount_twisted.motion.limits import NAMES, AxisLimits, AxisMotion, AxisName, Limit, limits
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
-from mtmount_twisted.motion.slews import Slew, SlewWatch
+from mtmount_twisted.motion.slews import Axis, Slew, SlewWatch
 from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
 from mtmount_twisted.records import ChangeRecord, LineRecord
 
@@ -53,6 +55,12 @@ SLOW_TIME = 1.0
 
 STALE_AFTER = 1.0
 """The age beyond which the motion of an axis is not used for limits, in seconds."""
+
+OTHER_SCALE = 86_400.0
+"""The difference to now beyond which the time stamp of an event counts from another epoch, in seconds."""
+
+MAIN_AXES: tuple[Axis, ...] = ("azimuth", "elevation")
+"""The axes that slew."""
 
 SPEEDS: dict[AxisName, tuple[float, float]] = {
     "azimuth": (7.0, 7.0),
@@ -318,14 +326,20 @@ class MotionWatch:
             timestamp, facts = self._format.read_event(line)
         except LineError:
             return
+        at = self._event_time(timestamp)
+        before: dict[Axis, tuple[State | None, float | None]] = {
+            name: (self._axes[name].reported.state, self._axes[name].reported.goal) for name in MAIN_AXES
+        }
         for fact in facts:
             match fact:
                 case AxisFact():
-                    self._note_in_position(fact, timestamp)
+                    self._note_in_position(fact, at)
                 case DeviceFact():
                     self._note(fact)
                 case RangeFact():
                     self._axes[NAMES[fact.axis]].range = fact
+        for name, (state, goal) in before.items():
+            self._note_move(name, state, goal, at)
         self._find_word()
         self._keep_report()
         self._present = self._slow = None
@@ -356,11 +370,35 @@ class MotionWatch:
             case DeviceFact(name="target", value=float() | int() as value):
                 reported.goal = float(value)
 
+    def _note_move(self, name: Axis, state: State | None, goal: float | None, at: float) -> None:
+        """Tell the table of slews the beginning or the end of a move, after a report.
+
+        The start of a move is unknown if the move is under way at the mount's first report over a connection.
+
+        :param state, goal: those of the axis before the report.
+        """
+        now = self._axes[name].reported
+        if now.state == state and now.goal == goal:
+            return
+        if now.state == "moving" and now.goal is not None and state is not None:
+            self._finish(self._watch.move(name, now.goal, at))
+        elif state == "moving" and now.state != "moving":
+            self._finish(self._watch.stop(name, now.state != "stopped", at))
+
+    def _event_time(self, timestamp: float) -> float:
+        """Return the time of an event (TAI s): its time stamp, or now if that is of another time scale.
+
+        The vendor's examples count from 1904 (protocol-tma2022.rst, "Replies, events and telemetry").
+        """
+        now = self._format.tai() + (self._telemetry.clock_offset or 0.0)
+        return timestamp if abs(timestamp - now) <= OTHER_SCALE else now
+
     def _change(self, record: ChangeRecord, number: int) -> None:
-        """Forget what the mount reported when its link is lost; it reports all of it again."""
+        """Forget what the mount reported when its link is lost; it reports all again, but no arrival."""
         if record.kind == "link_down":
             for axis in self._axes.values():
                 axis.reported = _Reported()
+            self._finish(self._watch.lose_reports())
             self._find_word()
             self._keep_report()
             self._present = self._slow = None
@@ -400,14 +438,17 @@ class MotionWatch:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
         watch = self._watch_past(past, has_sky=True)
-        for at, line in events:
+        reported = ((at, watch._read_event, line) for at, line in events)
+        measured = ((at, watch._receive_past, line) for at, line in lines)
+        for at, handle, line in merge(reported, measured, key=itemgetter(0)):
             past.at = at
-            watch._read_event(line)
-        for at, line in lines:
-            past.at = at
-            watch._receive([past.value(line)])
+            handle(line)
         past.at = time
         return watch._make(time, watch._slew_start())
+
+    def _receive_past(self, line: bytes) -> None:
+        past: Any = self._telemetry
+        self._receive([past.value(line)])
 
     def remembers_from(self) -> float:
         """See `IMotion`."""
@@ -442,9 +483,10 @@ class MotionWatch:
 
     def _watch_past(self, past: Any, has_sky: bool) -> MotionWatch:
         """Return a watch over a moment in the past, which keeps no signals but the errors."""
-        format = msgspec.structs.replace(self._format, signals=dict)
+        ahead = self._format.tai() - self._bus.now()
+        format = msgspec.structs.replace(self._format, signals=dict, tai=lambda: past.now() + ahead)
         memory = SignalMemory(past, format, past, past.seconds)
-        return MotionWatch(past, memory, self._format, self.rules, past, past, has_sky)
+        return MotionWatch(past, memory, format, self.rules, past, past, has_sky)
 
     def _slew_start(self) -> float | None:
         """Return the start of the slew that has not arrived (UTC, s)."""

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from urllib.request import urlopen
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
 from twisted.internet.threads import deferToThread
 
 from mtmount_twisted.client.duplex import DuplexCommunicator
@@ -16,9 +18,11 @@ from mtmount_twisted.client.mount import Mount
 from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
-from mtmount_twisted.dialects.tma2022.enums import Source
+from mtmount_twisted.dialects.tma2022.enums import Source, System
+from mtmount_twisted.wire.tai import current_tai
 from tests.support.commanders import LOG
 from tests.support.programs import HOST, ROOT, Program, ProgramCase
+from tests.web.test_service import Client
 
 BUILT_IN = '[simulator]\ndialect = "tma2022"\n[[pair]]\nname = "csc"\ncommand_port = 0\n'
 
@@ -124,6 +128,61 @@ class BuiltInTests(Tma2022Case):
         """What ``mtmount-journal show`` writes."""
         words = (sys.executable, "-m", "mtmount_twisted.journal", "show", "--journal", self.default_journal)
         return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=20).stdout
+
+    async def test_slews(self) -> None:
+        """A slew to a target, and a move, are rows of ``/api/v1/slews`` with their figures."""
+        web = ("--web", f"tcp:0:interface={HOST}")
+        program = self.twistd("-n", "mtmount-bridge", "--config", self.file(BUILT_IN), *web)
+        page = int((await program.line(r"page on http://127\.0\.0\.1:(\d+)")).group(1))
+        port = int((await program.line(rf"serving commander csc on {HOST}:(\d+)[;\n]")).group(1))
+        await program.line(r"the controller is connected \(epoch 1\)")
+        mount = await self.mount(port)
+        await mount.send(c.AskForCommand(commander=Source.CSC)).done
+        await mount.send(c.AzimuthEnableTracking(on=True)).done
+        events = Client()
+        await connectProtocol(TCP4ClientEndpoint(reactor, HOST, page), events)
+        events.transport.write(
+            b"GET /api/v1/events?signals=azimuth.actualPosition&rate=20 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        await events.until(b'"azimuth.actualPosition":0')
+        for position in (1.0, 3.0):  # the next slew ends the row before the RMS of its 15 s is known
+            target = c.AzimuthTrackTarget(position=position, velocity=0.0, tai=current_tai() + 0.1)
+            there = self.in_position(mount)
+            await mount.send(target).acked
+            await there
+        await self.next_slew(events)
+        await mount.send(c.AzimuthStop()).done
+        for position in (4.0, 5.0):
+            await mount.send(c.AzimuthMove(position=position)).done
+            await self.next_slew(events)
+        answer = await deferToThread(urlopen, f"http://{HOST}:{page}/api/v1/slews", timeout=10)
+        rows = json.loads(answer.read())["slews"]
+        self.assertEqual([row["kind"] for row in rows], ["move", "track", "track"])
+        for row, way in zip(rows, (1.0, 2.0, 1.0), strict=True):
+            self.assertLess(abs(row["azimuth"] - way), 0.05)  # it moves until the next telemetry
+            self.assertTrue(0.1 < row["seconds"] < 4.0, row)
+            self.assertLess(row["error_at_in_position"], 36.0)  # 0.01 deg is in position
+            self.assertEqual(
+                (row["elevation"], row["passed"], row["failures"]), (0.0, False, ["interrupted"])
+            )
+        await self.assert_ends(program)
+
+    async def next_slew(self, events: Client) -> None:
+        """Wait until the stream of events tells of another finished slew."""
+        await events.until(b'"kind":"slew"')
+        events.data = events.data.partition(b'"kind":"slew"')[2]
+
+    def in_position(self, mount: Mount) -> Deferred[None]:
+        """A Deferred that fires when azimuth comes into position."""
+        found: Deferred[None] = Deferred()
+
+        def hear(event: replies.InPositionReply) -> None:
+            if event.axis is System.AZIMUTH and event.in_position:
+                unsubscribe()
+                found.callback(None)
+
+        unsubscribe = mount.subscribe(replies.InPositionReply, hear)
+        return found
 
     async def test_stop_at_once(self) -> None:
         """It can be stopped before the mount is connected."""

@@ -12,7 +12,7 @@ import numpy as np
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.motion.following import Sample
-from mtmount_twisted.motion.slews import LONGEST, Axis, Slew, SlewSettings, SlewWatch
+from mtmount_twisted.motion.slews import AFTER_STANDSTILL, LONGEST, Axis, Slew, SlewSettings, SlewWatch
 from mtmount_twisted.simulator.motion import State, Target, approach, in_position_changes, settle
 
 SLEWS = int(os.environ.get("MTMOUNT_SLEWS", "100"))
@@ -24,12 +24,18 @@ SETTINGS = SlewSettings()
 
 
 class Raw(NamedTuple):
-    """One thing that the mount sent: a sample of an axis, or its report of in-position."""
+    """One thing that the mount sent: a sample of an axis, or a report about it.
+
+    :ivar goal: the goal of a move that begins.
+    :ivar braking: True if the axis brakes, False if it stands.
+    """
 
     at: float
     axis: Axis
     sample: Sample | None
     in_position: bool | None
+    goal: float | None = None
+    braking: bool | None = None
 
 
 def slew(
@@ -71,11 +77,19 @@ def watched(raw: Iterable[Raw], settings: SlewSettings = SETTINGS) -> list[Slew]
     watch = SlewWatch(settings)
     found = []
     for item in raw:
-        if item.sample is not None:
-            found += watch.add(item.axis, item.sample)
-        elif item.in_position is not None:
-            found += watch.in_position(item.axis, item.in_position, item.at)
+        found += feed(watch, item)
     return found
+
+
+def feed(watch: SlewWatch, item: Raw) -> list[Slew]:
+    """Return the slews that a watch finishes with one thing that the mount sent."""
+    if item.sample is not None:
+        return watch.add(item.axis, item.sample)
+    if item.goal is not None:
+        return watch.move(item.axis, item.goal, item.at)
+    if item.braking is not None:
+        return watch.stop(item.axis, item.braking, item.at)
+    return watch.in_position(item.axis, bool(item.in_position), item.at)
 
 
 def lagrange(times: Any, values: Any, at: Any) -> Any:
@@ -182,6 +196,124 @@ def jump_after(raw: list[Raw]) -> list[Raw]:
     assert sample is not None and sample.demand is not None and sample.demand_at is not None
     at = max(sample.demand_at, sample.actual_at or 0.0) + TICK
     return [Raw(at, "azimuth", Sample(sample.demand + 5.0, at, sample.actual, at), None)]
+
+
+def moved(
+    way: dict[Axis, float], rate: float = 2.0, seconds: float = 25.0, stop: float | None = None
+) -> list[Raw]:
+    """Return what a mount sends around a move from point to point, in which the demand is the path itself.
+
+    :param stop: s after the start, at which the mount stops at once; None for a whole move.
+    """
+    raw, ends = [], {}
+    for axis, distance in way.items():
+        goal = Target(1000.0, 50.0 + distance)
+        path = approach(1000.0, State(50.0, 0.0), goal, rate, 1.0)
+        ends[axis] = path.end if distance else 1000.0
+        for index in range(-40, round(seconds / TICK)):
+            at = 1000.0 + TICK * index + 0.013
+            place = (
+                path.at(min(at, math.inf if stop is None else 1000.0 + stop)).position if at > 1000 else 50.0
+            )
+            raw.append(Raw(at, axis, Sample(place, at, place - 0.003 / 3600, at), None))
+        if distance:
+            raw.append(Raw(1000.0, axis, None, None, goal.position))
+            raw.append(Raw(1000.0, axis, None, False))
+            if stop is None:
+                raw.append(Raw(path.end, axis, None, True))
+    return sorted(raw, key=lambda item: item.at)
+
+
+class MoveTests(SynchronousTestCase):
+    """A move from point to point, whose demand does not jump: it begins with the mount's report."""
+
+    def only(self, found: list[Slew]) -> Slew:
+        """Return the only slew."""
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def test_figures(self) -> None:
+        """The row has the way, the time until both axes are in position, and the error from then on."""
+        raw = moved({"azimuth": 10.0, "elevation": -3.0})
+        row = self.only(watched(raw))
+        self.assertEqual((row.kind, row.start, row.passed), ("move", 1000.0, True))
+        self.assertAlmostEqual(row.azimuth, 10.0, 3)  # its position is interpolated over the start
+        self.assertAlmostEqual(row.elevation, -3.0, 3)
+        self.assertAlmostEqual(row.in_position_after or 0.0, 7.0, 9)  # 10 deg at 2 deg/s and 1 deg/s²
+        self.assertEqual(row.settle, 0.0)
+        expected = 0.003 * math.hypot(1.0, math.cos(math.radians(47.0)))
+        for error in (row.error_at_in_position, row.rms, row.settled_rms):
+            self.assertAlmostEqual(error or 0.0, expected, 5)
+
+    def test_one_axis(self) -> None:
+        """An axis that is there already is no part of the move, and does not end it."""
+        way: dict[Axis, float] = {"azimuth": 10.0, "elevation": 0.0}
+        raw = sorted([*moved(way), Raw(1000.0, "elevation", None, None, 50.0)], key=lambda item: item.at)
+        row = self.only(watched(raw))
+        self.assertEqual((row.elevation, row.failures), (0.0, ()))
+        self.assertAlmostEqual(row.in_position_after or 0.0, 7.0, 9)
+
+    def test_no_way(self) -> None:
+        """A move of less than the jump of the settings makes no row."""
+        self.assertEqual(watched(moved({"azimuth": 0.09, "elevation": -0.05})), [])
+
+    def test_fast_mount(self) -> None:
+        """A path so fast that its demand seems to jump is one move: the demand is where the axis is."""
+        row = self.only(watched(moved({"azimuth": 90.0, "elevation": 0.0}, rate=1000.0, seconds=40.0)))
+        self.assertEqual((row.failures, row.kind), ((), "move"))
+
+    def test_demand_jumps(self) -> None:
+        """If the demand jumps to the goal, the jump and the report are one slew, whichever comes first."""
+        jump = slew(1000.0, {"azimuth": 3.0, "elevation": 2.0}, 0.003, 25.0, random.Random(3))
+        goals = {
+            axis: next(
+                item.sample.demand for item in jump if item.axis == axis and item.sample and item.at > 1000.1
+            )
+            for axis in RATES
+        }
+        for at in (999.96, 1000.2):
+            reports = [Raw(at, axis, None, None, goal) for axis, goal in goals.items()]
+            row = self.only(watched(sorted([*jump, *reports], key=lambda item: item.at)))
+            self.assertEqual((row.failures, row.kind), ((), "move"), at)
+            self.assertAlmostEqual(row.azimuth, 3.0, 2)
+
+    def test_stopped(self) -> None:
+        """A stop on the way ends the row; a mount that only says that it stands may yet arrive."""
+        for braking, end in ((True, 1003.0), (False, 1003.0 + AFTER_STANDSTILL)):
+            watch = SlewWatch()
+            ends = []
+            raw = moved({"azimuth": 30.0, "elevation": 0.0}, stop=3.0)
+            stopped = Raw(1003.0, "azimuth", None, None, None, braking)
+            for item in sorted([*raw, stopped], key=lambda item: item.at):
+                ends += [(item.at, row) for row in feed(watch, item)]
+            [(at, row)] = ends
+            self.assertEqual((row.failures, row.in_position_after), (("interrupted",), None))
+            self.assertLess(abs(at - end), 0.1)
+
+    def test_arrives_after_standstill(self) -> None:
+        """The mount may say that it stands before it says that it is in position."""
+        raw = moved({"azimuth": 10.0, "elevation": 0.0})
+        stands = [Raw(1006.99, "azimuth", None, None, None, False)]
+        row = self.only(watched(sorted([*raw, *stands], key=lambda item: item.at)))
+        self.assertEqual(row.failures, ())
+
+    def test_next_move(self) -> None:
+        """The next move interrupts the row, and begins one of its own."""
+        raw = moved({"azimuth": 30.0, "elevation": 0.0})
+        after = Raw(1002.0, "azimuth", None, None, 0.0)
+        watch = SlewWatch()
+        found = [row for item in raw if item.at < 1002 for row in feed(watch, item)]
+        row = self.only([*found, *feed(watch, after)])
+        self.assertEqual(row.failures, ("interrupted",))
+        assert watch.running is not None
+        self.assertAlmostEqual(watch.running.azimuth, -52.0, 1)
+
+    def test_slow(self) -> None:
+        """A move may take longer than any slew: the mount says when it is over."""
+        raw = moved({"azimuth": 200.0, "elevation": 0.0}, rate=1.0, seconds=LONGEST + 50)
+        row = self.only(watched(raw))
+        self.assertAlmostEqual(row.in_position_after or 0.0, 201.0, 9)
+        self.assertEqual(row.failures, ())
 
 
 class RulesTests(SynchronousTestCase):

@@ -37,6 +37,7 @@ class SpokenTelemetry:
     """Telemetry of which a test says each line.
 
     :ivar decoded: the number of lines that were decoded.
+    :ivar said: the lines, each with the time of its arrival (Unix s).
     """
 
     connected = True
@@ -45,10 +46,12 @@ class SpokenTelemetry:
 
     def __init__(self, clock: Clock, wall_clock: Callable[[], float]) -> None:
         self.clock = clock
+        self.wall_clock = wall_clock
         self.decoded = 0
         self.clock_offset: float | None = 0.0
         self.lines = 0
         self.values: dict[int, TelemetryValue] = {}
+        self.said: list[tuple[float, bytes]] = []
         self.receivers: list[Callable[[Sequence[ITelemetryValue]], None]] = []
         self.format = replace(DIALECT.telemetry, decode=self.decode, tai=lambda: wall_clock() + TAI_AHEAD)
 
@@ -68,6 +71,7 @@ class SpokenTelemetry:
         for line in lines:
             topic, timestamp = self.format.read_header(line)
             self.lines += 1
+            self.said.append((self.wall_clock(), line))
             value = TelemetryValue(topic, timestamp, line, self.lines, self.format, self.clock)
             self.values[topic] = value
             values.append(value)
@@ -99,6 +103,8 @@ class MotionHouse:
 
     :param start: the wall clock at the beginning (Unix s).
     :ivar mount_ahead: by how much the mount's clock is ahead, s.
+    :ivar event_epoch: how long before the unix epoch the time stamps of events begin, s.
+    :ivar events: the events so far, each with the time of its arrival (Unix s).
     """
 
     def __init__(
@@ -107,6 +113,8 @@ class MotionHouse:
         self.clock = clock or Clock()
         self.start = start
         self.mount_ahead = 0.0
+        self.event_epoch = 0.0
+        self.events: list[tuple[float, bytes]] = []
         self.bus = EventBus(self.clock, wall_clock=self.wall_clock)
         self.changes: list[ChangeRecord] = []
         self.bus.subscribe(lambda record, number: self.changes.append(record), ChangeRecord)
@@ -121,13 +129,19 @@ class MotionHouse:
         return self.start + self.clock.seconds()
 
     @property
+    def lines(self) -> list[tuple[float, bytes]]:
+        """The lines of telemetry so far, each with the time of its arrival (Unix s)."""
+        return self.telemetry.said
+
+    @property
     def tai(self) -> float:
         """The mount's clock."""
         return self.wall_clock() + TAI_AHEAD + self.mount_ahead
 
     def event(self, reply: Reply) -> None:
         """The mount sends an event."""
-        line = reply.encode().rstrip()
+        line = replace(reply, timestamp=reply.timestamp + self.event_epoch).encode().rstrip()
+        self.events.append((self.wall_clock(), line))
         code = int(type(reply).reply_id)
         self.bus.publish(LineRecord(self.wall_clock(), 1, "controller", "from", line, code, None))
 

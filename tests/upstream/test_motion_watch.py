@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -246,6 +247,92 @@ class SlewTests(MotionCase):
         self.assertEqual(
             (detail["passed"], change.peer, change.privileged), (slew.passed, "controller", True)
         )
+
+    def move(self, seconds: float = 3.0) -> None:
+        """The mount moves azimuth from 100 to 103 deg; its demand is the path."""
+        self.still(100.0, 1.0)
+        self.began_at = self.house.wall_clock()
+        self.house.in_position(AZIMUTH, False)
+        self.house.axis(AZIMUTH, AxisMotionState.MOVING_POINT_TO_POINT, 103.0)
+        steps = round(seconds / 0.05)
+        for step in range(steps):
+            self.still(100.0 + 3.0 * step / steps, 0.05)
+
+    def still(self, azimuth: float, seconds: float) -> None:
+        """The mount sends its telemetry for some time."""
+        for _ in range(round(seconds / 0.05)):
+            self.house.say(azimuth, 60.0)
+            self.wait(0.05)
+
+    def arrive(self) -> None:
+        """The mount has arrived."""
+        self.house.axis(AZIMUTH, AxisMotionState.STOPPED, 103.0)
+        self.house.in_position(AZIMUTH)
+        self.still(103.0, 16.0)
+
+    def test_move(self) -> None:
+        """A move from point to point is in the list, from the mount's report until it is in position."""
+        self.house.ready()
+        self.move()
+        now = self.motion.present()
+        assert now.slew is not None
+        self.assertAlmostEqual(now.slew.began_at + self.house.start, self.began_at, 2)
+        self.assertEqual((now.word, self.motion.slews), ("Moving", deque()))
+        self.arrive()
+        [(start, slew)] = self.motion.slews
+        self.assertAlmostEqual(start, self.began_at, 2)
+        self.assertAlmostEqual(slew.azimuth, 3.0, 1)
+        self.assertAlmostEqual(slew.in_position_after or 0.0, 3.0, 1)
+        self.assertEqual((slew.kind, slew.elevation, slew.failures, slew.settle), ("move", 0.0, (), 0.0))
+
+    def test_stopped_move(self) -> None:
+        """A move that is stopped on its way is interrupted."""
+        self.house.ready()
+        self.move()
+        self.house.axis(AZIMUTH, AxisMotionState.STOPPING, 103.0)
+        [(_, slew)] = self.motion.slews
+        self.assertEqual((slew.failures, slew.in_position_after), (("interrupted",), None))
+
+    def test_link_lost_on_the_way(self) -> None:
+        """If the link is lost on the way, the time of the arrival is not that of the next connection."""
+        self.house.ready()
+        self.move()
+        self.house.bus.publish(ChangeRecord(0.0, 1, "controller", "link_down", "lost"))
+        self.still(103.0, 10.0)
+        self.house.ready()
+        self.arrive()
+        [(_, slew)] = self.motion.slews
+        self.assertEqual((slew.failures, slew.in_position_after), (("telemetry",), None))
+
+    def test_move_before_the_connection(self) -> None:
+        """A move that is under way when the mount first reports its state has no known start, and no row."""
+        self.move()
+        self.arrive()
+        self.assertEqual(len(self.motion.slews), 0)
+
+    def test_time_stamps_since_1904(self) -> None:
+        """If the mount's events count from another epoch, the time of their arrival is taken."""
+        self.house.ready()
+        self.still(100.0, 1.0)
+        self.house.event_epoch = 2_082_844_800.0
+        self.move()
+        self.arrive()
+        [(start, slew)] = self.motion.slews
+        self.assertAlmostEqual(start, self.began_at, 2)
+        self.assertAlmostEqual(slew.in_position_after or 0.0, 3.0, 1)
+
+    def test_move_in_a_recording(self) -> None:
+        """A recorded moment has the move that was under way, and its start."""
+        self.house.ready()
+        events, lines = self.house.events, self.house.lines
+        self.move()
+        at = self.house.wall_clock()
+        for _ in range(2):
+            past = self.motion.present_at(at, events, lines)
+            assert past.slew is not None
+            self.assertAlmostEqual(past.slew.began_at, self.began_at, 2)
+            self.assertEqual(past.word, "Moving")
+            self.wait(3600.0)
 
     def test_clock_of_the_mount(self) -> None:
         """The start of a slew is a time of this machine's clock."""

@@ -383,6 +383,7 @@ class SlewTests(RouteCase):
         self.assertEqual(
             first,
             {
+                "kind": "track",
                 "start": "2027-01-15T08:02:00.000Z",
                 "azimuth": 2.0,
                 "elevation": 0.0,

@@ -22,7 +22,7 @@ from mtmount_twisted.interfaces import IMotion
 from mtmount_twisted.journal.reading import JournalError, Wanted, scan
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.journal.times import iso, parse_time
-from mtmount_twisted.motion.slews import Slew
+from mtmount_twisted.motion.slews import Kind, Slew
 
 from .history import MAX_SCANNED, REST_TIME, Shelf, resting
 
@@ -52,8 +52,12 @@ PARAMETERS = (
 
 
 class SlewDone(Part, frozen=True, kw_only=True):
-    """A slew: its distance in deg, times in s, errors on the sky in arcsec."""
+    """A slew: its distance in deg, times in s, errors on the sky in arcsec.
 
+    A slew is a jump of the demand while the mount tracks, or a move from point to point.
+    """
+
+    kind: Annotated[str, Meta(extra_json_schema={"enum": ["track", "move"]})]
     start: Time
     azimuth: float
     elevation: float
@@ -82,10 +86,12 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
     error_at_in_position: float | None
     rms: float | None
     failures: list[str]
+    kind: Kind = "track"
 
     def shape(self) -> SlewDone:
         """Return the slew in the form of the API."""
         return SlewDone(
+            kind=self.kind,
             start=iso(self.start),
             azimuth=self.azimuth,
             elevation=self.elevation,
@@ -163,6 +169,7 @@ def _detail(start: float, slew: Slew) -> Detail:
         error_at_in_position=slew.error_at_in_position,
         rms=slew.rms,
         failures=list(slew.failures),
+        kind=slew.kind,
     )
 
 
