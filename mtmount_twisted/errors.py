@@ -26,6 +26,9 @@
     +-- JournalError            (OSError)     the journal can't be read
     |   +-- NotAJournalError                  the file is another database, or too new
     +-- RecordingError          (OSError)     a recording of telemetry can't be read
+    +-- EngineUnreachable       (ConnectionError)  the broker does not answer: nothing is known about the call
+    +-- EngineFull              (OSError)     the broker has no room for a message
+    +-- EngineRefused           (PermissionError)  the broker refuses a call: a right or a stream is missing
     +-- CommandError            (RuntimeError)  a command ended without success
         +-- CommandNotSent                    the command never left this side
         +-- CommandRefused                    the mount answered NoAck instead of Ack
@@ -324,6 +327,21 @@ class NotAJournalError(JournalError):
 
 class RecordingError(MTMountError, OSError):
     """A recording can't be read. The error text is one line that names the file, and the record at fault."""
+
+
+class EngineUnreachable(MTMountError, ConnectionError):
+    """The broker does not answer, or the connection was lost during the wait for an answer.
+
+    Nothing is known about the call: a message may be stored or not.
+    """
+
+
+class EngineFull(MTMountError, OSError):
+    """The broker has no room for a message, and did not store it. The error text has the broker's reason."""
+
+
+class EngineRefused(MTMountError, PermissionError):
+    """The broker refuses a call, and did nothing. The error text names the missing right or stream."""
 
 
 class CommandError(MTMountError, RuntimeError):

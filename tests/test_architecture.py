@@ -127,7 +127,10 @@ ROOMS: dict[str, Room] = {
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
     "public": room("commander journal.__main__", "cli"),
-    "testing": room("testing", "hosts interfaces dialect net client"),
+    "contracts": room("station.contracts"),
+    "testing": room("testing", "hosts errors interfaces dialect net client contracts"),
+    # The child process on asyncio: no room of the daemon may import it.
+    "station": room("station", "errors contracts"),
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net journal config "
@@ -527,6 +530,18 @@ class ImportingTests(SynchronousTestCase):
             if "twisted.internet.reactor" in absolute_imports(module, node)
         ]
         self.assertEqual(early, [])
+
+    def test_broker_is_known_to_the_child_only(self) -> None:
+        """Only the child process imports the client of the broker, which is on asyncio."""
+        knowing = {
+            room_of(module)
+            for module, tree in sources().items()
+            for node in ast.walk(tree)
+            for name in absolute_imports(module, node)
+            if name.split(".")[0] == "nats"
+        }
+        self.assertEqual(knowing, {"station"})
+        self.assertEqual([name for name, row in ROOMS.items() if "station" in row.imports], [])
 
     def test_import_is_light(self) -> None:
         """``import mtmount_twisted`` imports neither the reactor nor anything heavy."""

@@ -54,6 +54,9 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
         ["out of date"],
     ),
     "WebError": (errors.WebError("words"), OSError, ["words"]),
+    "EngineUnreachable": (errors.EngineUnreachable("words"), ConnectionError, ["words"]),
+    "EngineFull": (errors.EngineFull("words"), OSError, ["words"]),
+    "EngineRefused": (errors.EngineRefused("words"), PermissionError, ["words"]),
     "ConnectTimeoutError": (
         errors.ConnectTimeoutError(1.5, "nothing is there"),
         TimeoutError,
@@ -105,7 +108,9 @@ class Errors(SynchronousTestCase):
         above: list[str] = []
         seen = set()
         for line in (errors.__doc__ or "").splitlines():
-            match = re.match(r"    ((?:    |\|   )*)(?:\+-- )?(\w+Error|Command\w+)(?:\s+\((\w+)\))?", line)
+            match = re.match(
+                r"    ((?:    |\|   )*)(?:\+-- )?(\w+Error|Command\w+|Engine\w+)(?:\s+\((\w+)\))?", line
+            )
             if match is None or (not match[2].startswith("MTMount") and "+--" not in line):
                 continue
             depth = 0 if "+--" not in line else len(match[1]) // 4 + 1

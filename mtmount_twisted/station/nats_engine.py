@@ -1,0 +1,329 @@
+"""`NatsEngine`: the contracts of `contracts`, with NATS and JetStream.
+
+A log is a stream. A register is a subject whose last message is the value. A presence is a subscription: the
+server itself answers ``no responders`` if there is none. Each connection is new (`nats_connection`): after
+it, the engine looks at the server's version and at the streams, and readings make their consumers anew. Next
+to read: `nats_reading`; `streams`, which declares the streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from asyncio import Future, Task
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from itertools import cycle
+from typing import Any
+
+from nats.aio.msg import Msg
+from zope.interface import implementer
+
+from mtmount_twisted.errors import EngineRefused, EngineUnreachable
+
+from .contracts import IEngine, ILog, IPresence, IReading, IReceiver, IRegister, Start, Stored
+from .nats_connection import ApiRefused, Connection, Login, decoded
+from .nats_reading import NatsReading
+from .streams import StreamSettings, differences
+from .waits import pause
+
+OLDEST = (2, 9, 0)
+"""The oldest version of the server that has all that the engine needs."""
+
+LOSING = ((2, 10, 20), (2, 10, 22))
+"""The first and the last version of the server that lost streams at a crash."""
+
+RETRY_AFTER = 0.25
+"""The time from the loss of a connection to the next attempt, and between two attempts, in seconds."""
+
+REFUSED_RETRY = 10.0
+"""The time to the next attempt at a server of a version that is refused, in seconds."""
+
+CLOSE_TIME = 0.5
+"""The longest time to take a presence away at the end, in seconds."""
+
+NOT_FOUND = 10059
+"""JetStream's error for a stream that does not exist."""
+
+NO_MESSAGE = 10037
+"""JetStream's error if no message matches."""
+
+Report = Callable[[int, str], None]
+"""Receives a line for the log: its level, and its text."""
+
+
+def version_problem(version: str) -> str:
+    """Return the reason why a version of the server is refused; empty if it is good."""
+    found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        return f"nats-server tells no version ({version[:40]!r}): use 2.9 or newer"
+    number = int(found[1]), int(found[2]), int(found[3])
+    if number < OLDEST:
+        return f"nats-server {version} is refused: it is older than 2.9"
+    if LOSING[0] <= number <= LOSING[1]:
+        return f"nats-server {version} is refused: 2.10.20 to 2.10.22 lose streams at a crash"
+    return ""
+
+
+@implementer(IEngine)
+class NatsEngine:
+    """A connection to NATS servers, which is made again after each loss.
+
+    :param servers: URLs such as ``nats://127.0.0.1:4222``; they are tried in turn.
+    :param streams: the streams that the engine uses, and makes if they are missing.
+    :param report: receives lines for the log; each once, until it changes.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        streams: Sequence[StreamSettings],
+        login: Login | None = None,
+        report: Report = lambda level, text: None,
+    ) -> None:
+        self.problem = "not started"
+        self.offset: float | None = None
+        self._servers = cycle(servers)
+        self._login = login or Login()
+        self._streams = {stream.name: stream for stream in streams}
+        self._report = report
+        self._reported: set[str] = set()
+        self._connection: Connection | None = None
+        self._changed = asyncio.Event()
+        self._task: Task[None] | None = None
+        self._readings: set[NatsReading] = set()
+        self._present: set[str] = set()
+        self._signs: list[Any] = []  # the subscriptions of the presences
+
+    @property
+    def connected(self) -> bool:
+        """See `IEngine`."""
+        return self._connection is not None and not self._connection.lost.done()
+
+    def start(self) -> None:
+        """See `IEngine`."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    def register(self, name: str) -> IRegister:
+        """See `IEngine`.
+
+        :raises ValueError: if no stream has this subject.
+        """
+        return _NatsRegister(self, self._stream_of(name), name)
+
+    def log(self, name: str) -> ILog:
+        """See `IEngine`."""
+        return _NatsLog(self, name)
+
+    def presence(self, name: str) -> IPresence:
+        """See `IEngine`."""
+        return _NatsPresence(self, name)
+
+    def _stream_of(self, subject: str) -> str:
+        for stream in self._streams.values():
+            if stream.has(subject):
+                return stream.name
+        raise ValueError(f"no stream has the subject {subject}")
+
+    def connection(self) -> Connection:
+        """Return the present connection.
+
+        :raises EngineUnreachable: if there is none.
+        """
+        if self._connection is None or self._connection.lost.done():
+            raise EngineUnreachable(f"not connected to the broker: {self.problem}")
+        return self._connection
+
+    async def wait_connected(self) -> None:
+        """See `IEngine`."""
+        while not self.connected:
+            await self._changed.wait()
+
+    async def wait_changed(self) -> None:
+        """Wait for the next connection, loss, or attempt that fails."""
+        await self._changed.wait()
+
+    async def wait_lost(self) -> None:
+        """See `IEngine`."""
+        if self._connection is not None:
+            await asyncio.shield(self._connection.lost)
+
+    async def close(self) -> None:
+        """See `IEngine`."""
+        for reading in tuple(self._readings):
+            await reading.stop()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        connection, self._connection = self._connection, None
+        self.problem = "closed"
+        if connection is not None:
+            with suppress(
+                EngineUnreachable, TimeoutError
+            ):  # others ask next, and must not wait for a late answer
+                async with asyncio.timeout(CLOSE_TIME):
+                    await connection.unsubscribe(*self._signs)
+            await connection.close()
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # The connection
+
+    async def _run(self) -> None:
+        while True:
+            connection = Connection()
+            try:
+                await connection.open(next(self._servers), self._login)
+                await self._look_at(connection)
+            except (EngineUnreachable, EngineRefused) as error:
+                self.problem = str(error)
+                self._notify()
+                await connection.close()
+                await pause(REFUSED_RETRY if isinstance(error, EngineRefused) else RETRY_AFTER)
+                continue
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection, self.problem = connection, ""
+            self._notify()
+            self.problem = await asyncio.shield(connection.lost)
+            self._notify()
+            await connection.close()
+            await pause(RETRY_AFTER)
+
+    async def _look_at(self, connection: Connection) -> None:
+        """Look at a server and its streams before the engine uses them.
+
+        :raises EngineRefused: if the server's version is refused.
+        :raises EngineUnreachable: if it does not answer.
+        """
+        if why := version_problem(connection.version):
+            self._tell(logging.ERROR, why)
+            raise EngineRefused(why)
+        for stream in self._streams.values():
+            await self._look_at_stream(connection, stream)
+        self._signs.clear()
+        for subject in self._present:
+            await self.be_present(connection, subject)
+
+    async def _look_at_stream(self, connection: Connection, stream: StreamSettings) -> None:
+        """Make a stream if it is missing. Report one line if it can't be made, or differs."""
+        try:
+            before = time.time()
+            try:
+                found = await connection.ask(f"STREAM.INFO.{stream.name}")
+            except ApiRefused as error:
+                if error.number != NOT_FOUND:
+                    raise
+                found = await connection.ask(f"STREAM.CREATE.{stream.name}", stream.as_json())
+        except EngineRefused as error:
+            self._tell(logging.ERROR, f"the stream {stream.name} is missing, and can't be made: {error}")
+            return
+        if "ts" in found:  # servers of 2.9 do not tell their time
+            self.offset = _time(found["ts"]) - (before + time.time()) / 2
+        for why in differences(stream, found["config"]):
+            self._tell(logging.WARNING, f"the stream {stream.name} is not as this bridge needs it: {why}")
+
+    def _tell(self, level: int, text: str) -> None:
+        if text not in self._reported:
+            self._reported.add(text)
+            self._report(level, text)
+
+    async def be_present(self, connection: Connection, subject: str) -> None:
+        """Answer the questions whether this process is present."""
+
+        async def answer(message: Msg) -> None:
+            if message.reply:
+                await connection.publish(message.reply, b"")
+
+        self._signs.append(await connection.subscribe(subject, answer))
+        await connection.flush()
+
+    async def note_present(self, subject: str) -> None:
+        """Be present now and after each reconnection."""
+        connection = self.connection()
+        self._present.add(subject)
+        await self.be_present(connection, subject)
+
+    def note_reading(self, reading: NatsReading, going: bool) -> None:
+        """Note that a reading goes on, or that it has ended."""
+        (self._readings.add if going else self._readings.discard)(reading)
+
+
+def _time(text: str) -> float:
+    """Return a time of JetStream, which has nanoseconds, as Unix time (s)."""
+    whole = re.sub(r"\.(\d{1,6})\d*", r".\1", text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(whole).timestamp()
+
+
+async def last_message(connection: Connection, stream: str, keys: str) -> Stored | None:
+    """Return the last message of a stream whose subject matches a pattern; None if there is none."""
+    try:
+        found = await connection.ask(f"STREAM.MSG.GET.{stream}", {"last_by_subj": keys})
+    except ApiRefused as error:
+        if error.number == NO_MESSAGE:
+            return None
+        raise
+    message = found["message"]
+    return Stored(message["subject"], decoded(message.get("data")), message["seq"], _time(message["time"]))
+
+
+@implementer(ILog)
+class _NatsLog:
+    def __init__(self, engine: NatsEngine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    async def send(
+        self, key: str, body: bytes, id: str | None = None, after: int | None = None
+    ) -> Future[int]:
+        headers = {"Nats-Expected-Stream": self._name}
+        if id is not None:
+            headers["Nats-Msg-Id"] = id
+        if after is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(after)
+        return await self._engine.connection().store(key, body, headers)
+
+    async def append(self, key: str, body: bytes, id: str | None = None, after: int | None = None) -> int:
+        return await (await self.send(key, body, id, after))
+
+    async def last(self, keys: str) -> Stored | None:
+        return await last_message(self._engine.connection(), self._name, keys)
+
+    async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
+        reading = NatsReading(self._engine, self._name, keys, start, receiver)
+        await reading.start()
+        return reading
+
+
+@implementer(IRegister)
+class _NatsRegister:
+    def __init__(self, engine: NatsEngine, stream: str, subject: str) -> None:
+        self._engine, self._stream, self._subject = engine, stream, subject
+
+    async def get(self) -> tuple[bytes | None, int]:
+        found = await last_message(self._engine.connection(), self._stream, self._subject)
+        return (None, 0) if found is None else (found.body, found.position)
+
+    async def swap(self, value: bytes, revision: int) -> int:
+        headers: Mapping[str, str] = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        return await (await self._engine.connection().store(self._subject, value, headers))
+
+
+@implementer(IPresence)
+class _NatsPresence:
+    def __init__(self, engine: NatsEngine, subject: str) -> None:
+        self._engine, self._subject = engine, subject
+
+    async def here(self) -> None:
+        await self._engine.note_present(self._subject)
+
+    async def gone(self) -> bool:
+        return await self._engine.connection().is_answered(self._subject) is False

@@ -1,0 +1,101 @@
+"""The streams that a bridge uses, as values; and the differences of a stream from them.
+
+Next to read: `nats_engine`, which makes a missing stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SECOND = 1_000_000_000
+"""JetStream counts time in nanoseconds."""
+
+DAY = 24 * 3600.0
+
+EVENTS, TELEMETRY = "MT_EV", "MT_TEL"
+"""The names of the streams with events and with telemetry. All mounts and nodes share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """A stream.
+
+    :ivar subjects: the subjects of its messages; in each ``*`` is one word, and ``>`` the rest.
+    :ivar max_age: the age at which a message is deleted, in seconds; 0 for no bound.
+    :ivar max_bytes: the largest size, in bytes; -1 for no bound.
+    :ivar discard: what a full stream does: delete ``old`` messages, or refuse ``new`` ones.
+    :ivar duplicate_window: the time in which a message with the same id is not stored again, in seconds.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: float = 0.0
+    max_bytes: int = -1
+    replicas: int = 1
+    discard: str = "old"
+    duplicate_window: float = 120.0
+
+    def has(self, subject: str) -> bool:
+        """Return True if the stream stores the messages of a subject."""
+        return any(_covers(pattern, subject) for pattern in self.subjects)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the stream in the form of JetStream's API."""
+        return {
+            "name": self.name,
+            "subjects": list(self.subjects),
+            "retention": "limits",
+            "storage": "file",
+            "max_age": int(self.max_age * SECOND),
+            "max_bytes": self.max_bytes,
+            "max_msgs": -1,
+            "max_consumers": -1,
+            "num_replicas": self.replicas,
+            "discard": self.discard,
+            "duplicate_window": int(self.duplicate_window * SECOND),
+        }
+
+
+def events_stream(replicas: int) -> StreamSettings:
+    """Return the stream with the events of all mounts."""
+    return StreamSettings(EVENTS, ("mt.*.*.ev.>",), max_age=30 * DAY, max_bytes=20 * 2**30, replicas=replicas)
+
+
+def telemetry_stream() -> StreamSettings:
+    """Return the stream with the telemetry of all mounts. It has one replica: the next value comes soon."""
+    return StreamSettings(TELEMETRY, ("mt.*.*.tel.*",), max_age=3 * DAY, max_bytes=4 * 2**30)
+
+
+def _covers(pattern: str, subject: str) -> bool:
+    """Return True if a pattern has every subject of another pattern, or a subject."""
+    wide, narrow = pattern.split("."), subject.split(".")
+    for number, word in enumerate(wide):
+        if word == ">":
+            return len(narrow) > number
+        if number >= len(narrow) or narrow[number] == ">" or (word != "*" and word != narrow[number]):
+            return False
+    return len(wide) == len(narrow)
+
+
+def differences(wanted: StreamSettings, found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a phrase for each setting of a stream that breaks a promise of the bridge.
+
+    An administrator may keep messages for longer or shorter, and in more replicas: that is not reported.
+
+    :param found: the stream in the form of JetStream's API.
+    """
+    subjects = found.get("subjects", [])
+    for subject in wanted.subjects:
+        if not any(_covers(each, subject) for each in subjects):
+            yield f"it has the subjects {', '.join(subjects)}; expected {subject}"
+    if found.get("discard") != wanted.discard:
+        yield f"discard is {found.get('discard')}; expected {wanted.discard}"
+    if found.get("duplicate_window", 0) < wanted.duplicate_window * SECOND:
+        seconds = found.get("duplicate_window", 0) / SECOND
+        yield f"duplicate_window is {seconds:g} s; expected at least {wanted.duplicate_window:g} s"
+    if found.get("num_replicas", 1) < wanted.replicas:
+        yield f"it has {found.get('num_replicas', 1)} replicas; expected {wanted.replicas}"
+    if found.get("storage", "file") != "file":
+        yield f"storage is {found.get('storage')}; expected file"

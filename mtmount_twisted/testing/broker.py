@@ -1,0 +1,340 @@
+"""`MemoryBroker`: a message broker in memory, for programs that use the contracts of ``station.contracts``.
+
+Any number of `MemoryEngine` objects connect to one broker. A test cuts the broker off, fills a log, or takes
+back the end of a log; the engines behave as with the real thing, because one suite of tests runs on both
+(``tests/station/engine_contract.py``). Next to read: ``station.contracts``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, Task
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from zope.interface import implementer
+
+from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
+from mtmount_twisted.station.contracts import (
+    IEngine,
+    ILog,
+    IPresence,
+    IReading,
+    IReceiver,
+    IRegister,
+    Start,
+    Stored,
+)
+
+SAME_ID = 120.0
+"""The time in which a log knows the id of a message, in seconds."""
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Return True if a key matches a pattern; see ``station.contracts``."""
+    words, parts = key.split("."), pattern.split(".")
+    if parts[-1] == ">":
+        parts.pop()
+        if len(words) <= len(parts):
+            return False
+        words = words[: len(parts)]
+    return len(words) == len(parts) and all(part in ("*", word) for part, word in zip(parts, words))
+
+
+class _Log:
+    """The messages of a log, as the broker has them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Stored] = []
+        self.ids: dict[str, Stored] = {}
+        self.end = 0  # the position of the last message that was ever stored
+        self.is_full = False
+        self.is_refused = False
+
+    def last(self, pattern: str) -> Stored | None:
+        found = (each for each in reversed(self.messages) if matches(pattern, each.key))
+        return next(found, None)
+
+
+class MemoryBroker:
+    """A broker: registers, logs and presences.
+
+    :param clock: return the time of the broker (s, Unix time).
+    :ivar up: False while the broker is cut off.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.up = True
+        self.clock = clock
+        self.logs: dict[str, _Log] = {}
+        self.registers: dict[str, tuple[bytes, int]] = {}
+        self.present: dict[str, set[MemoryEngine]] = {}
+        self.changed = asyncio.Event()
+        self._unconfirmed: set[Future[int]] = set()
+        self._swallows = False
+
+    def log(self, name: str) -> _Log:
+        """Return a log, which is made if there is none."""
+        return self.logs.setdefault(name, _Log())
+
+    def notify(self) -> None:
+        """Wake everything that waits for a change of the broker."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def cut(self) -> None:
+        """Cut off all engines: confirmations that are under way are lost."""
+        self.up = self._swallows = False
+        for future in self._unconfirmed:
+            if not future.done():
+                future.set_exception(EngineUnreachable("the connection to the broker was lost"))
+        self._unconfirmed.clear()
+        self.notify()
+
+    def restore(self) -> None:
+        """Let the engines connect again."""
+        self.up = True
+        self.notify()
+
+    def swallow(self) -> None:
+        """Store messages from now on without a confirmation, until `cut`."""
+        self._swallows = True
+
+    def fill(self, log: str) -> None:
+        """Let a log have no room for a further message."""
+        self.log(log).is_full = True
+
+    def empty(self, log: str) -> None:
+        """Let a filled log have room again."""
+        self.log(log).is_full = False
+
+    def refuse(self, log: str) -> None:
+        """Let nobody have the right to write to a log."""
+        self.log(log).is_refused = True
+
+    def lose_tail(self, log: str, number: int) -> None:
+        """Lose the last messages of a log, as a broker does whose machine loses its power."""
+        kept = self.log(log)
+        del kept.messages[max(0, len(kept.messages) - number) :]
+        kept.end = kept.messages[-1].position if kept.messages else 0
+        kept.ids = {id: stored for id, stored in kept.ids.items() if stored.position <= kept.end}
+        self.notify()
+
+    def delete_before(self, log: str, position: int) -> None:
+        """Delete the oldest messages of a log, as a bound on its size does."""
+        kept = self.log(log)
+        kept.messages = [each for each in kept.messages if each.position >= position]
+
+    def store(self, log: str, key: str, body: bytes, id: str | None, after: int | None) -> Future[int]:
+        """Store a message, and return its confirmation."""
+        kept, now = self.log(log), self.clock()
+        future: Future[int] = asyncio.get_running_loop().create_future()
+        same = None if id is None else kept.ids.get(id)
+        last = kept.last(key)
+        if kept.is_refused:
+            future.set_exception(EngineRefused(f"this user may not publish to {key}"))
+        elif same is not None and now - same.time < SAME_ID:
+            future.set_result(same.position)
+        elif after is not None and after != (0 if last is None else last.position):
+            future.set_result(0)
+        elif kept.is_full:
+            future.set_exception(EngineFull(f"the log {log} has no room"))
+        else:
+            kept.end += 1
+            stored = Stored(key, body, kept.end, now)
+            kept.messages.append(stored)
+            if id is not None:
+                kept.ids[id] = stored
+            if self._swallows:
+                self._unconfirmed.add(future)
+            else:
+                future.set_result(kept.end)
+            self.notify()
+        return future
+
+
+@implementer(IEngine)
+class MemoryEngine:
+    """An engine that is connected to a `MemoryBroker` in the same process."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self.broker = broker
+        self._open = False
+        self._tasks: set[Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """See `IEngine`."""
+        return self._open and self.broker.up
+
+    @property
+    def problem(self) -> str:
+        """See `IEngine`."""
+        return "" if self.connected else "the broker does not answer"
+
+    @property
+    def offset(self) -> float | None:
+        """See `IEngine`."""
+        return 0.0
+
+    def start(self) -> None:
+        """See `IEngine`."""
+        self._open = True
+
+    def register(self, name: str) -> IRegister:
+        """See `IEngine`."""
+        return _MemoryRegister(self, name)
+
+    def log(self, name: str) -> ILog:
+        """See `IEngine`."""
+        return _MemoryLog(self, name)
+
+    def presence(self, name: str) -> IPresence:
+        """See `IEngine`."""
+        return _MemoryPresence(self, name)
+
+    async def wait_connected(self) -> None:
+        """See `IEngine`."""
+        while not self.connected:
+            await self.broker.changed.wait()
+
+    async def wait_lost(self) -> None:
+        """See `IEngine`."""
+        while self.connected:
+            await self.broker.changed.wait()
+
+    async def close(self) -> None:
+        """See `IEngine`."""
+        self._open = False
+        for present in self.broker.present.values():
+            present.discard(self)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self.broker.notify()
+
+    def check(self) -> None:
+        """Raise an error if the engine is not connected.
+
+        :raises EngineUnreachable: if it is not.
+        """
+        if not self.connected:
+            raise EngineUnreachable(self.problem)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> Task[None]:
+        """Run a coroutine until its end or until `close`."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+@implementer(IRegister)
+class _MemoryRegister:
+    def __init__(self, engine: MemoryEngine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    async def get(self) -> tuple[bytes | None, int]:
+        self._engine.check()
+        return self._engine.broker.registers.get(self._name, (None, 0))
+
+    async def swap(self, value: bytes, revision: int) -> int:
+        _, present = await self.get()
+        if revision != present:
+            return 0
+        self._engine.broker.registers[self._name] = value, present + 1
+        return present + 1
+
+
+@implementer(ILog)
+class _MemoryLog:
+    def __init__(self, engine: MemoryEngine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    async def send(
+        self, key: str, body: bytes, id: str | None = None, after: int | None = None
+    ) -> Future[int]:
+        self._engine.check()
+        return self._engine.broker.store(self._name, key, body, id, after)
+
+    async def append(self, key: str, body: bytes, id: str | None = None, after: int | None = None) -> int:
+        return await (await self.send(key, body, id, after))
+
+    async def last(self, keys: str) -> Stored | None:
+        self._engine.check()
+        return self._engine.broker.log(self._name).last(keys)
+
+    async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
+        self._engine.check()
+        return _MemoryReading(self._engine, self._name, keys, start, receiver)
+
+
+@implementer(IReading)
+class _MemoryReading:
+    """A reading: `_next` is the first position that it has not delivered."""
+
+    def __init__(
+        self, engine: MemoryEngine, name: str, keys: str, start: int | Start, receiver: IReceiver
+    ) -> None:
+        self._engine, self._name, self._keys, self._receiver = engine, name, keys, receiver
+        self._going = asyncio.Event()
+        self._going.set()
+        log = engine.broker.log(name)
+        self._only: set[int] = set()  # positions of a reading of the last of each key
+        if start is Start.LAST_OF_EACH:
+            found = {each.key: each.position for each in log.messages if matches(keys, each.key)}
+            self._only = set(found.values())
+            self._next = 1
+        else:
+            self._next = log.end + 1 if isinstance(start, Start) else start
+        self._only_up_to = log.end if start is Start.LAST_OF_EACH else 0
+        self._task = engine.run(self._run())
+
+    async def _run(self) -> None:
+        broker = self._engine.broker
+        while True:
+            await self._engine.wait_connected()
+            changed = broker.changed
+            log = broker.log(self._name)
+            first = log.messages[0].position if log.messages else log.end + 1
+            if self._next - 1 > log.end:
+                lost, self._next = self._next - 1, log.end + 1
+                await self._receiver.gap(log.end + 1, lost)
+            elif self._next < first and not self._only_up_to:
+                lost, self._next = self._next, first
+                await self._receiver.gap(lost, first - 1)
+            for message in tuple(log.messages):
+                if message.position < self._next or not self._engine.connected:
+                    continue
+                await self._going.wait()
+                wanted = message.position > self._only_up_to or message.position in self._only
+                if wanted and matches(self._keys, message.key):
+                    await self._receiver.received(message)
+                self._next = message.position + 1
+            if changed is broker.changed:
+                await changed.wait()
+
+    def pause(self) -> None:
+        self._going.clear()
+
+    def resume(self) -> None:
+        self._going.set()
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+@implementer(IPresence)
+class _MemoryPresence:
+    def __init__(self, engine: MemoryEngine, name: str) -> None:
+        self._engine, self._name = engine, name
+
+    async def here(self) -> None:
+        self._engine.check()
+        self._engine.broker.present.setdefault(self._name, set()).add(self._engine)
+
+    async def gone(self) -> bool:
+        self._engine.check()
+        return not self._engine.broker.present.get(self._name)

@@ -1,0 +1,1 @@
+"""Tests of the child process that speaks to the broker."""
