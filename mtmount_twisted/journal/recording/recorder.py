@@ -83,7 +83,7 @@ class Recorder:
         self._stopping = threading.Event()
         self._busy_since: float | None = None
         self._broken = ""
-        self._is_given_up = False
+        self._is_over = False
         self._writer: RecordingWriter | None = None
         self._thread: threading.Thread | None = None
         self._stopped: list[Deferred[None]] = []
@@ -128,7 +128,8 @@ class Recorder:
             self._keep(EVENTS, record.time, record.line, 1)
 
     def _keep(self, channel: str, now: float, data: bytes, lines: int) -> None:
-        if self._thread is None or self._added - self._freed + len(data) > MAX_WAITING_BYTES:
+        has_place = self._added - self._freed + len(data) <= MAX_WAITING_BYTES
+        if self._thread is None or self._is_over or not has_place:
             self._dropped += lines
             return
         self._added += len(data)
@@ -157,7 +158,7 @@ class Recorder:
             start finishes the recording then.
         :returns: a Deferred that fires when the recording is closed or given up; it never fails.
         """
-        if self._thread is None or self._is_given_up:
+        if self._thread is None or self._is_over:
             return succeed(None)
         if not self._stopping.is_set():
             self._giving_up = Deadline(self._reactor, within, self._give_up, within)
@@ -192,11 +193,11 @@ class Recorder:
         self._reactor.callFromThread(self._ended)
 
     def _ended(self) -> None:
-        """Join the thread, which is at its end."""
-        if not self._is_given_up and self._thread is not None:
+        """Join the thread, which is at its end: it was stopped, or it failed."""
+        if not self._is_over and self._thread is not None:
             self._thread.join()  # the thread made this call last
-            if self._stopping.is_set():
-                self._end()
+            self._dropped += sum(max(item.data.count(self._dialect.terminator), 1) for item in self._take())
+            self._end()
 
     def _give_up(self, seconds: float) -> None:
         """Give up the thread, which hangs and can't be ended: the program ends without it."""
@@ -206,7 +207,7 @@ class Recorder:
         self._end()
 
     def _end(self) -> None:
-        self._is_given_up = True
+        self._is_over = True
         if self._giving_up is not None and self._giving_up.active():
             self._giving_up.cancel()
         waiting, self._stopped = self._stopped, []

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -23,6 +27,23 @@ from tests.support.recordings import START, TMA2022, messages_of, topic_line
 END = TMA2022.terminator
 
 
+class HandReactor(Clock):
+    """A clock that makes the calls of other threads when a test asks for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+
+    def callFromThread(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Keep a call."""
+        self._calls.put(partial(function, *arguments))
+
+    def run_calls(self, count: int) -> None:
+        """Make so many calls; wait for them if they have not come yet."""
+        for _ in range(count):
+            self._calls.get(timeout=60)()
+
+
 class RecorderTests(TestCase):
     """A recorder with its thread."""
 
@@ -34,8 +55,8 @@ class RecorderTests(TestCase):
         handler = logging.Handler()
         handler.emit = lambda record: self.logged.append(record.getMessage())  # type: ignore[method-assign]
         self.log.addHandler(handler)
-        options = RecorderOptions(self.folder, 14.0, 2**40, 0, {"dialect": "tma2022"})
-        self.recorder = Recorder(options, TMA2022, self.log, reactor=reactor)
+        self.options = RecorderOptions(self.folder, 14.0, 2**40, 0, {"dialect": "tma2022"})
+        self.recorder = Recorder(self.options, TMA2022, self.log, reactor=reactor)
 
     def event(self, line: bytes, **changes: Any) -> None:
         """A line from the mount."""
@@ -87,6 +108,26 @@ class RecorderTests(TestCase):
         self.assertIn("does not end within", self.logged[0])
         self.assertIn("hangs", self.recorder.fault)
         released.set()
+
+    def test_thread_that_failed(self) -> None:
+        """After an error in its thread the recorder counts what is lost, and its end waits for nothing."""
+
+        def fail(writer: RecordingWriter, items: Any) -> None:
+            raise RuntimeError("an error of our own")
+
+        self.patch(RecordingWriter, "turn", fail)
+        reactor = HandReactor()
+        recorder = Recorder(self.options, TMA2022, self.log, reactor=reactor)
+        line = topic_line("azimuth", START, actualPosition=1.0) + END
+        recorder.start()
+        reactor.run_calls(2)  # the line of the log, and the end of the thread
+        self.assertIn("an error of our own", self.logged[0])
+        self.assertIn("an error of our own", recorder.fault)
+        self.assertIsNone(self.successResultOf(recorder.stop()))
+        self.assertIsNone(self.successResultOf(recorder.stop()))
+        self.assertEqual(reactor.getDelayedCalls(), [])
+        recorder.keep_telemetry(line * 3)
+        self.assertEqual(recorder.lost, 3)
 
     def test_interface(self) -> None:
         """Both states provide the interface."""
