@@ -43,6 +43,14 @@ T = TypeVar("T")
 KEPT_SLEWS = 500
 """The number of slews in memory: a busy night."""
 
+MANY_SLEWS, IN_TIME = 200, 600.0
+"""The number of slews in such a time, in seconds, beyond which they are not kept, and are recorded only
+within the bounds of ``journal.limited``. A mount slews every 40 s in a busy night. A broken demand jumps 20
+times a second, and would fill the journal."""
+
+FARTHEST = 86_400.0
+"""The longest time between now and the start of a slew, in seconds: a faulty mount sends any time stamp."""
+
 KEPT_REPORTS = 5000
 """The most states of the axes in memory, of the last hour: some 5 MB. A mount that slews every 40 s changes
 them 2,000 times."""
@@ -223,6 +231,7 @@ class MotionWatch:
     ) -> None:
         self.rules = rules
         self.slews: deque[tuple[float, Slew]] = deque(maxlen=KEPT_SLEWS)
+        self._slew_times: deque[float] = deque(maxlen=MANY_SLEWS)  # monotonic, s; of the slews that were kept
         self._telemetry = telemetry
         self._signals = signals
         self._format = format
@@ -296,14 +305,26 @@ class MotionWatch:
     def _finish(self, slews: Sequence[Slew]) -> None:
         for slew in slews:
             start = self._utc_of(slew.start)
-            self.slews.append((start, slew))
+            is_kept = self._may_keep_slew()
+            if is_kept:
+                self.slews.append((start, slew))
             detail = msgspec.json.encode({**slew._asdict(), "start": start, "passed": slew.passed}).decode()
             bus = self._bus
-            bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, "slew", detail))
+            bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, "slew", detail, privileged=is_kept))
+
+    def _may_keep_slew(self) -> bool:
+        """Return True unless there were `MANY_SLEWS` slews lately; then count one more."""
+        now, times = self._clock.seconds(), self._slew_times
+        if len(times) == MANY_SLEWS and now - times[0] < IN_TIME:
+            return False
+        times.append(now)
+        return True
 
     def _utc_of(self, tai: float) -> float:
-        """Return the time of the mount's clock as UTC of this machine's clock."""
-        return tai - (self._telemetry.clock_offset or 0.0) - (self._format.tai() - self._bus.now())
+        """Return the time of the mount's clock as UTC of this machine's clock, within `FARTHEST` from now."""
+        now = self._bus.now()
+        time = tai - (self._telemetry.clock_offset or 0.0) - (self._format.tai() - now)
+        return min(max(time, now - FARTHEST), now + FARTHEST)
 
     def _ahead(self) -> float:
         """Return the time of day minus the monotonic clock."""

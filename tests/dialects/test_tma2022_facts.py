@@ -6,7 +6,15 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, DeviceFact, Fact, MountFact, PositionFact
+from mtmount_twisted.dialects.facts import (
+    AlarmFact,
+    AxisFact,
+    DeviceFact,
+    Fact,
+    MountFact,
+    PositionFact,
+    RangeFact,
+)
 from mtmount_twisted.dialects.tma2022 import replies
 from mtmount_twisted.dialects.tma2022.enums import (
     AxisMotionState,
@@ -18,7 +26,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
     Source,
     System,
 )
-from mtmount_twisted.dialects.tma2022.facts import AXES, DEVICES, facts_of, position_of
+from mtmount_twisted.dialects.tma2022.facts import AXES, DEVICES, facts_of, position_of, read_event
 from mtmount_twisted.dialects.tma2022.interlocks import INTERLOCKS
 from mtmount_twisted.dialects.tma2022.signals import position_in, signals
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth
@@ -204,6 +212,22 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(widths, {**SIMULATED, "subcauses_deployable_platform": 17, "effects": 17})
         for names in INTERLOCKS.values():
             self.assertEqual(len(set(names)), len(names))
+
+    def test_number_beyond_every_limit(self) -> None:
+        """A setting with more digits than a float has is left out, and the others are told."""
+        limits = {
+            "LimitsMinPositionEnable": True,
+            "LimitsMinPositionValue": -200,
+            "SoftmotionTrackingMaxSpeed": 2,
+        }
+        event = replies.DetailedSettingsAppliedReply(
+            set_name="Default",
+            all_settings_match_set=True,
+            main_axis={"Azimuth": limits, "Elevation": {**limits, "LimitsMinPositionValue": 10**400}},
+        )
+        azimuth, elevation, _ = (fact for fact in read_event(event.encode()[:-2])[1])
+        self.assertEqual(azimuth, RangeFact("azimuth", -200.0, None, 2.0, None))
+        self.assertEqual(elevation, RangeFact("elevation", None, None, 2.0, None))
 
     def test_sets(self) -> None:
         """The names of the sets of settings."""

@@ -19,7 +19,7 @@ from mtmount_twisted.motion.limits import AxisLimits
 from mtmount_twisted.motion.present import Present, Rules, time_to_go
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.simulator.tma2022.settings import Settings
-from mtmount_twisted.upstream.motion_watch import KEPT_REPORTS
+from mtmount_twisted.upstream.motion_watch import FARTHEST, IN_TIME, KEPT_REPORTS, MANY_SLEWS
 from tests.support.motion import MotionHouse
 
 AZIMUTH, ELEVATION, WRAP = System.AZIMUTH, System.ELEVATION, System.CAMERA_CABLE_WRAP
@@ -247,6 +247,42 @@ class SlewTests(MotionCase):
         self.assertEqual(
             (detail["passed"], change.peer, change.privileged), (slew.passed, "controller", True)
         )
+
+    def test_demand_that_jumps_without_end(self) -> None:
+        """A broken demand fills neither the list of slews nor the journal; a slew of later is recorded."""
+        self.house.ready(AxisMotionState.TRACKING)
+        for step in range(MANY_SLEWS + 1000):
+            self.house.say(100.0, 60.0, demand=(110.0 + 10.0 * (step % 7), 60.0))
+            self.wait(0.05)
+        slews = [change for change in self.house.changes if change.kind == "slew"]
+        self.assertEqual(sum(change.privileged for change in slews), MANY_SLEWS)
+        self.assertEqual(len(self.motion.slews), MANY_SLEWS)
+        self.assertLess(len(slews), 900)
+        self.assertGreater(self.house.bus.counts["omitted"], 300)
+        self.wait(IN_TIME)
+        self.slew(distance=10.0)
+        self.still(110.0, 30.0)
+        self.assertTrue([change for change in self.house.changes if change.kind == "slew"][-1].privileged)
+        self.assertAlmostEqual(self.motion.slews[-1][0], self.began_at, 2)
+
+    def test_impossible_time_stamps(self) -> None:
+        """A slew whose time stamps are in no calendar has a time around now, also while it is under way."""
+        for at in (-1e12, 1e12):
+            for step in range(4):
+                demand = 100.0 if step < 2 else 120.0
+                self.house.telemetry.say(
+                    Azimuth(
+                        timestamp=self.house.tai,
+                        actual_position=100.0,
+                        actual_position_timestamp=at + step * 0.05,
+                        demand_position=demand,
+                        demand_position_timestamp=at + step * 0.05,
+                    )
+                )
+                self.wait(0.05)
+            slew = self.motion.present().slew
+            assert slew is not None
+            self.assertLessEqual(abs(slew.began_at - self.house.clock.seconds()), FARTHEST + 1.0)
 
     def move(self, seconds: float = 3.0) -> None:
         """The mount moves azimuth from 100 to 103 deg; its demand is the path."""

@@ -147,7 +147,12 @@ def _group(value: Any) -> Mapping[str, Any]:
 
 def _setting(values: Mapping[str, Any], name: str) -> float | None:
     value: Any = values.get(name)
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    if type(value) not in (int, float):
+        return None
+    try:
+        return _number(float(value))
+    except OverflowError:  # an integer of hundreds of digits
+        return None
 
 
 def _enabled(values: Mapping[str, Any], name: str) -> float | None:
