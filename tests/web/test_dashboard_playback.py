@@ -107,13 +107,16 @@ class TestPlayback(DashboardCase):
         self.busy: int | None = (
             None  # the status of each answer about a moment while the daemon reads for others
         )
+        self.mute: tuple[str, ...] = ()  # the names of what gets no answer
 
     def answer(self, route: Any) -> None:
         """Answer in the daemon's place what is asked of the night."""
         url = urlsplit(route.request.url)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         name = url.path.rpartition("/api/v1/")[2]
-        if name == "telemetry" and "at" in query:
+        if name in self.mute:
+            route.abort()
+        elif name == "telemetry" and "at" in query:
             self.asked.append(query["at"])
             if self.busy is not None:
                 route.fulfill(status=self.busy, json={"error": "2 queries of yours are running or waiting"})
@@ -280,6 +283,50 @@ class TestPlayback(DashboardCase):
                 expect(page.locator("#playback")).not_to_contain_text("asked for again")
                 page.get_by_role("button", name="Back to live").click()
                 expect(page.locator("body")).to_have_attribute("data-moment", "now")
+
+        return self.browse(work, **self.viewport)
+
+    def test_read_again(self) -> Deferred[None]:
+        """After a STOP, what got no answer is read again: the slider's marks, plots, slews, messages."""
+
+        def work(page: Any) -> None:
+            marks, told = page.locator("#playback .night"), page.locator("#plot-tools [role=status]")
+            self.mute = ("slews", "messages", "telemetry/history")
+            self.begin(page)
+            page.locator("#stop").click()
+            expect(page.locator("#lives li").first).to_contain_text("Both axes stop")
+            expect(marks).to_have_attribute("aria-label", re.compile("slews not known, alarms not known$"))
+            expect(told).to_contain_text("No history")
+            expect(page.locator("#tail-reach")).to_contain_text("can't be read")
+            expect(page.locator("#slews")).to_contain_text("Not known")
+            expect(page.locator("#alarms")).to_contain_text("Not known")
+            expect(page.locator("#holder-more")).to_have_text("the journal is not read")
+            self.mute = ()
+            expect(marks).to_have_attribute("aria-label", re.compile("3 slews, 1 failed, 1 alarm$"))
+            expect(told).to_have_text("")
+            expect(page.locator("#tail .row")).to_have_count(2)
+            expect(page.locator("#slews")).to_have_text("None yet.")
+            expect(page.locator("#holder")).to_have_text("scheduler")
+            expect(page.locator("#live")).to_have_text("Playback")
+
+        return self.browse(work, **self.viewport)
+
+    def test_more_than_a_page(self) -> Deferred[None]:
+        """Alarms of a journal that is too long to be read are not taken for all that there were."""
+
+        def answer(route: Any) -> None:
+            if "ERROR,WARNING" in route.request.url or "ERROR%2CWARNING" in route.request.url:
+                route.fulfill(json={"entries": [], "next": "1.7"})
+            else:
+                self.answer(route)
+
+        def work(page: Any) -> None:
+            page.route(re.compile("/api/v1/(telemetry|slews|messages)"), answer)
+            page.evaluate(f"location.hash = {json.dumps(f'#play={THEN}')}")
+            label = re.compile("0 alarms, earlier ones are not read$")
+            expect(page.locator("#playback .night")).to_have_attribute("aria-label", label)
+            expect(page.locator("#safety")).to_have_text("not told")
+            expect(page.locator("#safety-more")).to_have_text("not all alarms are read")
 
         return self.browse(work, **self.viewport)
 

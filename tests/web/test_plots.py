@@ -237,6 +237,28 @@ class TestDrawing(PlotsCase):
 
         return self.look(work, **self.wide)
 
+    def test_history_comes_back(self) -> Deferred[None]:
+        """A history that can't be read is asked for again after 5 s: that of now and that of then."""
+
+        def work(page: Any) -> None:
+            self.start(page, broken="no answer within 10 s")
+            status = page.locator("#tools [role=status]")
+            tick = "clock += 5; plots.tick()"
+            for begin in ("", "plots.follow(clock - 7200)"):
+                page.evaluate(f"broken = 'no answer within 10 s'; {begin}")
+                expect(status).to_have_text("No history: no answer within 10 s")
+                before = page.evaluate("asked.length")
+                page.evaluate("clock += 1; plots.tick()")
+                page.evaluate("broken = ''")
+                assert page.evaluate("asked.length") == before
+                page.evaluate(tick)
+                expect(status).to_have_text("")
+            expect(page.locator("#azimuth .strip p b").nth(1)).to_have_text(
+                re.compile(r"^00:13:\d\d: \u2212?\d")
+            )
+
+        return self.look(work, **self.wide)
+
 
 class TestCursor(PlotsCase):
     """One cursor over all strips of all columns."""

@@ -3,14 +3,15 @@
 // It touches the network by http.js, timers and, for the token, sessionStorage: a token leaves with its tab.
 
 import { ApiError, ask as askDaemon } from "./http.js";
-import { NO_CHANNEL, READERS, Slot } from "./slots.js";
+import { NO_CHANNEL, PLOTTERS, READERS, Slot } from "./slots.js";
 import { after } from "./timers.js";
 
 export { ApiError } from "./http.js";
 
 const TOKEN = "mtmount-token";
 const SOON = 2000; // ms in which a healthy daemon responds
-const MOST_TRIES = 8; // to read the journal
+const MOST_TRIES = 8; // to read the journal or the telemetry
+const MOMENT_TRIES = 3; // to read a moment: then the page says that it waits
 const AFTER_STOP = 1000; // ms until a read that STOP cancelled is repeated
 
 // Called when the daemon may be gone: a request that changes something has no response soon, or any request has none at
@@ -56,37 +57,39 @@ export const requestCommand = () => ask("POST", "api/v1/lease", { value: {} });
 export const grantCommand = (name) => ask("POST", "api/v1/lease", { value: { grant: name } });
 export const giveUpCommand = () => ask("DELETE", "api/v1/lease");
 // The mount as it was at a time.
-export const getMoment = (at) => ask("GET", `api/v1/telemetry?${new URLSearchParams({ at })}`);
-export const getSlews = (query) => askPatiently(`api/v1/slews?${new URLSearchParams(query)}`);
-export const getHistory = (query) => ask("GET", `api/v1/telemetry/history?${new URLSearchParams(query)}`);
+export const getMoment = (at) => askPatiently(`api/v1/telemetry?${new URLSearchParams({ at })}`, MOMENT_TRIES);
+export const getSlews = (query) => askInTurn(READERS, "api/v1/slews", query);
+export const getHistory = (query) => askInTurn(PLOTTERS, "api/v1/telemetry/history", query);
 export const getSignals = () => ask("GET", "api/v1/telemetry/signals");
 export const getAcks = () => ask("GET", "api/v1/acks");
 
-// Wait for the turn to read the journal. The disk may be slow, so only one such request at a time uses a connection of
-// the browser. onWait(why) is called while another tab has the turn.
-const takeTurn = (onWait) =>
+// Wait for the turn to read the journal, or the telemetry. The disk may be slow, so only one such request at a time uses a
+// connection of the browser. onWait(why) is called while another tab has the turn.
+const takeTurn = (kind, onWait) =>
   new Promise((resolve, reject) => {
     const denied = (why) => (why === NO_CHANNEL ? reject(new ApiError(0, why)) : onWait(why));
-    const slot = new Slot({ granted: () => resolve(slot), denied }, READERS);
+    const slot = new Slot({ granted: () => resolve(slot), denied }, kind);
     slot.claim();
   });
 
-export async function getMessages(query, onWait = () => {}) {
-  const turn = await takeTurn(onWait);
+export const getMessages = (query, onWait) => askInTurn(READERS, "api/v1/messages", query, onWait);
+
+async function askInTurn(kind, path, query, onWait = () => {}) {
+  const turn = await takeTurn(kind, onWait);
   try {
-    return await askPatiently(`api/v1/messages?${new URLSearchParams(query)}`);
+    return await askPatiently(`${path}?${new URLSearchParams(query)}`);
   } finally {
     turn.release();
   }
 }
 
-// The daemon limits one user's reads of the journal, and another browser may be reading: then try again a little later.
-async function askPatiently(path) {
+// The daemon limits one user's queries, and another browser may have some: then try again a little later.
+async function askPatiently(path, most = MOST_TRIES) {
   for (let tries = 1; ; tries += 1) {
     try {
       return await ask("GET", path);
     } catch (error) {
-      if (error.status !== 429 || tries === MOST_TRIES) throw error;
+      if (error.status !== 429 || tries === most) throw error;
       await pause(tries * 200 * (1 + Math.random()));
     }
   }

@@ -16,6 +16,11 @@ export class ApiError extends Error {
     this.body = body;
     this.faults = Array.isArray(body.faults) ? body.faults : [];
   }
+
+  // Whether the same request may succeed later: no response, or the daemon was busy.
+  get passes() {
+    return [0, 429, 503].includes(this.status);
+  }
 }
 
 // Send a request, with the token if it is not null. The URL is relative to this module, so that it works below any path.

@@ -2,7 +2,7 @@
 //
 // It touches its own panel, reads the store and sends by commands.js. It commands the real mount, so it reads the store
 // and not the moment shown; it is off while the page shows the past. A button with "…" fills in a form and sends
-// nothing. `moveFaults`, `checked`, `whyOff` and `jogTarget` are pure.
+// nothing. `moveFaults`, `checked`, `whyOff`, `whyUnchecked` and `jogTarget` are pure.
 
 import { ApiError, checkCommand } from "./api.js";
 import { fate } from "./commands.js";
@@ -110,7 +110,7 @@ export function move(store, shown, commands, { prepare, showTab }) {
     }
     tell(text);
     byId("move-panel").scrollIntoView();
-    byId("move-send").focus();
+    byId(byId("move-send").disabled ? "move-check" : "move-send").focus();
   }
 
   // Near the zenith. The protocol has no command and no place for it, so the values are a proposal.
@@ -151,17 +151,18 @@ export function move(store, shown, commands, { prepare, showTab }) {
     buttons.push({ button, off: () => axisOf(view(), axis) === null || moving() });
     byId("jog").append(button);
   }
-  for (const id of ["move-check", "move-send"]) buttons.push({ button: byId(id), off: () => !(MOVE in (store.catalogue ?? {})) });
+  const noMove = () => !(MOVE in (store.catalogue ?? {}));
+  buttons.push({ button: byId("move-send"), off: noMove }, { button: byId("move-check"), off: noMove, checks: true });
 
   function permit() {
     if (store.state === null) return;
-    const why = whyOff({ ...view(), at: shown.at });
-    write(byId("move-why"), why);
-    for (const { button, off } of buttons) {
-      const is = why !== "" || off();
+    const [why, whyNot] = [whyOff, whyUnchecked].map((reason) => reason({ ...view(), at: shown.at }));
+    write(byId("move-why"), why && !whyNot ? `${why} Check works.` : why);
+    for (const { button, off, checks } of buttons) {
+      const is = (checks ? whyNot : why) !== "" || off();
       if (button.disabled !== is) button.disabled = is;
     }
-    for (const input of Object.values(inputs)) input.disabled = why !== "";
+    for (const input of Object.values(inputs)) input.disabled = whyNot !== "";
     show(byId("jog-panel"), !isOld(store));
   }
 
@@ -191,13 +192,20 @@ function makeSteps(fieldset) {
   return { value: () => STEPS.find(([text]) => text === chosen())[1] };
 }
 
-// Why nothing can be moved; "" if it can.
-export function whyOff({ live, at, state }) {
+// Why nothing can be checked; "" if it can. A check needs neither command nor a link: the daemon says what would happen.
+export function whyUnchecked({ live, at, state }) {
   if (at !== null) return "Off: this is a recording.";
   if (!live.is) return "Off: the page is not live.";
-  if (!state.controller.connected) return "Off: no link to the mount.";
-  if (!state.you.roles.includes("command")) return "Off: you may not command.";
-  return state.you.has_command ? "" : "Off until you have command.";
+  return state.you.roles.includes("command") ? "" : "Off: you may not command.";
+}
+
+// Why nothing can be moved; "" if it can.
+export function whyOff(view) {
+  const { controller, you } = view.state;
+  const why = whyUnchecked(view);
+  if (why) return why;
+  if (!controller.connected) return "Off: no link to the mount.";
+  return you.has_command ? "" : "Off until you have command.";
 }
 
 // The values of a typed position, and what is wrong with them, by name.

@@ -17,7 +17,6 @@ const [MOST_SLEWS, MOST_MESSAGES] = [500, 1000]; // of a night: the most that th
 const AGAIN = 1000; // ms until a moment is asked for again that the daemon could not read yet
 const NIGHT_AGAIN = 5000; // ms until the night is read again of which something is missing
 const BUSY = new Set([429, 503]);
-const PASSES = new Set([0, ...BUSY]); // errors of a reading that may succeed later
 const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }; // s
 const MARKS = 720; // units of the strip of marks
 
@@ -143,7 +142,7 @@ export function playback(store, shown) {
     let later = false;
     const failed = (error) => {
       if (!(error instanceof ApiError)) throw error;
-      later ||= PASSES.has(error.status);
+      later ||= error.passes;
       return null;
     };
     const messages = (query) => getMessages({ until: iso(until), limit: MOST_MESSAGES, ...query }).catch(failed);

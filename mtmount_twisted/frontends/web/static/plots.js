@@ -18,6 +18,7 @@ const MOST_BINS = 4000; // that the history answers
 const FINEST_LIVE = 1; // s: live samples come 4 times a second, and a bin has to have one
 const AGAIN = 60; // s between two reads of the history while live: it has the spikes between two samples
 const OFTEN = 5; // s, the same while a signal is shown of which no live samples come
+const FAILED = 5; // s between two reads of a history that could not be read
 const SETTLE = 200; // ms after the last change of a window, before its history is read
 const STALE = 1.5; // s without a value until time counts as lost
 const TICK = 1000; // ms between two drawings
@@ -261,7 +262,7 @@ export class Plots extends EventTarget {
     this.now = now;
     this.span = SPANS["10 min"];
     this.moment = null; // the time that the page shows in playback
-    this.past = null; // {from, to, bins, loaded} of a window that does not end now
+    this.past = null; // {from, to, bins, loaded, again} of a window that does not end now; again: UTC s of the next try
     this.cursor = null; // the time that is chosen
     this.pinned = null; // the same without the pointer's
     this.latest = new Map(); // signal -> {at, value}, live
@@ -359,10 +360,12 @@ export class Plots extends EventTarget {
     const to = bins.numberAt(this.now()) * bins.width;
     const from = Math.max(this.readUntil ?? -Infinity, bins.numberAt(this.now() - this.span) * bins.width);
     this.readAt = this.now();
+    this.failed = false;
     if (to - from < bins.width / 2) return;
     const read = await this.read(from, to, bins.width);
     if (bins !== this.bins) return; // another window by now
     this.loading = false;
+    this.failed = read === null;
     if (read) {
       bins.replace(read, from, to);
       if (this.readUntil === null) this.knownFrom = bins.first(from, to) ?? Infinity;
@@ -423,8 +426,8 @@ export class Plots extends EventTarget {
     if (read) {
       bins.replace(read, from, to);
       past.bins = bins;
-    }
-    past.loaded = true;
+      past.loaded = true;
+    } else past.again = this.now() + FAILED; // what is not read is not lost
     this.change();
   }
 
@@ -552,8 +555,13 @@ export class Plots extends EventTarget {
 
   tick() {
     if (document.hidden) return;
-    const again = this.signals.every((name) => this.latest.has(name)) ? AGAIN : OFTEN;
+    const { past } = this;
+    const again = this.failed ? FAILED : this.signals.every((name) => this.latest.has(name)) ? AGAIN : OFTEN;
     if (this.now() - this.readAt >= again) this.readLive();
+    if (past?.again && this.now() >= past.again) {
+      past.again = null;
+      this.readPast(past);
+    }
     if (this.live) this.change();
   }
 

@@ -12,6 +12,7 @@ import { seldom } from "./pace.js";
 
 const SHOWN = 6; // rows
 const EVERY = 60_000; // ms between two reads without news
+const FAILED = 5000; // ms until the next read after one that failed
 
 export function slews(store, shown) {
   const part = byId("slews");
@@ -39,6 +40,8 @@ export function slews(store, shown) {
       known = (await getSlews({ limit: SHOWN, ...(shown.at === null ? {} : { to: new Date(shown.at).toISOString() }) })).slews;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (shown.at !== null) known = null; // those of another moment
+      if (error.passes) asked = performance.now() - EVERY + FAILED;
       why = error.status === 404 ? "Not known: this daemon counts no slews." : `Not known: ${error.message}.`;
     } finally {
       asking = false;

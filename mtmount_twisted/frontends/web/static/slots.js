@@ -18,6 +18,8 @@ export const STREAMS = {
   full: "4 other tabs of this browser have the events, and it opens no more connections",
 };
 export const READERS = { channel: "mtmount-history", most: 1, full: "another tab of this browser reads the journal" };
+// The daemon lets one user have two queries at once: one of each kind.
+export const PLOTTERS = { channel: "mtmount-plots", most: 1, full: "another tab of this browser reads the telemetry" };
 export const NO_CHANNEL = "the tabs of this browser can't coordinate their requests (no BroadcastChannel)";
 
 export class Slot {

@@ -18,6 +18,7 @@ const PAGE = 500; // entries of the journal at once
 const ENOUGH = 100; // rows after which "Older" ends
 const MOST_PAGES = 10; // pages that "Older" reads
 const RESTS = 400; // ms for which a moment rests before its messages are read: a slider passes many
+const FAILED = 5000; // ms until the messages of a moment are read again that could not be read
 const LOUD = new Set(["ERROR", "WARNING", "NOACK", "CMD_REJECTED", "CMD_FAILED", "CMD_SUPERSEDED"]);
 
 // The filter of each choice. "mount" shows a line of the mount once, without its copies to commanders.
@@ -118,6 +119,7 @@ export function tail(store, shown) {
       if (reading !== mine) return;
       past(moment, []);
       write(reach, `The messages of then can't be read: ${error.message}`);
+      if (error.passes) resting = setTimeout(() => readThen(moment), FAILED);
     }
   }
 
