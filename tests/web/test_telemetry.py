@@ -14,7 +14,7 @@ from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, System
 from mtmount_twisted.dialects.tma2022.telemetry import Balancing
 from mtmount_twisted.frontends.web.api import signal_history
-from mtmount_twisted.frontends.web.api.history import PER_USER, Shelf
+from mtmount_twisted.frontends.web.api.history import PER_USER, REST_TIME, Shelf
 from mtmount_twisted.frontends.web.api.signal_history import SignalHistoryRoutes
 from mtmount_twisted.frontends.web.api.slews import Query, SlewRoutes, read_slews
 from mtmount_twisted.frontends.web.api.telemetry import NO_RECORDER, NO_TELEMETRY, TelemetryRoutes
@@ -51,7 +51,7 @@ class RouteCase(SynchronousTestCase):
             *(bridge, *parts, self.recorder, self.shelf, house.clock, self.stamps, house.wall_clock)
         )
         self.history = SignalHistoryRoutes(
-            *(parts[1], self.recorder, self.shelf, house.wall_clock, lambda: None)
+            *(parts[1], self.recorder, self.shelf, house.wall_clock, lambda seconds: None)
         )
         self.slews = SlewRoutes(parts[2], self.shelf, house.wall_clock)
 
@@ -286,6 +286,20 @@ class HistoryTests(RouteCase):
         with self.assertRaisesRegex(OSError, "in time"):
             wanted = signal_history.Wanted((NAME,), 0.0, 1.0, 1)
             self.history._read(wanted, self.house.signals.snapshot([NAME]), None, False, lambda: True)
+
+    def test_reading_of_an_observer_rests(self) -> None:
+        """An observer's reading rests for three times as long as it works; that of another user, for 2 ms."""
+        work = iter(range(1000))
+        rests: list[float] = []
+        history = SignalHistoryRoutes(
+            *(self.house.signals, self.recorder, self.shelf, self.house.wall_clock, rests.append),
+            worked=lambda: next(work) * 0.04,
+        )
+        wanted = signal_history.Wanted((NAME,), 0.0, 1.0, 1)
+        for observes in (True, False):
+            rows = self.house.signals.snapshot([NAME])
+            history._read(wanted, rows, None, False, lambda: False, observes)
+        self.assertEqual([round(seconds, 6) for seconds in rests], [0.12, REST_TIME])
 
 
 class RecordingTests(RouteCase):

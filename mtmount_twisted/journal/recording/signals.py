@@ -122,7 +122,10 @@ def read(
         _read_lines(query, source, names, start, low)
         _read_digests(query, folder, low, high)
         _read_lines(query, source, names, high, end)
-    series = {name: Series(query.units.get(name, ""), *query.bins[name].columns()) for name in names}
+    series = {}
+    for name in names:
+        proceed()
+        series[name] = Series(query.units.get(name, ""), *query.bins[name].columns())
     return Columns(bin_times(start, end, points), series)
 
 

@@ -7,6 +7,7 @@ older times from the recorder if there is one. Next to read: ``journal.recording
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
@@ -48,6 +49,10 @@ MAX_SIGNALS, MAX_POINTS, POINTS = 16, 4000, 1000
 
 MAX_SPAN = 31 * 86_400.0
 """The longest time of one query, in seconds."""
+
+OBSERVERS_REST = 3.0
+"""How many times as long as it works the reading of an observer rests. While it works, the reactor waits for
+Python's lock at each system call, and each command waits with it."""
 
 LATEST = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 can write plainly."""
@@ -124,7 +129,9 @@ class SignalHistoryRoutes:
     :param recorder: the recorder of telemetry.
     :param shelf: the threads of readings.
     :param wall_clock: return Unix time in seconds.
-    :param rest: called in the thread between two signals, so that it does not delay the reactor's thread.
+    :param rest: rests for some seconds; called in the thread between two pieces of work, so that the thread
+        does not delay that of the reactor.
+    :param worked: return the time for which the thread has worked, in seconds.
     """
 
     def __init__(
@@ -133,13 +140,15 @@ class SignalHistoryRoutes:
         recorder: IRecorderState,
         shelf: Shelf,
         wall_clock: Callable[[], float],
-        rest: Callable[[], object] | None = None,
+        rest: Callable[[float], object] | None = None,
+        worked: Callable[[], float] = time.thread_time,
     ) -> None:
         self._signals = signals
         self._recorder = recorder
         self._shelf = shelf
         self._now = wall_clock
-        self._rest = rest or (lambda: Event().wait(REST_TIME))
+        self._rest = rest or (lambda seconds: Event().wait(seconds))
+        self._worked = worked
 
     def routes(self) -> list[Route]:
         """Return the route."""
@@ -164,14 +173,15 @@ class SignalHistoryRoutes:
         wanted = read_query(call.query, self._now(), signals)
         if signals is None:
             raise RequestError(503, "the mount sends no telemetry")
+        observes = call.user.observes
         rows: Sequence[SignalRows] = signals.snapshot(wanted.names)
         memory_from = signals.oldest(wanted.names)
         with_gzip = takes_gzip(call.headers.get("accept-encoding", ""))
         try:
             body, gzipped = await self._shelf.run(
-                lambda stop: self._read(wanted, rows, memory_from, with_gzip, stop),
+                lambda stop: self._read(wanted, rows, memory_from, with_gzip, stop, observes),
                 call.share,
-                call.user.observes,
+                observes,
                 "the telemetry",
             )
         except (JournalError, RecordingError) as error:
@@ -185,6 +195,7 @@ class SignalHistoryRoutes:
         memory_from: float | None,
         with_gzip: bool,
         stop: Callable[[], bool],
+        observes: bool = False,
     ) -> tuple[bytes, bytes | None]:
         """Return the body of the answer, plain and in gzip. It runs in a thread.
 
@@ -194,10 +205,15 @@ class SignalHistoryRoutes:
 
         start, end, points = wanted.start, wanted.end, wanted.points
 
+        rested_at = self._worked()
+
         def proceed() -> None:
+            nonlocal rested_at
             if stop():
                 raise JournalError("the telemetry can't be read in time: ask for a shorter time")
-            self._rest()
+            worked = self._worked() - rested_at
+            self._rest(max(REST_TIME, OBSERVERS_REST * worked) if observes else REST_TIME)
+            rested_at = self._worked()
 
         times = bin_times(start, end, points)
         folder, recorded, older = self._recorder.folder, None, 0
