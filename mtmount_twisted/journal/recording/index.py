@@ -211,7 +211,8 @@ class Recording:
         pairs = np.frombuffer(record, "<u8", 2 * chunk.messages, chunk.length + 15).reshape(-1, 2)
         starts = pairs[:, 1].astype(np.int64)
         ends = np.append(starts[1:], len(data))
-        is_sound = (starts >= 0) & (starts + MESSAGE_HEAD.size <= ends) & (ends <= len(data))
+        # Without a sum that is beyond the numbers of numpy, and so negative.
+        is_sound = (starts >= 0) & (starts <= ends - MESSAGE_HEAD.size) & (ends <= len(data))
         if not is_sound.all() or (np.frombuffer(data, np.uint8)[starts] != MESSAGE).any():
             raise damaged(self.path, chunk.offset, "its index does not fit its messages")
         return Messages(pairs[:, 0].astype(np.int64), data, starts, ends)

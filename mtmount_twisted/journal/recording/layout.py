@@ -62,6 +62,9 @@ MOST_RECORD = 2**20
 """The most bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB, the longest
 event 40 kB."""
 
+MOST_RECORDS = 100_000
+"""The most records of a file without a summary. An hour has some 5,000."""
+
 RECORD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<BQHIQQ")
 """A record's opcode and length, then channel, sequence, log time and publish time of a message."""
@@ -304,9 +307,13 @@ def scan(path: Path, file: int, known: Contents | None = None, *, lenient: bool 
             raise damaged(path, 0, "expected the first bytes of an MCAP file")
         contents.end = len(MAGIC)
     try:
-        while not contents.is_finished and contents.end < size:
+        for _ in range(MOST_RECORDS):
+            if contents.is_finished or contents.end >= size:
+                break
             if not _scan_record(path, file, size, contents):
                 break
+        else:
+            raise damaged(path, contents.end, f"there are more than {MOST_RECORDS} records before it")
     except RecordingError:
         if not lenient:
             raise

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording.layout import MOST_RECORDS
 from tests.support.folders import scratch_path
-from tests.support.recordings import START, Writing
+from tests.support.recordings import START, Writing, item, topic_line
 
 AZIMUTH = "azimuth.actualPosition"
 
@@ -55,6 +56,27 @@ class HostileTests(SynchronousTestCase):
         changed[at + 100] ^= 0xFF
         self.path.write_bytes(changed)
         self.assertIn(f"{self.path}: the record at byte {at} is damaged", self.refusal())
+
+    def test_index_beyond_every_number(self) -> None:
+        """The only message of a chunk stands at byte 2**63 - 1: that is damage, not our fault."""
+        self.path.unlink()
+        writing = Writing(self.folder)
+        writing.turn(item(writing.now + 0.5, topic_line("azimuth", START, actualPosition=1.0)))
+        writing.finish()
+        self.path = writing.files[0]
+        changed = bytearray(self.path.read_bytes())
+        self.data = bytes(changed)
+        at = self.chunk_at()
+        index = at + 9 + struct.unpack_from("<Q", changed, at + 1)[0]
+        struct.pack_into("<Q", changed, index + 23, 2**63 - 1)
+        self.path.write_bytes(changed)
+        self.assertIn("its index does not fit its messages", self.refusal())
+
+    def test_records_without_end(self) -> None:
+        """A file with more records than a recording can have is refused before all of them are read."""
+        at = self.chunk_at()
+        self.path.write_bytes(self.data[:at] + b"\x80" + bytes(8) + (b"\x81" + bytes(8)) * MOST_RECORDS)
+        self.assertIn(f"more than {MOST_RECORDS} records", self.refusal())
 
     def test_bomb(self) -> None:
         """A chunk that claims to have a terabyte is refused before it is decompressed."""
