@@ -680,6 +680,18 @@ class TestFacts(WordsCase):
             ({"type": "step", "command": "AzimuthAxisMove"}, None),
         )
 
+    def test_moment_in_the_address(self) -> Deferred[None]:
+        """A link to a moment may hold any text: only a time from 1970 to 9999 is a moment."""
+        return self.table(
+            "({ figures }, plain, { hash }) => figures.momentIn(hash, 'play')",
+            ({"hash": "#play=2026-11-25T02:41:10Z"}, 1_795_574_470),
+            ({"hash": "#t=2026-11-25T02:41:10Z"}, None),
+            ({"hash": "#play=1969-12-31T23:59:59Z"}, None),
+            ({"hash": "#play=-271821-04-20T00:00:00Z"}, None),
+            ({"hash": "#play=%2B275760-09-13T00:00:00Z"}, None),
+            ({"hash": "#play=<img src=x onerror=alert(1)>"}, None),
+        )
+
     def test_title(self) -> Deferred[None]:
         """The title and the icon of the tab tell the worst: not live, no link, alarms, a limit."""
         script = """(its, plain, view) => Object.values(its.sign.told(view)).join("|")"""

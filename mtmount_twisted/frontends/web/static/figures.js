@@ -43,6 +43,16 @@ export const dayOf = (seconds) => iso(seconds).slice(0, 10);
 // 2026-11-26T02:13:47.250Z of a time in seconds.
 export const iso = (seconds) => new Date(Math.round(seconds * 1000)).toISOString();
 
+const LATEST = 253_402_300_800; // the year 10000, UTC s
+
+// The moment that the address names with a word, UTC s, or null: "#t=2026-11-26T02:13:47Z". A link may hold any text; a
+// year that ISO 8601 can't write plainly is no moment.
+export function momentIn(hash, word) {
+  const text = new URLSearchParams(hash.replace(/^#/, "")).get(word);
+  const time = text === null ? NaN : Date.parse(text) / 1000;
+  return time >= 0 && time < LATEST ? time : null;
+}
+
 // The smallest of 1, 2 and 5 times a power of ten that is at least `value`.
 export function roundStep(value) {
   const power = 10 ** Math.floor(Math.log10(value) + 1e-9);

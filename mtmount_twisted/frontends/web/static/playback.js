@@ -6,7 +6,7 @@
 import { ApiError, getMessages, getMoment, getSlews } from "./api.js";
 import { now } from "./clock.js";
 import { byId, draw, make, show, write } from "./dom.js";
-import { clockOf, count, dayOf, iso, spanOf } from "./figures.js";
+import { clockOf, count, dayOf, iso, momentIn, spanOf } from "./figures.js";
 import { marksOf, nightOf, OF_HOLDER, pastState, valuesOf } from "./night.js";
 import { byTime } from "./recent.js";
 
@@ -21,11 +21,7 @@ const KEYS = { PageUp: 600, PageDown: -600, ArrowUp: 1, ArrowRight: 1, ArrowDown
 const MARKS = 720; // units of the strip of marks
 
 // The moment to play from in the address, UTC s, or null: "#play=2026-11-25T02:41:10Z".
-export function playIn(hash) {
-  const text = new URLSearchParams(hash.replace(/^#/, "")).get("play");
-  const time = text === null ? NaN : Date.parse(text);
-  return Number.isFinite(time) ? time / 1000 : null;
-}
+export const playIn = (hash) => momentIn(hash, "play");
 
 export const playLink = (time) => `#play=${iso(time)}`;
 

@@ -4,18 +4,11 @@
 // menus: while a menu is open, the browser withholds every key from the page, also that of STOP.
 
 import { make, show, write } from "./dom.js";
-import { clockOf, dayOf, iso, spanOf } from "./figures.js";
+import { clockOf, dayOf, iso, momentIn, spanOf } from "./figures.js";
 import { SPANS } from "./plots.js";
 
 const BUTTON_ZOOM = 2;
 const MOST_LISTED = 5; // signals in sight
-
-// The moment that the address names, UTC s, or null: "#t=2026-11-26T02:13:47Z".
-export function momentIn(hash) {
-  const text = new URLSearchParams(hash.replace(/^#/, "")).get("t");
-  const time = text === null ? NaN : Date.parse(text);
-  return Number.isFinite(time) ? time / 1000 : null;
-}
 
 // The address of a moment.
 export const linkTo = (time) => `${location.href.replace(/#.*/, "")}#t=${iso(time)}`;
@@ -139,7 +132,7 @@ export function plotTools(element, plots, names, play = null) {
   plots.addEventListener("window", tell);
   plots.addEventListener("trouble", () => write(status, plots.trouble));
   const go = () => {
-    const time = momentIn(location.hash);
+    const time = momentIn(location.hash, "t");
     if (time !== null) plots.showMoment(time);
   };
   addEventListener("hashchange", go);
