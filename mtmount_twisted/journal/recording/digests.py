@@ -118,6 +118,9 @@ class _Lines:
     def lines(self) -> list[bytes]:
         return [message.data for message in self._messages]
 
+    def places(self) -> None:
+        return None
+
 
 class _Axis:
     """The samples of an axis whose errors are not in a digest yet."""

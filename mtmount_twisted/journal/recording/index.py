@@ -85,6 +85,10 @@ class Messages:
         data, head = self._data, MESSAGE_HEAD.size
         return [data[start + head : end] for start, end in zip(self._starts.tolist(), self._ends.tolist())]
 
+    def places(self) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the bytes with the lines, and the start and the end of each line there."""
+        return self._data, self._starts + MESSAGE_HEAD.size, self._ends
+
     def array(self) -> bytes | bytearray:
         """Return the lines as one JSON array.
 
