@@ -43,7 +43,9 @@ def listed(folder: Path) -> Iterator[str]:
         size = os.fstat(recording.file).st_size
         os.close(recording.file)
         span = recording.span
-        messages = sum(recording.contents.counts().values()) + len(recording.tail)
+        messages = sum(recording.contents.counts().values()) + sum(
+            len(each.times) for each in recording.tail.values()
+        )
         times = "empty" if span is None else f"{when(span[0] / NANO)} to {when(span[1] / NANO)}"
         state = "" if recording.contents.is_finished else "  (not finished)"
         yield f"{path.name}  {times}  {messages:>9} messages  {size / 1e6:8.1f} MB{state}"

@@ -18,7 +18,7 @@ from calendar import timegm
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
 from mtmount_twisted.errors import RecordingError
@@ -512,16 +512,26 @@ class Message(NamedTuple):
         return head + self.data
 
 
-def tail_messages(data: bytes) -> Iterator[Message]:
+TailRecord: TypeAlias = tuple[int, int, int, int, int, int]
+"""A message in a tail file: start and end of the whole record, then the head; see `Message`."""
+
+
+def tail_records(data: bytes) -> Iterator[TailRecord]:
     """Yield the messages in a tail file, up to the first incomplete or damaged one."""
     at = len(MAGIC)
     if data[:at] != MAGIC:
         return
-    while at + MESSAGE_HEAD.size <= len(data):
-        opcode, length, channel, sequence, log_time, publish_time = MESSAGE_HEAD.unpack_from(data, at)
+    unpack, least, most = MESSAGE_HEAD.unpack_from, MESSAGE_HEAD.size, len(data)
+    while at + least <= most:
+        opcode, length, channel, sequence, log_time, publish_time = unpack(data, at)
         end = at + RECORD.size + length
-        start = at + MESSAGE_HEAD.size
-        if opcode != MESSAGE or end > len(data) or end < start:
+        if opcode != MESSAGE or end > most or end < at + least:
             return
-        yield Message(channel, sequence, log_time, publish_time, data[start:end])
+        yield at, end, channel, sequence, log_time, publish_time
         at = end
+
+
+def tail_messages(data: bytes) -> Iterator[Message]:
+    """Yield the messages in a tail file, up to the first incomplete or damaged one."""
+    for start, end, *head in tail_records(data):
+        yield Message(*head, data[start + MESSAGE_HEAD.size : end])
