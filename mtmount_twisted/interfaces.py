@@ -299,11 +299,8 @@ class ISignals(Interface):
         :raises KeyError: if there is no such signal.
         """
 
-    def rows_at(time: float) -> Mapping[int, Any]:
-        """Return the latest line of each topic at a time in the last hour (UTC, s), by the topic's number.
-
-        Each is an `upstream.signals.Row`. A topic without a line that old is left out.
-        """
+    def kept() -> Mapping[int, Any]:
+        """Return the rows of each topic in memory, by its number: each `upstream.signals.KeptRows`."""
 
     def oldest(names: Iterable[str]) -> float | None:
         """Return the time from which memory has all of these signals (UTC, s); None if it has none.
@@ -326,9 +323,13 @@ class IMotion(Interface):
     def remembers_from() -> float:
         """Return the time from which `present_in_memory` has the motion (UTC, s)."""
 
-    def present_in_memory(time: float) -> Any:
-        """Return the motion at a time since `remembers_from` (UTC, s): a `motion.present.Present`, whose
-        moments are UTC, s. It takes a few milliseconds."""
+    def present_in_memory(time: float) -> Callable[[Mapping[int, Any], Callable[[], None]], Any]:
+        """Return a function that returns the motion at a time since `remembers_from` (UTC, s).
+
+        A thread may call the function. It takes a few milliseconds, with the latest row of each topic at that
+        time, by its number, and a function that it calls between two pieces of work. It returns a
+        `motion.present.Present`, whose moments are UTC, s.
+        """
 
     def limits_of(axis: str) -> Any:
         """Return the software limits of an axis: those of the mount, else those in the settings.
@@ -338,12 +339,16 @@ class IMotion(Interface):
         """
 
     def present_at(
-        time: float, events: Iterable[tuple[float, bytes]], lines: Iterable[tuple[float, bytes]]
+        time: float,
+        events: Iterable[Any],
+        lines: Iterable[tuple[float, bytes]],
+        proceed: Callable[[], None] = lambda: None,
     ) -> Any:
         """Return the motion at a time in the past (UTC, s), from a recording; a thread may call it.
 
-        :param events: the mount's events before that time, each with its time, the oldest first.
+        :param events: the mount's events before that time, the oldest first: `dialects.facts.Event`.
         :param lines: the telemetry of the axes in the seconds before that time, the oldest first.
+        :param proceed: called between two pieces of work.
         :returns: a `motion.present.Present`, whose moments are UTC, s.
         """
 

@@ -7,7 +7,8 @@ more here, and a fact that older mounts do not report is an attribute with None 
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
@@ -116,3 +117,15 @@ class AlarmFact(Struct, frozen=True, gc=False):
 
 Fact = AxisFact | MountFact | DeviceFact | AlarmFact | RangeFact
 """One fact; an event may report several."""
+
+
+class Event(NamedTuple):
+    """The facts that an event reports.
+
+    :ivar came_at: the time of its arrival (UTC, s).
+    :ivar timestamp: the mount's time stamp (TAI seconds since the unix epoch).
+    """
+
+    came_at: float
+    timestamp: float
+    facts: Sequence[Fact]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from operator import itemgetter
@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
-from mtmount_twisted.dialects.facts import AxisFact, DeviceFact, PositionFact, RangeFact
+from mtmount_twisted.dialects.facts import AxisFact, DeviceFact, Event, Fact, PositionFact, RangeFact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetryValue
 from mtmount_twisted.journal.schema import CONTROLLER
@@ -36,7 +36,7 @@ from mtmount_twisted.motion.slews import Axis, Slew, SlewWatch
 from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
 from mtmount_twisted.records import ChangeRecord, LineRecord
 
-from .signals import SPAN, SignalGroup, SignalMemory
+from .signals import SPAN, Row, SignalGroup, SignalMemory
 
 T = TypeVar("T")
 
@@ -60,6 +60,9 @@ KEPT_TIME = 0.2
 
 SLOW_TIME = 1.0
 """How long the sky and the limits are reused, in seconds: they take some 0.3 ms."""
+
+EVENTS_AT_ONCE = 20
+"""The number of recorded events and lines that a thread handles in one piece of work: some 0.5 ms."""
 
 STALE_AFTER = 1.0
 """The age beyond which the motion of an axis is not used for limits, in seconds."""
@@ -216,6 +219,7 @@ class MotionWatch:
     :param bus: the source of events of the mount; it receives finished slews.
     :param clock: the monotonic clock.
     :param has_sky: True if the numbers of the sky are loaded; else `load` loads them.
+    :param remembers: False to keep no reports for `present_in_memory`.
     :ivar slews: the finished slews with the time of the start of each (UTC, s), the latest last.
     """
 
@@ -228,8 +232,10 @@ class MotionWatch:
         bus: IEventBus,
         clock: IReactorTime,
         has_sky: bool = False,
+        remembers: bool = True,
     ) -> None:
         self.rules = rules
+        self._remembers = remembers
         self.slews: deque[tuple[float, Slew]] = deque(maxlen=KEPT_SLEWS)
         self._slew_times: deque[float] = deque(maxlen=MANY_SLEWS)  # monotonic, s; of the slews that were kept
         self._telemetry = telemetry
@@ -344,9 +350,11 @@ class MotionWatch:
 
     def _read_event(self, line: bytes) -> None:
         try:
-            timestamp, facts = self._format.read_event(line)
+            self._note_event(*self._format.read_event(line))
         except LineError:
             return
+
+    def _note_event(self, timestamp: float, facts: Sequence[Fact]) -> None:
         at = self._event_time(timestamp)
         before: dict[Axis, tuple[State | None, float | None]] = {
             name: (self._axes[name].reported.state, self._axes[name].reported.goal) for name in MAIN_AXES
@@ -362,7 +370,8 @@ class MotionWatch:
         for name, (state, goal) in before.items():
             self._note_move(name, state, goal, at)
         self._find_word()
-        self._keep_report()
+        if self._remembers:
+            self._keep_report()
         self._present = self._slow = None
 
     def _note_in_position(self, fact: AxisFact, timestamp: float) -> None:
@@ -431,7 +440,8 @@ class MotionWatch:
             if words.word != self._words.word:
                 self._words_since = self._clock.seconds()
             self._words = words
-            self._keep_report()
+            if self._remembers:
+                self._keep_report()
 
     def _keep_report(self) -> None:
         """Keep what the mount has reported, for `present_in_memory`."""
@@ -453,61 +463,69 @@ class MotionWatch:
     def present_at(
         self,
         time: float,
-        events: Iterable[tuple[float, bytes]],
+        events: Iterable[Event],
         lines: Iterable[tuple[float, bytes]],
+        proceed: Callable[[], None] = lambda: None,
     ) -> Present:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
         watch = self._watch_past(past, has_sky=True)
-        reported = ((at, watch._read_event, line) for at, line in events)
-        measured = ((at, watch._receive_past, line) for at, line in lines)
-        for at, handle, line in merge(reported, measured, key=itemgetter(0)):
+        reported = ((event.came_at, event) for event in events if any(map(_is_of_axis, event.facts)))
+        for number, (at, what) in enumerate(merge(reported, lines, key=itemgetter(0))):
+            if number % EVENTS_AT_ONCE == 0:
+                proceed()
             past.at = at
-            handle(line)
+            if isinstance(what, Event):
+                watch._note_event(what.timestamp, what.facts)
+            else:
+                watch._receive([past.value(what)])
         past.at = time
         return watch._make(time, watch._slew_start())
-
-    def _receive_past(self, line: bytes) -> None:
-        past: Any = self._telemetry
-        self._receive([past.value(line)])
 
     def remembers_from(self) -> float:
         """See `IMotion`."""
         return max(self._reports[0].at, self._bus.now() - SPAN)
 
-    def present_in_memory(self, time: float) -> Present:
+    def present_in_memory(self, time: float) -> Callable[[Mapping[int, Row], Callable[[], None]], Present]:
         """See `IMotion`."""
         past: Any = _Past(self._format, time)
         watch = self._watch_past(past, self._has_sky)
         report = next((each for each in reversed(self._reports) if each.at <= time), self._reports[0])
-        rows = self._signals.rows_at(time)
         topics = {name: self._format.axes[fact] for fact, name in NAMES.items()}
         arrived = self._arrival_before(time)
-        for name, axis in watch._axes.items():
-            reported, axis.range = report.axes[name]
-            since = reported.in_position_since
-            axis.reported = replace(
-                reported, in_position_since=None if since is None else since + report.ahead
-            )
-            if (row := rows.get(topics[name])) is not None:
-                axis.motion = self._format.position_in(topics[name], row.values)
-                axis.came_at = row.at
-            if (group := self._axes[name].group) is not None:
-                last = group.row_at(time)
-                axis.followed = followed(
-                    [] if last is None else group.between(last.at - WINDOW, time),
-                    group.between(math.nextafter(arrived, math.inf), time) if arrived < time else [],
+        slew_start = self._slew_start_at(time, report.words)
+        errors = {name: axis.group.kept() for name, axis in self._axes.items() if axis.group is not None}
+
+        def present(rows: Mapping[int, Row], proceed: Callable[[], None]) -> Present:
+            for name, axis in watch._axes.items():
+                proceed()
+                reported, axis.range = report.axes[name]
+                since = reported.in_position_since
+                axis.reported = replace(
+                    reported, in_position_since=None if since is None else since + report.ahead
                 )
-        watch._words = report.words
-        watch._words_since = None if report.words_since is None else report.words_since + report.ahead
-        return watch._make(time, self._slew_start_at(time, report.words))
+                if (row := rows.get(topics[name])) is not None:
+                    axis.motion = self._format.position_in(topics[name], row.values)
+                    axis.came_at = row.at
+                if (kept := errors.get(name)) is not None:
+                    last = kept.row_at(time)
+                    axis.followed = followed(
+                        [] if last is None else kept.between(last.at - WINDOW, time),
+                        kept.between(math.nextafter(arrived, math.inf), time) if arrived < time else [],
+                    )
+            proceed()
+            watch._words = report.words
+            watch._words_since = None if report.words_since is None else report.words_since + report.ahead
+            return watch._make(time, slew_start)
+
+        return present
 
     def _watch_past(self, past: Any, has_sky: bool) -> MotionWatch:
         """Return a watch over a moment in the past, which keeps no signals but the errors."""
         ahead = self._format.tai() - self._bus.now()
         format = msgspec.structs.replace(self._format, signals=dict, tai=lambda: past.now() + ahead)
         memory = SignalMemory(past, format, past, past.seconds)
-        return MotionWatch(past, memory, format, self.rules, past, past, has_sky)
+        return MotionWatch(past, memory, format, self.rules, past, past, has_sky, remembers=False)
 
     def _slew_start(self) -> float | None:
         """Return the start of the slew that has not arrived (UTC, s)."""
@@ -641,6 +659,20 @@ class MotionWatch:
         """Stop listening to the bus. It can be called twice."""
         self._bus.unsubscribe(self._hear)
         self._bus.unsubscribe(self._change)
+
+
+def _is_of_axis(fact: Fact) -> bool:
+    """Return True if a fact is about the motion of an axis, or about its range."""
+    match fact:
+        case DeviceFact():
+            return fact.device in NAMES and fact.name in _NOTED
+        case AxisFact() | RangeFact():
+            return True
+        case _:
+            return False
+
+
+_NOTED = frozenset(("power", "homed", "motion", "target"))
 
 
 def _position(axis: _Axis) -> float | None:

@@ -90,6 +90,40 @@ class SignalRows(NamedTuple):
         return found
 
 
+class KeptRows(NamedTuple):
+    """The rows of one topic at one moment, in order of arrival; any thread may read them.
+
+    :ivar width: the number of values in a row.
+    """
+
+    width: int
+    chunks: Sequence[Rows]
+
+    def between(self, start: float, end: float) -> list[tuple[float, ...]]:
+        """Return the values of the rows from one time to another, both included (UTC, s), in order."""
+        found: list[tuple[float, ...]] = []
+        for chunk in self.chunks:
+            times = memoryview(chunk.times).cast("d")
+            if times and times[0] <= end and times[-1] >= start:
+                first, last = bisect_left(times, start), bisect_right(times, end)
+                values = memoryview(chunk.values).cast("d")[first * self.width : last * self.width]
+                found += zip(*[iter(values.tolist())] * self.width, strict=True)
+        return found
+
+    def row_at(self, time: float) -> Row | None:
+        """Return the latest row at a time (UTC, s); None if memory has none that old."""
+        for chunk in reversed(self.chunks):
+            times = memoryview(chunk.times).cast("d")
+            if times and times[0] <= time:
+                return self._row(chunk, bisect_right(times, time) - 1)
+        return None
+
+    def _row(self, chunk: Rows, number: int) -> Row:
+        first = number * self.width
+        values = memoryview(chunk.values).cast("d")[first : first + self.width]
+        return Row(memoryview(chunk.times).cast("d")[number], tuple(values))
+
+
 class SignalGroup:
     """The rows of one topic.
 
@@ -127,29 +161,9 @@ class SignalGroup:
         """Return all rows, in order of arrival; the result never changes."""
         return [*self._full, Rows(self._times.tobytes(), self._values.tobytes())]
 
-    def between(self, start: float, end: float) -> list[tuple[float, ...]]:
-        """Return the values of the rows from one time to another, both included (UTC, s), in order."""
-        found: list[tuple[float, ...]] = []
-        for chunk in self.rows():
-            times = memoryview(chunk.times).cast("d")
-            if times and times[0] <= end and times[-1] >= start:
-                first, last = bisect_left(times, start), bisect_right(times, end)
-                values = memoryview(chunk.values).cast("d")[first * self.width : last * self.width]
-                found += zip(*[iter(values.tolist())] * self.width, strict=True)
-        return found
-
-    def row_at(self, time: float) -> Row | None:
-        """Return the latest row at a time (UTC, s); None if memory has none that old."""
-        for chunk in reversed(self.rows()):
-            times = memoryview(chunk.times).cast("d")
-            if times and times[0] <= time:
-                return self._row(chunk, bisect_right(times, time) - 1)
-        return None
-
-    def _row(self, chunk: Rows, number: int) -> Row:
-        first = number * self.width
-        values = memoryview(chunk.values).cast("d")[first : first + self.width]
-        return Row(memoryview(chunk.times).cast("d")[number], tuple(values))
+    def kept(self) -> KeptRows:
+        """Return all rows at one moment; any thread may read them."""
+        return KeptRows(self.width, self.rows())
 
     @property
     def oldest(self) -> float | None:
@@ -240,10 +254,9 @@ class SignalMemory:
             found.append(SignalRows(name, self.units[name], column, group.width, kept))
         return found
 
-    def rows_at(self, time: float) -> dict[int, Row]:
+    def kept(self) -> dict[int, KeptRows]:
         """See `ISignals`."""
-        found = {number: group.row_at(time) for number, group in self._by_topic.items()}
-        return {number: row for number, row in found.items() if row is not None}
+        return {number: group.kept() for number, group in self._by_topic.items()}
 
     def oldest(self, names: Iterable[str]) -> float | None:
         """See `ISignals`."""

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.dialects.dialect import dialect_named
+from mtmount_twisted.dialects.facts import Event
 from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, PowerState, System
 from mtmount_twisted.dialects.tma2022.replies import (
     AxisMotionStateReply,
@@ -21,7 +22,7 @@ from mtmount_twisted.dialects.tma2022.replies import (
 )
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, CameraCableWrap, Elevation, Topic
 from mtmount_twisted.interfaces import ITelemetry, ITelemetryValue
-from mtmount_twisted.motion.present import Rules
+from mtmount_twisted.motion.present import Present, Rules
 from mtmount_twisted.records import ChangeRecord, LineRecord
 from mtmount_twisted.upstream.motion_watch import MotionWatch
 from mtmount_twisted.upstream.signals import SignalMemory
@@ -104,7 +105,7 @@ class MotionHouse:
     :param start: the wall clock at the beginning (Unix s).
     :ivar mount_ahead: by how much the mount's clock is ahead, s.
     :ivar event_epoch: how long before the unix epoch the time stamps of events begin, s.
-    :ivar events: the events so far, each with the time of its arrival (Unix s).
+    :ivar events: the events so far.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class MotionHouse:
         self.start = start
         self.mount_ahead = 0.0
         self.event_epoch = 0.0
-        self.events: list[tuple[float, bytes]] = []
+        self.events: list[Event] = []
         self.bus = EventBus(self.clock, wall_clock=self.wall_clock)
         self.changes: list[ChangeRecord] = []
         self.bus.subscribe(lambda record, number: self.changes.append(record), ChangeRecord)
@@ -138,10 +139,16 @@ class MotionHouse:
         """The mount's clock."""
         return self.wall_clock() + TAI_AHEAD + self.mount_ahead
 
+    def remembered(self, time: float) -> Present:
+        """The motion at a moment in memory (Unix s)."""
+        present = self.motion.present_in_memory(time)
+        found = {number: kept.row_at(time) for number, kept in self.signals.kept().items()}
+        return present({number: row for number, row in found.items() if row is not None}, lambda: None)
+
     def event(self, reply: Reply) -> None:
         """The mount sends an event."""
         line = replace(reply, timestamp=reply.timestamp + self.event_epoch).encode().rstrip()
-        self.events.append((self.wall_clock(), line))
+        self.events.append(Event(self.wall_clock(), *self.telemetry.format.read_event(line)))
         code = int(type(reply).reply_id)
         self.bus.publish(LineRecord(self.wall_clock(), 1, "controller", "from", line, code, None))
 

@@ -227,7 +227,7 @@ class SlewTests(MotionCase):
         for _ in range(40):
             self.house.say(103.0, 60.0)
             self.wait(0.05)
-        for present in (self.motion.present(), self.motion.present_in_memory(self.house.wall_clock())):
+        for present in (self.motion.present(), self.house.remembered(self.house.wall_clock())):
             rms = present.axes["azimuth"].rms
             assert rms is not None
             self.assertLess(rms, 1.0)
@@ -385,7 +385,7 @@ class MemoryTests(MotionCase):
 
     def assert_same(self, then: Present, at: float) -> None:
         """Memory has a moment as it was when it was the present."""
-        past, start = self.motion.present_in_memory(at), self.house.start
+        past, start = self.house.remembered(at), self.house.start
         self.assertEqual((past.word, past.detail, past.sky), (then.word, then.detail, then.sky))
         self.assertEqual(past.since, None if then.since is None else then.since + start)
         self.assertEqual([limit.name for limit in past.limits], [limit.name for limit in then.limits])

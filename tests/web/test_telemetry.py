@@ -41,14 +41,20 @@ class RouteCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.house = house = MotionHouse()
-        bridge: Any = SimpleNamespace(dialect=dialect_named(self.dialect))
         self.stamps = Stamps(house.clock, house.wall_clock)
-        has = self.dialect == "tma2022"
-        parts: Any = (house.telemetry, house.signals, house.motion) if has else (None, None, None)
         self.shelf = Shelf(None, house.clock, maybeDeferred, house.clock.seconds)
         self.recorder: Any = RecorderOff()
+        self.make_routes()
+
+    def make_routes(self) -> None:
+        """Make the routes."""
+        house = self.house
+        bridge: Any = SimpleNamespace(dialect=dialect_named(self.dialect))
+        has = self.dialect == "tma2022"
+        parts: Any = (house.telemetry, house.signals, house.motion) if has else (None, None, None)
         self.telemetry = TelemetryRoutes(
-            *(bridge, *parts, self.recorder, self.shelf, house.clock, self.stamps, house.wall_clock)
+            *(bridge, *parts, self.recorder, self.shelf, house.clock, self.stamps, house.wall_clock),
+            rest=lambda seconds: None,
         )
         self.history = SignalHistoryRoutes(
             *(parts[1], self.recorder, self.shelf, house.wall_clock, lambda seconds: None)
@@ -267,19 +273,20 @@ class HistoryTests(RouteCase):
             self.assertIn("query.to", self.faults("/telemetry/history", signals=NAME, **query))
 
     def test_two_queries(self) -> None:
-        """A user has at most two queries; a third is refused until one ends."""
-        shelf = Shelf(None, self.house.clock, lambda work: Deferred(), self.house.clock.seconds)
-        self.history = SignalHistoryRoutes(self.house.signals, self.recorder, shelf, self.house.wall_clock)
-        query = {"signals": NAME, "since": "1 min ago"}
-        asking = [self.ask("/telemetry/history", **query) for _ in range(PER_USER)]
-        third = self.failureResultOf(self.ask("/telemetry/history", **query), RequestError).value
-        self.assertEqual(third.status, 429)
-        self.house.clock.advance(30)
-        for each in asking:
-            problem = self.failureResultOf(each, RequestError).value
-            self.assertEqual(
-                (problem.status, problem.title), (503, "the telemetry can't be read within 10 s")
-            )
+        """A user has at most two queries, also of moments in memory; a third is refused until one ends."""
+        self.house.clock.advance(60)
+        history = {"signals": NAME, "since": "1 min ago"}
+        for path, query in (("/telemetry/history", history), ("/telemetry", {"at": "30 s ago"})):
+            self.shelf = Shelf(None, self.house.clock, lambda work: Deferred(), self.house.clock.seconds)
+            self.make_routes()
+            asking = [self.ask(path, **query) for _ in range(PER_USER)]
+            third = self.failureResultOf(self.ask(path, **query), RequestError).value
+            self.assertEqual(third.status, 429)
+            self.house.clock.advance(30)
+            for each in asking:
+                problem = self.failureResultOf(each, RequestError).value
+                self.assertEqual(problem.status, 503)
+                self.assertIn("can't be read within 10 s", problem.title)
 
     def test_ends(self) -> None:
         """A query that takes too long ends between two signals."""

@@ -533,5 +533,5 @@ def tail_records(data: bytes) -> Iterator[TailRecord]:
 
 def tail_messages(data: bytes) -> Iterator[Message]:
     """Yield the messages in a tail file, up to the first incomplete or damaged one."""
-    for start, end, *head in tail_records(data):
-        yield Message(*head, data[start + MESSAGE_HEAD.size : end])
+    for start, end, channel, sequence, log_time, publish_time in tail_records(data):
+        yield Message(channel, sequence, log_time, publish_time, data[start + MESSAGE_HEAD.size : end])

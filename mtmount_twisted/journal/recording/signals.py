@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -114,7 +115,7 @@ def read(
     from .thinning import Bins, bin_times
 
     query = _Query({name: Bins(start, end, points) for name in names}, {}, proceed)
-    source = partial(_recordings, folder)
+    source = partial(_recordings, folder, proceed=proceed)
     low, high = math.ceil(start / PIECE) * PIECE, math.floor(end / PIECE) * PIECE
     if (end - start) / points < PIECE or low >= high:
         _read_lines(query, source, names, start, end)
@@ -139,10 +140,12 @@ _Source = Callable[[int, int], "Iterator[Recording]"]
 """Return the open recordings that may have messages of a time span (ns)."""
 
 
-def _recordings(folder: Path, start: int, end: int) -> Iterator[Recording]:
+def _recordings(
+    folder: Path, start: int, end: int, proceed: Callable[[], None] = lambda: None
+) -> Iterator[Recording]:
     from .index import in_span
 
-    return in_span(folder, start, end)
+    return in_span(folder, start, end, proceed)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -180,7 +183,7 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float) -> None
         if not others:
             continue
         try:
-            recording = read_recording(path)
+            recording = read_recording(path, query.proceed)
         except FileNotFoundError:
             continue
         try:
@@ -273,6 +276,65 @@ def _samples(
     return np.concatenate([none, *times]), [np.concatenate([none, *column]) for column in columns]
 
 
+class Moment(NamedTuple):
+    """The recorded data of a moment; each time is that of arrival (s, Unix time).
+
+    :ivar events: the events before it, in the order of time.
+    :ivar lines: the lines of some topics before it, in the order of time.
+    :ivar values: the last line of each topic, by its name.
+    """
+
+    events: list[tuple[float, bytes]]
+    lines: list[tuple[float, bytes]]
+    values: dict[str, Value]
+
+
+class Before(NamedTuple):
+    """How long before a moment its data begins, in s.
+
+    :ivar topics: the topics of which all lines are wanted.
+    """
+
+    events: float
+    lines: float = 0.0
+    topics: Sequence[str] = ()
+
+
+def moment(folder: Path, time: float, before: Before, proceed: Callable[[], None] = lambda: None) -> Moment:
+    """Return the recorded data of a moment; each recording is opened once.
+
+    :param time: s, Unix time; a line that came within the same millisecond counts.
+    :param proceed: called between two pieces of work; an exception of it ends the query.
+    :raises RecordingError: if a file is damaged.
+    """
+    from .index import in_span
+
+    found = Moment([], [], {})
+    end = to_nanoseconds(time + 0.001)
+    for recording in in_span(folder, to_nanoseconds(time - before.events), end, proceed):
+        _add_lines(found.events, recording, EVENTS, to_nanoseconds(time - before.events), end, proceed)
+        for topic in before.topics:
+            _add_lines(found.lines, recording, topic, to_nanoseconds(time - before.lines), end, proceed)
+        if before.topics:
+            _add_values(found.values, recording, time, proceed)
+    found.events.sort(key=itemgetter(0))
+    found.lines.sort(key=itemgetter(0))
+    return found
+
+
+def _add_lines(
+    found: list[tuple[float, bytes]],
+    recording: Recording,
+    topic: str,
+    start: int,
+    end: int,
+    proceed: Callable[[], None],
+) -> None:
+    for messages in recording.read(topic, start, end):
+        proceed()
+        found += zip(messages.seconds.tolist(), messages.lines(), strict=True)
+
+
 def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: None) -> dict[str, Value]:
     """Return the last line of each topic at or before a time, at most 10 s older, by the topic's name.
 
@@ -281,19 +343,25 @@ def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: N
     from .index import in_span
 
     found: dict[str, Value] = {}
-    start, end = to_nanoseconds(time - FRESH), to_nanoseconds(time) + 1
-    for recording in in_span(folder, start, end):
-        for topic in recording.topics:
-            if topic == EVENTS:
-                continue
-            for messages in recording.read(topic, start, end):
-                proceed()
-                if len(messages.times):
-                    last = int(messages.times.argmax())
-                    value = Value(float(messages.seconds[last]), messages.line(last))
-                    if topic not in found or found[topic].time <= value.time:
-                        found[topic] = value
+    for recording in in_span(folder, to_nanoseconds(time - FRESH), to_nanoseconds(time) + 1, proceed):
+        _add_values(found, recording, time, proceed)
     return found
+
+
+def _add_values(
+    found: dict[str, Value], recording: Recording, time: float, proceed: Callable[[], None]
+) -> None:
+    start, end = to_nanoseconds(time - FRESH), to_nanoseconds(time) + 1
+    for topic in recording.topics:
+        if topic == EVENTS:
+            continue
+        for messages in recording.read(topic, start, end):
+            proceed()
+            if len(messages.times):
+                last = int(messages.times.argmax())
+                value = Value(float(messages.seconds[last]), messages.line(last))
+                if topic not in found or found[topic].time <= value.time:
+                    found[topic] = value
 
 
 def lines(
@@ -321,7 +389,7 @@ def lines(
             proceed()
             yield from zip(messages.times.tolist(), repeat(topic), messages.lines())
 
-    for recording in in_span(folder, low, high):
+    for recording in in_span(folder, low, high, proceed):
         wanted = [topic for topic in recording.topics if topics is None or topic in topics]
         for time, topic, line in heapq.merge(*(of_topic(recording, topic) for topic in wanted)):
             yield time / NANO, topic, line
@@ -367,13 +435,16 @@ def span(folder: Path) -> tuple[float, float] | None:
 
 
 __all__ = [
+    "Before",
     "Columns",
+    "Moment",
     "RecordingError",
     "Series",
     "SignalFacts",
     "Value",
     "about",
     "lines",
+    "moment",
     "read",
     "signal_names",
     "span",

@@ -13,7 +13,7 @@ from functools import cache, partial
 from itertools import count, islice
 from pathlib import Path
 from threading import Event
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Raw
@@ -101,6 +101,13 @@ LONGEST_WAIT = 2 * PATIENCE + 2
 REST_ROWS, REST_TIME = 20, 0.002
 """The number of rows after which a reading thread rests, and the length of the rest in seconds. Python runs
 one thread at a time, and a thread without rests delays each system call of the reactor's thread."""
+
+WORK_TIME = 0.001
+"""The computing time after which a thread that reads telemetry rests, in seconds."""
+
+OBSERVERS_REST = 3.0
+"""How many times as long as it works the reading of an observer rests. While it works, the reactor waits for
+Python's lock at each system call, and each command waits with it."""
 
 OFF = "the journal is disabled: set [journal] enabled = true in the configuration, or omit --journal none"
 
@@ -297,6 +304,38 @@ class Page(Shape, frozen=True, kw_only=True):
 
 
 PAGE = Content("Page", lambda: schemas_of([Page]) | entry_schemas())
+
+
+def proceeding(
+    stop: Callable[[], bool],
+    why: str,
+    observes: bool = False,
+    rest: Callable[[float], object] | None = None,
+    worked: Callable[[], float] = thread_time,
+) -> Callable[[], None]:
+    """Return a function that a reading thread calls between two short pieces of work.
+
+    It rests after each `WORK_TIME` of computing: for `REST_TIME`, or as long as `OBSERVERS_REST` demands.
+
+    :param stop: return True once the reading is to end: the function raises `JournalError`.
+    :param why: the reason in this error.
+    :param observes: True if the owner of the reading is an observer.
+    :param rest: rest for some seconds, so that the thread does not delay that of the reactor.
+    :param worked: return the computing time of the thread, in seconds.
+    """
+    rest = rest or (lambda seconds: Event().wait(seconds))
+    rested_at = worked()
+
+    def proceed() -> None:
+        nonlocal rested_at
+        if stop():
+            raise JournalError(why)
+        work = worked() - rested_at
+        if work >= WORK_TIME:
+            rest(max(REST_TIME, OBSERVERS_REST * work) if observes else REST_TIME)
+            rested_at = worked()
+
+    return proceed
 
 
 def resting(rest: Callable[[], object]) -> Callable[[], None]:

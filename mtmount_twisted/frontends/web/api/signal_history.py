@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -34,7 +33,7 @@ from mtmount_twisted.journal.reading import JournalError
 from mtmount_twisted.journal.recording.signals import read
 from mtmount_twisted.journal.times import iso, parse_time
 
-from .history import REST_TIME, Shelf
+from .history import Shelf, proceeding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +48,6 @@ MAX_SIGNALS, MAX_POINTS, POINTS = 16, 4000, 1000
 
 MAX_SPAN = 31 * 86_400.0
 """The longest time of one query, in seconds."""
-
-OBSERVERS_REST = 3.0
-"""How many times as long as it works the reading of an observer rests. While it works, the reactor waits for
-Python's lock at each system call, and each command waits with it."""
 
 LATEST = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 can write plainly."""
@@ -129,9 +124,7 @@ class SignalHistoryRoutes:
     :param recorder: the recorder of telemetry.
     :param shelf: the threads of readings.
     :param wall_clock: return Unix time in seconds.
-    :param rest: rests for some seconds; called in the thread between two pieces of work, so that the thread
-        does not delay that of the reactor.
-    :param worked: return the time for which the thread has worked, in seconds.
+    :param rest, worked: as for `history.proceeding`.
     """
 
     def __init__(
@@ -147,7 +140,7 @@ class SignalHistoryRoutes:
         self._recorder = recorder
         self._shelf = shelf
         self._now = wall_clock
-        self._rest = rest or (lambda seconds: Event().wait(seconds))
+        self._rest = rest
         self._worked = worked
 
     def routes(self) -> list[Route]:
@@ -205,16 +198,13 @@ class SignalHistoryRoutes:
 
         start, end, points = wanted.start, wanted.end, wanted.points
 
-        rested_at = self._worked()
-
-        def proceed() -> None:
-            nonlocal rested_at
-            if stop():
-                raise JournalError("the telemetry can't be read in time: ask for a shorter time")
-            worked = self._worked() - rested_at
-            self._rest(max(REST_TIME, OBSERVERS_REST * worked) if observes else REST_TIME)
-            rested_at = self._worked()
-
+        proceed = proceeding(
+            stop,
+            "the telemetry can't be read in time: ask for a shorter time",
+            observes,
+            self._rest,
+            self._worked,
+        )
         times = bin_times(start, end, points)
         folder, recorded, older = self._recorder.folder, None, 0
         if folder is not None and (memory_from is None or start < memory_from):
@@ -227,6 +217,7 @@ class SignalHistoryRoutes:
             bins = Bins(start, end, points)
             for piece in each.between(start, end):
                 bins.add(*piece)
+                proceed()
             least, greatest, mean = bins.columns()
             if recorded is not None:
                 series = recorded.signals[each.name]

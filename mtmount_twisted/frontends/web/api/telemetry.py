@@ -7,26 +7,27 @@ The classes are the shapes of the answers, of the event ``summary``, and of thei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, Protocol, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
-from mtmount_twisted.dialects.facts import DeviceFact
+from mtmount_twisted.dialects.facts import DeviceFact, Event
 from mtmount_twisted.errors import LineError, RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import Name, Part, Seconds, Shape, Time
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route
+from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, gzip, takes_gzip
 from mtmount_twisted.interfaces import IBridge, IMotion, IRecorderState, ISignals, ITelemetry
 from mtmount_twisted.journal.reading import JournalError
-from mtmount_twisted.journal.recording.layout import EVENTS
-from mtmount_twisted.journal.recording.signals import lines, values_at
+from mtmount_twisted.journal.recording.signals import Before, moment
 from mtmount_twisted.journal.times import iso, parse_time
 from mtmount_twisted.motion.following import WINDOW
 from mtmount_twisted.motion.limits import LIMITS, Limit
@@ -34,7 +35,7 @@ from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningS
 from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
 
-from .history import Shelf
+from .history import Shelf, proceeding
 from .state import STALE_AFTER, Reported
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
@@ -218,6 +219,9 @@ EVENTS_BEFORE, LINES_BEFORE = 12 * 3600.0, 20.0
 """How long before a past moment the events of the mount are read, and the telemetry of its axes, in s: the
 mount sends an event only when something changes, and the RMS is over 15 s."""
 
+EVENTS_AT_ONCE = 20
+"""The number of recorded events that are decoded in one piece of work: some 0.5 ms."""
+
 WHOLE_AFTER = 60.0
 """Once memory is so old, it has a line of each topic. Where there is a recorder, younger memory is not read,
 in s."""
@@ -245,6 +249,7 @@ class TelemetryRoutes:
     :param recorder: the recorder of telemetry.
     :param shelf: the threads in which recordings are read.
     :param stamps: converts the clock to the time of day.
+    :param rest: as for `history.proceeding`.
     """
 
     def __init__(
@@ -258,8 +263,10 @@ class TelemetryRoutes:
         clock: IReactorTime,
         stamps: Stamps,
         wall_clock: Callable[[], float],
+        rest: Callable[[float], object] | None = None,
     ) -> None:
         self._bridge = bridge
+        self._rest = rest
         self._telemetry = telemetry
         self._signals = signals
         self._motion = motion
@@ -320,48 +327,36 @@ class TelemetryRoutes:
         refuse(faults)
         if at is None:
             return Answer(replace(self.summary(), topics=self._topics()))
-        return Answer(await self._moment(at, call))
+        return await self._moment(at, call)
 
-    async def _moment(self, at: float, call: Call) -> TelemetryNow:
-        """Return the motion at a past time, from memory or from the recordings."""
+    async def _moment(self, at: float, call: Call) -> Answer:
+        """Answer with the motion at a past time, from memory or from the recordings."""
         folder, motion, format = self._recorder.folder, self._motion, self._bridge.dialect.telemetry
-        if motion is None or format is None:
+        if motion is None or format is None or self._signals is None:
             raise RequestError(503, NO_TELEMETRY)
         remembered = motion.remembers_from()
+        read: Callable[[Callable[[], None]], Past]
         if at >= remembered + (0.0 if folder is None else WHOLE_AFTER):
-            past = self._remembered(at, motion, format)
-            if folder is not None:
-                with suppress(JournalError, RecordingError, RequestError):  # memory has the rest
-                    devices = await self._shelf.run(
-                        lambda stop: read_devices(folder, at, format, stop),
-                        call.share,
-                        call.user.observes,
-                        "the recordings",
-                    )
-                    past = past._replace(devices=devices)
-            return self._past(at, past)
-        if folder is None:
+            kept = Kept(self._signals.kept(), motion.present_in_memory(at))
+            read = partial(read_memory, kept, folder, at, format)
+        elif folder is not None:
+            read = partial(read_moment, folder, at, format, motion)
+        else:
             raise RequestError(404, f"memory begins at {iso(remembered)}, and {NO_RECORDER}")
+        with_gzip = takes_gzip(call.headers.get("accept-encoding", ""))
+        observes = call.user.observes
+
+        def work(stop: Callable[[], bool]) -> tuple[bytes, bytes | None]:
+            proceed = proceeding(stop, "the recordings can't be read in time", observes, self._rest)
+            past = read(proceed)
+            body = as_body(self._past(at, past))
+            return body, gzip(body) if with_gzip and len(body) >= LEAST else None
+
         try:
-            past = await self._shelf.run(
-                lambda stop: read_moment(folder, at, format, motion, stop),
-                call.share,
-                call.user.observes,
-                "the recordings",
-            )
+            body, gzipped = await self._shelf.run(work, call.share, observes, "the recordings")
         except (JournalError, RecordingError) as error:
             raise RequestError(503, str(error)) from None
-        return self._past(at, past)
-
-    def _remembered(self, at: float, motion: IMotion, format: TelemetryFormat) -> Past:
-        """Return a moment from memory."""
-        rows = {} if self._signals is None else self._signals.rows_at(at)
-        signals = format.signals()
-        topics = {
-            format.names[number]: PastTopic(row.at, signals[number], row.values)
-            for number, row in rows.items()
-        }
-        return Past(motion.present_in_memory(at), topics)
+        return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
     def _past(self, at: float, past: Past) -> TelemetryNow:
         """Return a past moment in the form of the API."""
@@ -503,19 +498,82 @@ class Past(NamedTuple):
     devices: Devices | None = None
 
 
-def read_devices(folder: Path, at: float, format: TelemetryFormat, stop: Callable[[], bool]) -> Devices:
-    """Return the devices at a past moment from the recordings; see `read_moment`."""
-    return devices_at(at, _events(folder, at, _proceeding(stop)), format)
+class Row(Protocol):
+    """The values of a topic at a time (UTC, s); see `upstream.signals.Row`."""
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def values(self) -> Sequence[float]: ...
 
 
-def devices_at(at: float, events: Iterable[tuple[float, bytes]], format: TelemetryFormat) -> Devices:
+class KeptRows(Protocol):
+    """The rows of a topic; see `upstream.signals.KeptRows`."""
+
+    def row_at(self, time: float) -> Row | None: ...
+
+
+class Kept(NamedTuple):
+    """A moment in memory, for a thread.
+
+    :ivar rows: the rows of each topic, by its number.
+    :ivar present: return the motion; see `IMotion.present_in_memory`.
+    """
+
+    rows: Mapping[int, KeptRows]
+    present: Callable[[Mapping[int, Row], Callable[[], None]], Present]
+
+
+def read_memory(
+    kept: Kept, folder: Path | None, at: float, format: TelemetryFormat, proceed: Callable[[], None]
+) -> Past:
+    """Return a moment from memory, with the devices from the recordings if these can be read in time.
+
+    :param proceed: called between two pieces of work.
+    """
+    rows: dict[int, Row] = {}
+    for number, group in kept.rows.items():
+        proceed()
+        if (row := group.row_at(at)) is not None:
+            rows[number] = row
+    signals = format.signals()
+    past = Past(
+        kept.present(rows, proceed),
+        {
+            format.names[number]: PastTopic(row.at, signals[number], row.values)
+            for number, row in rows.items()
+        },
+    )
+    if folder is not None:
+        with suppress(JournalError, RecordingError):  # memory has the rest
+            found = moment(folder, at, Before(EVENTS_BEFORE), proceed)
+            past = past._replace(devices=devices_at(at, read_events(found.events, format, proceed), proceed))
+    return past
+
+
+def read_events(
+    events: Iterable[tuple[float, bytes]], format: TelemetryFormat, proceed: Callable[[], None]
+) -> list[Event]:
+    """Return what events reported, each with its time (UTC, s). A malformed event is left out."""
+    found = []
+    for number, (time, line) in enumerate(events):
+        if number % EVENTS_AT_ONCE == 0:
+            proceed()
+        with suppress(LineError):
+            found.append(Event(time, *format.read_event(line)))
+    return found
+
+
+def devices_at(at: float, events: Iterable[Event], proceed: Callable[[], None] = lambda: None) -> Devices:
     """Return what events reported last about each device, at a time (UTC, s) after them."""
     last: dict[tuple[str, str], tuple[float, DeviceFact]] = {}
-    for time, line in events:
-        with suppress(LineError):
-            for fact in format.read_event(line)[1]:
-                if isinstance(fact, DeviceFact):
-                    last[fact.device, fact.name] = time, fact
+    for number, event in enumerate(events):
+        if number % EVENTS_AT_ONCE == 0:
+            proceed()
+        for fact in event.facts:
+            if isinstance(fact, DeviceFact):
+                last[fact.device, fact.name] = event.came_at, fact
     devices: Devices = {}
     for (device, name), (time, fact) in last.items():
         age = round(max(0.0, at - time), 3)
@@ -526,45 +584,29 @@ def devices_at(at: float, events: Iterable[tuple[float, bytes]], format: Telemet
 
 
 def read_moment(
-    folder: Path, at: float, format: TelemetryFormat, motion: IMotion, stop: Callable[[], bool]
+    folder: Path, at: float, format: TelemetryFormat, motion: IMotion, proceed: Callable[[], None]
 ) -> Past:
     """Return a moment from the recordings. It blocks.
 
     :param at: UTC, s.
-    :param stop: return True once the reading is to end.
+    :param proceed: called between two pieces of work; it raises `JournalError` once the reading is to end.
     :raises JournalError: if the reading is to end.
     :raises RecordingError: if a recording is damaged.
     """
-    proceed, until = _proceeding(stop), at + 0.001
-    events = _events(folder, at, proceed)
     axes = [format.names[number] for number in format.axes.values()]
-    telemetry = [(time, line) for time, _, line in lines(folder, axes, at - LINES_BEFORE, until, proceed)]
-    present: Present = motion.present_at(at, events, telemetry)
+    found = moment(folder, at, Before(EVENTS_BEFORE, LINES_BEFORE, axes), proceed)
+    events = read_events(found.events, format, proceed)
+    present: Present = motion.present_at(at, events, found.lines, proceed)
     numbers = {name: number for number, name in format.names.items()}
     topics: dict[str, PastTopic] = {}
-    for name, value in values_at(folder, at, proceed).items():
+    for name, value in found.values.items():
         if name in numbers:
+            proceed()
             with suppress(LineError):
                 signals = format.signals()[numbers[name]]
                 values = signals.values_of(format.decode(value.line))
                 topics[name] = PastTopic(value.time, signals, values)
-    return Past(present, topics, devices_at(at, events, format))
-
-
-def _proceeding(stop: Callable[[], bool]) -> Callable[[], None]:
-    """Return a function that raises `JournalError` once the reading is to end."""
-
-    def proceed() -> None:
-        if stop():
-            raise JournalError("the recordings can't be read in time")
-
-    return proceed
-
-
-def _events(folder: Path, at: float, proceed: Callable[[], None]) -> list[tuple[float, bytes]]:
-    """Return the events of the mount before a moment, each with its time (UTC, s)."""
-    found = lines(folder, [EVENTS], at - EVENTS_BEFORE, at + 0.001, proceed)
-    return [(time, line) for time, _, line in found]
+    return Past(present, topics, devices_at(at, events, proceed))
 
 
 def _topic(topic: PastTopic, moments: Moments) -> TopicNow:
