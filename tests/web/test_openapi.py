@@ -94,6 +94,16 @@ class DocumentTests(WebCase):
         self.assertEqual(paths["/api/v1/state"]["get"]["security"], [{"bearer": []}, {}])
         self.assertIn("401", paths["/api/v1/state"]["get"]["responses"])
 
+    def test_examples_of_the_motion(self) -> None:
+        """The operations about the motion have examples, which are as the schemas of their answers say."""
+        paths = ("telemetry", "telemetry/history", "telemetry/signals", "slews", "limits")
+        for path in paths:
+            operation = self.document["paths"][f"/api/v1/{path}"]["get"]
+            content = operation["responses"]["200"]["content"]["application/json"]
+            self.assertTrue(content["examples"], path)
+            for example in content["examples"].values():
+                self.check(content["schema"]["$ref"].rpartition("/")[2], example["value"])
+
     def test_command_body(self) -> None:
         """What is taken for a command is what the catalogue says."""
         body = self.document["paths"]["/api/v1/commands"]["post"]["requestBody"]

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from mtmount_twisted.frontends.web.http.answers import JsonObject, Problem, Schema, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Content, Parameter, Route
-from mtmount_twisted.frontends.web.http.encoding import as_body, gzip
+from mtmount_twisted.frontends.web.http.encoding import as_body, as_json, gzip
+
+from .examples import EXAMPLES
 
 TAGS = {
     "commands": "Send commands, and read their states and steps.",
@@ -97,6 +99,10 @@ def _operation(route: Route) -> Schema:
         "security": [{"bearer": []}, {}] if route.role else [{}],
         "responses": {str(status): _answer(status, kind) for status, kind in route.answers.items()},
     }
+    if route.id in EXAMPLES:
+        operation["responses"]["200"]["content"]["application/json"]["examples"] = {
+            name: {"value": msgspec.json.decode(as_json(make()))} for name, make in EXAMPLES[route.id].items()
+        }
     operation["responses"] |= {str(status): _answer(status, Problem) for status in sorted(problems)}
     if route.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]

@@ -420,7 +420,7 @@ class TelemetryRoutes:
             sky=None if now.sky is None else _sky(now.sky),
             limits=[_limit(row, moments) for row in now.limits],
             slew=None if now.slew is None else _slew(now.slew, moments),
-            rules=_rules(Rules() if motion is None else motion.rules),
+            rules=rules_now(Rules() if motion is None else motion.rules),
         )
 
     def _recorder_now(self) -> RecorderNow:
@@ -678,7 +678,8 @@ def _sky(sky: Sky) -> SkyNow:
     )
 
 
-def _rules(rules: Rules) -> RulesNow:
+def rules_now(rules: Rules) -> RulesNow:
+    """Return the site's rules in the form of the API."""
     slews, limits = rules.slews, rules.limits
     return RulesNow(
         slew_jump=slews.jump,
