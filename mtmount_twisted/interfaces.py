@@ -199,6 +199,18 @@ class IRecorderState(Interface):
     oldest: float | None = Attribute("Start of the oldest recording (s, Unix time); None if it is unknown.")
 
 
+class IBrokerState(Interface):
+    """State of the publication to a message broker. Nothing here blocks."""
+
+    connected: bool = Attribute("True while the broker is connected.")
+    problem: str = Attribute("Reason why it is not connected, or empty.")
+    rows: int = Attribute("Number of rows in the journal's file that the broker has not confirmed.")
+    seconds: float = Attribute("Age of the oldest of them in seconds; 0 if there is none.")
+    published: int = Attribute("Number of rows that the broker confirmed since the process for it started.")
+    telemetry: int = Attribute("Number of lines of telemetry that it confirmed since then.")
+    restarts: int = Attribute("Number of restarts of that process. It never falls.")
+
+
 class IEventBus(Interface):
     """Distributor of records to its subscribers, without delay.
 
@@ -376,5 +388,8 @@ class IServed(Interface):
     signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")
     motion: IMotion | None = Attribute("The mount's motion; None if the bridge receives no telemetry.")
     recorder: IRecorderState = Attribute("The state of the recorder of telemetry.")
+    broker: IBrokerState | None = Attribute(
+        "The state of the publication to a message broker; None without a station."
+    )
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -20,12 +20,14 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import files
+from mtmount_twisted.app import bridge as bridge_app
 from mtmount_twisted.app import bridge_service
 from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.tma2022 import envelope
+from mtmount_twisted.frontends.broker import supervisor, words
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
 from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
@@ -49,6 +51,7 @@ from mtmount_twisted.net import (
     telemetry,
     unix_sockets,
 )
+from mtmount_twisted.station import events, nats_connection, outbox
 from mtmount_twisted.upstream import link, telemetry_link
 from mtmount_twisted.wire import lines
 
@@ -127,14 +130,17 @@ ROOMS: dict[str, Room] = {
     "simulator": room("simulator", "errors wire dialect dialects protocols net client"),
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
     "public": room("commander journal.__main__", "cli"),
+    "broker": room(  # the daemon's side of the child process
+        "frontends.broker", "visible interfaces net"
+    ),
     "contracts": room("station.contracts"),
     "testing": room("testing", "hosts errors interfaces dialect net client contracts"),
     # The child process on asyncio: no room of the daemon may import it.
-    "station": room("station", "errors contracts"),
+    "station": room("station", "errors dialect journal http web broker contracts"),
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net journal config "
-        "bridge motion records upstream tcp http web simulator cli",
+        "bridge motion records upstream tcp http web broker simulator cli",
     ),
 }
 
@@ -447,6 +453,16 @@ BOUNDS = {
     "the journal's file": f"{default(KEPT, 'keep_days')}, {default(KEPT, 'keep_bytes')}",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "
     f"or {rate_limited_log.A_FEW}",
+    "lines that wait for the child": f"1 number; 1 round of telemetry, {size(words.MAX_LINE // 2)}",
+    "an answer of the child": f"{supervisor.ANSWER_TIME:g} s; {supervisor.START_TIME:g} s after its start",
+    "bytes from the child between two answers": size(supervisor.MOST_BYTES),
+    "the pause before the next child": f"{supervisor.LEAST_PAUSE:g} s to {supervisor.MOST_PAUSE:g} s",
+    "events that are not confirmed": f"{default(settings.BrokerSettings, 'window')}, "
+    f"{size(outbox.MAX_UNCONFIRMED)}",
+    "a confirmation of the broker": f"{nats_connection.ANSWER_TIME:g} s",
+    "a check of the broker's connection": f"{2 * nats_connection.PING_INTERVAL:g} s",
+    "the body of an event": size(events.MAX_BODY),
+    "the last events as the daemon ends": f"{bridge_app.LAST_EVENTS_TIME:g} s",
     "connections": f"{default(WEB, 'max_connections')}, from one address "
     f"{default(WEB, 'max_connections_per_address')}",
     "a request's line and headers": default(WEB, "deadline"),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
@@ -35,6 +35,7 @@ from mtmount_twisted.config import preflight
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
 from mtmount_twisted.config.settings import (
     WEB_ENDPOINT,
+    BrokerSettings,
     Controller,
     JournalSettings,
     PairCommander,
@@ -65,6 +66,9 @@ from . import daemon
 from .bridge_service import DRAIN_TIME, BridgeService
 from .built_in import HOST, BuiltIn, built_in, closed
 
+if TYPE_CHECKING:
+    from mtmount_twisted.frontends.broker.service import BrokerService
+
 DAEMON = "mtmount-bridge"
 
 S = TypeVar("S", JournalSettings, WebSettings)
@@ -88,6 +92,10 @@ FEW_FILES = (
     "this process may open %d files, and this configuration can need %d: raise the limit (ulimit -n, "
     "LimitNOFILE=), or lower max_clients and web.max_connections"
 )
+
+LAST_EVENTS_TIME = 0.3
+"""The longest time to publish the last events after the journal is closed, in seconds. The next start
+publishes the others."""
 
 AT_ONCE = 0.1
 """The longest time for the end of a part that waits for nothing, in seconds."""
@@ -302,6 +310,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     :param recorder: the recorder of telemetry, or None.
     :param web: a `web.service.WebService`, or None.
     :param needs_web: True if the daemon ends when the web service can't listen.
+    :param broker: the child process for the message broker, or None.
     :param reread: given the configuration in use, returns the one that the file holds now; may block.
     """
 
@@ -315,6 +324,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         needs_web: bool,
         log: logging.Logger,
         reread: Callable[[Config], Config],
+        broker: BrokerService | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._reread = reread
@@ -324,6 +334,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._simulator = simulator
         self._journal = journal
         self._recorder = recorder
+        self._broker = broker
         self._web = web
         self._needs_web = needs_web
         self._log = log
@@ -358,6 +369,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _serve(self, joined: object) -> None:
+        if self._broker is not None and not self._broker.running:  # it has no part in the start-up time
+            self._broker.startService()
         self.announce(self._log, f"serving {self._describe()}")
         from twisted.internet import reactor
 
@@ -460,6 +473,9 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         if journal is not None:
             await within("the journal", seconds, lambda: journal.stop(last, "stopped"))
             lost = journal.lost
+        if self._broker is not None and self._broker.running:
+            broker, left = self._broker, max(0.0, end - clock.seconds()) + JOURNAL_TIME - AT_ONCE
+            await within("the station", left + AT_ONCE, lambda: broker.finish(min(left, LAST_EVENTS_TIME)))
         await recording
         if lost:
             self._log.error("the daemon ends; %d rows of this run are not in the journal", lost)
@@ -527,11 +543,12 @@ def makeService(options: Options) -> IService:
     simulator = None if config.controller is not None else built_in(config.dialect, DAEMON, log)
     find_controller = None if simulator is None else simulator.controller
     bridge = BridgeService(config, log, bus, ports, find_controller, recorder)
+    broker = _broker_service(options, config, bridge, journal, log)
     web = None
     if config.web.enabled is not False:
         web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
     needs_web, reread = _needs_web(config.web), partial(_reread, options, log)
-    service = BridgeDaemon(bridge, simulator, journal, recorder, web, needs_web, log, reread)
+    service = BridgeDaemon(bridge, simulator, journal, recorder, web, needs_web, log, reread, broker)
     service.run_by(options, ports)
     return service
 
@@ -565,6 +582,47 @@ def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logg
     recorder = Recorder(kept, dialect_named(config.dialect), log)
     bus.subscribe(recorder.keep_event, LineRecord)
     return recorder
+
+
+def _broker_service(
+    options: Options, config: Config, bridge: BridgeService, journal: Journal | None, log: logging.Logger
+) -> BrokerService | None:
+    """Return the child process for the broker, which follows the journal; None without a station.
+
+    Its modules are imported only here, so that a daemon without it needs no memory for them.
+
+    :raises SystemExit: with one line for each reason why the broker can't be used.
+    """
+    station = config.station
+    if station is None or journal is None:
+        return None
+    wrong = [
+        f"{_place(options, key)}: {why}"
+        for key, _, why in (problem.partition(": ") for problem in preflight.station_problems(config))
+    ]
+    if wrong:
+        daemon.stop_all(DAEMON, wrong)
+    from mtmount_twisted.frontends.broker.service import BrokerService
+    from mtmount_twisted.frontends.broker.words import Begin
+
+    broker = config.broker or BrokerSettings()
+    begin = Begin(
+        mount=station.mount,
+        node=station.node,
+        journal=str(journal.path),
+        dialect=config.dialect,
+        servers=list(broker.servers),
+        credentials=broker.credentials,
+        ca=broker.ca,
+        replicas=broker.replicas,
+        events=broker.events,
+        telemetry=broker.telemetry,
+        window=broker.window,
+    )
+    service = BrokerService(begin, log, lambda: bridge.telemetry)
+    bridge.broker = service
+    journal.follow(service.settle)
+    return service
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:

@@ -43,7 +43,7 @@ from mtmount_twisted.frontends.tcp.commanders import (
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryFanout
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.interfaces import IRecorderState, IServed, ITelemetryPort
+from mtmount_twisted.interfaces import IBrokerState, IRecorderState, IServed, ITelemetryPort
 from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.motion.limits import AxisLimits, LimitSettings
@@ -234,6 +234,7 @@ class BridgeService(Service):
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
     :ivar link: the link to the controller.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
+    :ivar broker: the state of the publication to a message broker; None without a station.
     :ivar signals: the mount's signals; None if the mount sends no telemetry.
     :ivar motion: the mount's motion; None if the mount sends no telemetry.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
@@ -247,6 +248,7 @@ class BridgeService(Service):
     telemetry: TelemetryLink | None = None
     signals: SignalMemory | None = None
     motion: MotionWatch | None = None
+    broker: IBrokerState | None = None
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from mtmount_twisted.net.addresses import SocketAddress, clashes, replies_by_def
 from mtmount_twisted.net.endpoints import Endpoint
 
 from .settings import (
+    BrokerSettings,
     ClientLimits,
     CommandRules,
     Controller,
@@ -35,6 +36,7 @@ from .settings import (
     RecorderSettings,
     SimulatorSettings,
     SiteSettings,
+    StationSettings,
     TelemetryReaders,
     WebSettings,
 )
@@ -57,6 +59,8 @@ class Config:
     :param clients: the limits of a slow client's backlog.
     :param journal: the journal's file and its limits.
     :param recorder: the recordings of telemetry and their limits.
+    :param station: the bridge's place among several machines; None for one machine.
+    :param broker: the message broker of the station; None for the defaults.
     :param web: the page, the API and the metrics.
     :param site: the place of the telescope.
     :param motion: the rules for slews, and the limits of the axes.
@@ -71,6 +75,8 @@ class Config:
     clients: ClientLimits = field(factory=ClientLimits, metadata={"section": "clients"})
     journal: JournalSettings = field(factory=JournalSettings, metadata={"section": "journal"})
     recorder: RecorderSettings = field(factory=RecorderSettings, metadata={"section": "recorder"})
+    station: StationSettings | None = field(default=None, metadata={"section": "station"})
+    broker: BrokerSettings | None = field(default=None, metadata={"section": "station.broker"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
     site: SiteSettings = field(factory=SiteSettings, metadata={"section": "site"})
     motion: MotionSettings = field(factory=MotionSettings, metadata={"section": "motion"})
@@ -169,6 +175,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     problems += islice(
         clashes([place for entry in entries for place in _places(entry, dialect)]), MOST_PROBLEMS
     )
+    problems += _no_journal(entries)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
@@ -249,12 +256,23 @@ def _no_telemetry(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[
         if name.startswith("telemetry_") and name in entry.values
     ]
     places += [
-        f"{entry.path}.enabled"
+        f"{entry.path}.{key}"
         for entry in entries
-        if entry.section == "recorder" and entry.values.get("enabled")
+        for section, key in (("recorder", "enabled"), ("station.broker", "telemetry"))
+        if entry.section == section and entry.values.get(key)
     ]
     for place in places:
         yield f"{place}: a mount that speaks {dialect.name} has no telemetry: leave this out, or set {key}"
+
+
+def _no_journal(entries: list[Entry]) -> Iterator[str]:
+    """Report a station without a journal: the events wait there until the broker has them."""
+    is_off = any(entry.section == "journal" and entry.values.get("enabled") is False for entry in entries)
+    if is_off and any(entry.section == "station" for entry in entries):
+        yield (
+            "station: the events for the broker come from the journal, which is turned off: "
+            "set journal.enabled = true, or remove [station]"
+        )
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:

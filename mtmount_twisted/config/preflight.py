@@ -15,6 +15,7 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
+from mtmount_twisted.files import MOST_TOML, read_file
 from mtmount_twisted.journal.checking import side_problem, unfit
 from mtmount_twisted.journal.schema import real_path
 from mtmount_twisted.net.accepts import MAX_WAITING
@@ -56,6 +57,7 @@ def problems(config: Config) -> Iterator[str]:
             f"journal.path: {why}" for why in ([NO_HOME] if file is None else _journal_problems(file))
         )
     yield from recorder_problems(config)
+    yield from station_problems(config)
     for key, path in unix_sockets(config).items():
         yield from (f"{key}: {why}" for why in _socket_problems(path))
 
@@ -71,6 +73,42 @@ def recorder_problems(config: Config) -> Iterator[str]:
         yield f"recorder.path: {NO_HOME_FOR_RECORDINGS}"
     else:
         yield from (f"recorder.path: {why}" for why in _recordings_problems(settings.path))
+
+
+def station_problems(config: Config) -> Iterator[str]:
+    """Yield a line for each reason why the broker can't be used; the line begins with the key."""
+    if config.station is None:
+        return
+    if find_spec("nats") is None:
+        yield f"station.broker.servers: nats-py is not installed: {how_to_install('station')}"
+    broker = config.broker
+    if broker is None:
+        return
+    if broker.credentials is not None:
+        if find_spec("nkeys") is None:
+            yield f"station.broker.credentials: nkeys is not installed: {how_to_install('station')}"
+        yield from (f"station.broker.credentials: {why}" for why in _secret_problems(broker.credentials))
+    if broker.ca is not None:
+        try:
+            data = read_file(broker.ca).data
+        except OSError as error:
+            yield f"station.broker.ca: {broker.ca} can't be read: {error.strerror}"
+        else:
+            if b"-----BEGIN CERTIFICATE-----" not in data:
+                yield f"station.broker.ca: {broker.ca} has no certificate; expected a file in PEM"
+
+
+def _secret_problems(path: str) -> Iterator[str]:
+    """Yield the reason if a file with a secret can't be read, or if others can read it."""
+    try:
+        content = read_file(path, MOST_TOML)
+    except OSError as error:
+        yield f"{path} can't be read: {error.strerror}"
+        return
+    if content.status.st_mode & 0o077:
+        yield f"other users can read {path}: expected mode 600 (chmod 600 {path})"
+    if not any(mark in content.data for mark in (b"SU", b"BEGIN NATS USER JWT")):
+        yield f"{path} has no seed of an NKey, which begins with SU; expected it, or a .creds file"
 
 
 def _recordings_problems(path: str) -> Iterator[str]:

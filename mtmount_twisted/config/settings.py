@@ -56,6 +56,33 @@ def _day(text: str) -> str:
         raise ValueError("a day such as 2026-11-27") from None
 
 
+def _word(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text, re.ASCII) is None:
+        raise ValueError("1 to 32 letters, digits, - and _")
+    return text
+
+
+NOT_NODES = ("req", "life", "lease", "here")
+"""Words that have a meaning of their own in the place of a node, in the subjects of the broker."""
+
+
+def _node(text: str) -> str:
+    if text in NOT_NODES:
+        raise ValueError(f"none of {', '.join(NOT_NODES)}, which have a meaning of their own")
+    return _word(text)
+
+
+def _server(text: str) -> str:
+    host = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+    found = re.fullmatch(rf"(?:nats|tls)://{host}:([0-9]{{1,5}})", text, re.ASCII)
+    if found is None or not 1 <= int(found[1]) <= 65535:
+        raise ValueError(
+            "URLs such as nats://127.0.0.1:4222 or tls://broker.example.org:4222, without a user: "
+            "`credentials` has the proof of identity"
+        )
+    return text
+
+
 def _next_port(section: Any) -> int | None:
     """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``).
 
@@ -529,6 +556,86 @@ class RecorderSettings:
             "unit": "bytes",
             "least": 0,
             "most": 2**50,
+        },
+    )
+
+
+@frozen(kw_only=True)
+class StationSettings:
+    """The bridge's place among several machines; with it, the bridge publishes to a message broker.
+
+    It needs a journal. ``events-by-nats.rst`` shows the use. The words are in the subjects of all messages:
+    letters, digits, ``-`` and ``_``.
+    """
+
+    mount: str = field(
+        metadata={"doc": "name of the mount in all subjects", "check": _word, "example": "t1"},
+    )
+    node: str = field(
+        metadata={
+            "doc": "name of this bridge in all subjects; no two bridges of a mount have the same",
+            "check": _node,
+            "example": "a",
+        },
+    )
+
+
+@frozen(kw_only=True)
+class BrokerSettings:
+    """The message broker: NATS with JetStream, 2.9 or newer, and not 2.10.20 to 2.10.22.
+
+    Only together with ``[station]``.
+    """
+
+    servers: tuple[str, ...] = field(
+        default=("nats://127.0.0.1:4222",),
+        metadata={
+            "doc": "URLs of the servers, which are tried in turn; tls: encrypts",
+            "check": _server,
+        },
+    )
+    credentials: str | None = field(
+        default=None,
+        metadata={
+            "doc": "file with the seed of an NKey, or with a JWT and a seed (a .creds file); only its owner "
+            "may read it",
+            "check": _path,
+            "default_words": "none: the server asks for no proof of identity",
+            "example": "/etc/mtmount-bridge/broker.nk",
+        },
+    )
+    ca: str | None = field(
+        default=None,
+        metadata={
+            "doc": "PEM file of the authority that must have signed the certificate of a tls: server",
+            "check": _path,
+            "default_words": "the authorities that this machine trusts",
+            "example": "/etc/mtmount-bridge/broker-ca.pem",
+        },
+    )
+    replicas: int = field(
+        default=1,
+        metadata={
+            "doc": "number of servers that keep each event, for the stream that this bridge makes if it is "
+            "missing",
+            "least": 1,
+            "most": 5,
+        },
+    )
+    events: bool = field(default=True, metadata={"doc": "publish every row of the journal"})
+    telemetry: bool = field(
+        default=False,
+        metadata={
+            "doc": "publish the latest line of each telemetry topic, 5 times a second; only of a mount that "
+            "sends telemetry"
+        },
+    )
+    window: int = field(
+        default=256,
+        metadata={
+            "doc": "largest number of events that the broker has not confirmed yet",
+            "least": 1,
+            "most": 10_000,
         },
     )
 

@@ -181,7 +181,7 @@ def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> lis
     """
     known = sections(file_class)
     entries = []
-    for name, given in tables.items():
+    for name, given in _with_inner(tables, known):
         if name in known:
             for path, table in _tables(name, known[name].many, given, problems):
                 values = _read_table(path, known[name].cls, table, problems)
@@ -189,6 +189,17 @@ def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> lis
         else:
             problems.append(f"{_shown_key(name)}: unknown section{_instead(name, known)}")
     return entries
+
+
+def _with_inner(tables: Mapping[str, Any], known: Mapping[str, Section]) -> Iterator[tuple[str, Any]]:
+    """Yield each table of the file; a table such as ``[station.broker]`` is one of its own."""
+    for name, given in tables.items():
+        inner = {each.rpartition(".")[2]: each for each in known if each.rpartition(".")[0] == name}
+        if not inner or not isinstance(given, dict):
+            yield name, given
+            continue
+        yield name, {key: value for key, value in given.items() if key not in inner}
+        yield from ((inner[key], value) for key, value in given.items() if key in inner)
 
 
 def build(file_class: Any, entries: list[Entry]) -> Any:
@@ -215,8 +226,10 @@ def as_tables(config: Any) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for name, section in sections(config.__class__).items():
         value = getattr(config, section.attribute)
+        outer, _, key = name.rpartition(".")
         if value is not None:
-            tables[name] = [table(each) for each in value] if section.many else table(value)
+            place = tables.setdefault(outer, {}) if outer else tables
+            place[key] = [table(each) for each in value] if section.many else table(value)
     return tables
 
 

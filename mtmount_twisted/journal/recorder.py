@@ -231,6 +231,35 @@ def _rows_of(records: list[tuple[int, Record]]) -> Batch:
     return messages, steps, events
 
 
+class Settled:
+    """The number up to which the file has every row that it will ever have. On the journal's thread.
+
+    A reader that follows the file by its ids stops there: a row of the journal's own (``gap``, ``unknown``)
+    gets its number when it is written, and can be in the file before waiting rows with lower numbers.
+
+    :ivar number: that number; 0 before the first row. Either thread may read it.
+    """
+
+    def __init__(self, next_number: Callable[[], int]) -> None:
+        self.number = 0
+        self._next_number = next_number
+        self._own: set[int] = set()
+
+    def own_number(self) -> int:
+        """Return the number of a row that the journal's thread is about to write itself."""
+        number = self._next_number()
+        self._own.add(number)
+        return number
+
+    def pass_rows(self, rows: Sequence[Row]) -> None:
+        """Note that the first waiting rows are in the file, or lost; none if only own rows were written."""
+        number = max((row[0] for row in rows), default=self.number)
+        while number + 1 in self._own:
+            number += 1
+        self._own = {each for each in self._own if each > number}
+        self.number = number
+
+
 class Writer:
     """Write the waiting records to the file, turn by turn. On the journal's thread, or in a test alone.
 
@@ -238,9 +267,14 @@ class Writer:
     """
 
     def __init__(
-        self, waiting: Waiting, keeper: JournalWriter, clock: Callable[[], float] = time.monotonic
+        self,
+        waiting: Waiting,
+        keeper: JournalWriter,
+        clock: Callable[[], float] = time.monotonic,
+        settled: Settled | None = None,
     ) -> None:
         self.keeper = keeper
+        self.settled = settled or Settled(waiting.number)
         self.written = 0
         self._clock = clock
         self._busy_since: float | None = None  # the start of the present operation on the file
@@ -274,7 +308,10 @@ class Writer:
             pass
         abandoned = self.abandon()
         if last is not None and not self.keeper.fault:
-            self.written += self.keeper.keep(([], [], [last(abandoned)]))
+            row = last(abandoned)
+            if self.keeper.keep(([], [], [row])):
+                self.written += 1
+                self.settled.pass_rows([row])
         return abandoned
 
     def abandon(self) -> int:
@@ -297,6 +334,7 @@ class Writer:
         if not kept:
             return False
         self.written += self._free_batch() - (self.keeper.unwritable - unwritable)
+        self.settled.pass_rows([])
         return True
 
     def _tend(self) -> bool:
@@ -321,6 +359,7 @@ class Writer:
         if not self._pieces:
             return 0
         rows = list(chain(*self._pieces.popleft()))
+        self.settled.pass_rows(rows)
         self._waiting.free(rows)
         return len(rows)
 
@@ -363,6 +402,27 @@ class Journal(Waiting):
         self._stop_by = 0.0
         self._last = ""
         self._giving_up: Deadline | None = None
+        self._settled = Settled(self.number)
+        self._told_settled = 0  # on the journal's thread
+        self._followers: list[Callable[[int], None]] = []
+
+    def follow(self, follower: Callable[[int], None]) -> None:
+        """Call a follower, on the reactor's thread, each time the file has further rows.
+
+        :param follower: called with the id up to which the file has every row; it must not block.
+        """
+        self._followers.append(follower)
+
+    def _tell_settled(self) -> None:
+        """Call the followers if the file has further rows. On the journal's thread."""
+        base, number = self.base, self._settled.number
+        if base is not None and number > self._told_settled and self._followers:
+            self._told_settled = number
+            self._reactor.callFromThread(self._call_followers, base + number)
+
+    def _call_followers(self, id: int) -> None:
+        for follower in self._followers:
+            follower(id)
 
     @property
     def written(self) -> int:
@@ -442,12 +502,11 @@ class Journal(Waiting):
             from twisted.internet import reactor
 
             self._reactor = reactor
-        keeper = JournalWriter(
-            self.path, self._tell, self.number, options=self._options, wall_clock=self._now
-        )
+        own_number = self._settled.own_number
+        keeper = JournalWriter(self.path, self._tell, own_number, options=self._options, wall_clock=self._now)
         self._written_before, self._unwritable_before = self.written, self._unwritable
         self._unprivileged_before = self._unprivileged
-        self._writer = Writer(self, keeper)
+        self._writer = Writer(self, keeper, settled=self._settled)
         self._running, self._broken = True, ""
         self._stopping.clear()
         self._wake_up.set()  # opens the file at once, so that a fault in it shows at once
@@ -488,8 +547,10 @@ class Journal(Waiting):
                 self._stopping.wait(GATHER)
                 self._wake_up.clear()
                 wait = writer.turn()
+                self._tell_settled()
             last = self._last_event if self._last else None
             abandoned = writer.finish(lambda: time.monotonic() > self._stop_by, last)
+            self._tell_settled()
         except Exception as error:
             self._broken = f"the journal's thread failed: {error!r}"
             self._tell(logging.CRITICAL, "the journal's thread failed:\n%s", traceback.format_exc())

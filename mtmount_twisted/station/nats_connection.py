@@ -14,7 +14,7 @@ import json
 import re
 import ssl
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -64,11 +64,15 @@ _read_confirmation = msgspec.json.Decoder(_Confirmation).decode
 
 
 class Waiting(NamedTuple):
-    """A request that waits for its answer."""
+    """A request that waits for its answer.
 
-    future: Future[Msg]
+    :ivar read: return the result of the request, given the answer and the subject; it may raise.
+    """
+
+    future: Future[Any]
     subject: str
     due: float
+    read: Callable[[Msg, str], Any]
 
 
 class Login(NamedTuple):
@@ -128,6 +132,7 @@ class Connection:
                     connect_timeout=CONNECT_TIME,  # type: ignore[arg-type]  # a float is as good
                     ping_interval=3600,  # `_watch` looks more closely
                     pending_size=0,  # no buffer while there is no connection
+                    skip_subject_validation=True,  # the subjects are our own
                     error_cb=self._note_error,
                     closed_cb=self._closed,
                     **login.options(),
@@ -201,23 +206,28 @@ class Connection:
     # Requests
 
     async def send(
-        self, subject: str, body: bytes, headers: Mapping[str, str] | None = None, within: float = ANSWER_TIME
-    ) -> Future[Msg]:
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        within: float = ANSWER_TIME,
+        read: Callable[[Msg, str], Any] = lambda message, subject: message,
+    ) -> Future[Any]:
         """Send a request, and return its answer, which comes, or fails, within some seconds.
 
+        :param read: return the result of the future, given the answer and the subject; it may raise.
         :raises EngineUnreachable: if there is no connection: the request is not sent.
         """
         if self.lost.done():
             raise EngineUnreachable(f"not connected to the broker: {self.lost.result()}")
         self._number += 1
         token = str(self._number)
-        future: Future[Msg] = self._loop.create_future()
-        self._waiting[token] = Waiting(future, subject, self._loop.time() + within)
+        future: Future[Any] = self._loop.create_future()
+        self._waiting[token] = Waiting(future, subject, self._loop.time() + within, read)
         if self._sweeping is None or within < ANSWER_TIME:
             self._sweep()
         try:
-            reply = f"{self._inbox}.{token}"
-            await self._client.publish(subject, body, reply, None if headers is None else dict(headers))
+            await self._client.publish(subject, body, f"{self._inbox}.{token}", headers)
         except (NatsError, OSError) as error:
             self._waiting.pop(token, None)
             raise EngineUnreachable(f"not sent: {error}") from None
@@ -237,24 +247,16 @@ class Connection:
 
     async def _answered(self, message: Msg) -> None:
         waiting = self._waiting.pop(message.subject.rpartition(".")[2], None)
-        if waiting is not None and not waiting.future.done():
-            waiting.future.set_result(message)
+        if waiting is None or waiting.future.done():
+            return
+        try:
+            waiting.future.set_result(waiting.read(message, waiting.subject))
+        except Exception as error:
+            waiting.future.set_exception(error)
 
-    async def store(self, subject: str, body: bytes, headers: Mapping[str, str] | None) -> Future[int]:
+    async def store(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Future[int]:
         """Send a message to the stream of its subject, and return its confirmation: see `ILog.send`."""
-        answer = await self.send(subject, body, headers)
-        confirmation: Future[int] = self._loop.create_future()
-
-        def confirm(answer: Future[Msg]) -> None:
-            if confirmation.done():
-                return
-            try:
-                confirmation.set_result(_position(answer.result(), subject))
-            except Exception as error:
-                confirmation.set_exception(error)
-
-        answer.add_done_callback(confirm)
-        return confirmation
+        return await self.send(subject, body, headers, read=_position)
 
     async def ask(self, subject: str, question: object = None) -> dict[str, Any]:
         """Send a request to JetStream's API, and return the answer.
@@ -263,7 +265,7 @@ class Connection:
         :raises ApiRefused: if the answer is an error.
         """
         body = b"" if question is None else json.dumps(question).encode()
-        message = await (await self.send(f"$JS.API.{subject}", body))
+        message: Msg = await (await self.send(f"$JS.API.{subject}", body))
         if _status(message) == "503":
             raise EngineUnreachable("the server has no JetStream: is it turned on in its configuration?")
         answer: dict[str, Any] = json.loads(message.data)
@@ -275,7 +277,7 @@ class Connection:
     async def is_answered(self, subject: str) -> bool | None:
         """Ask other clients. Return True for an answer, False if nobody listens, None if nobody answers."""
         try:
-            message = await (await self.send(subject, b"", within=REQUEST_TIME))
+            message: Msg = await (await self.send(subject, b"", within=REQUEST_TIME))
         except EngineUnreachable:
             if self.lost.done():
                 raise

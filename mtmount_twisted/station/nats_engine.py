@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from asyncio import Future, Task
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import cycle
@@ -23,6 +23,7 @@ from nats.aio.msg import Msg
 from zope.interface import implementer
 
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
+from mtmount_twisted.frontends.broker.words import CONNECTING
 
 from .contracts import IEngine, ILog, IPresence, IReading, IReceiver, IRegister, Start, Stored
 from .nats_connection import ApiRefused, Connection, Login, decoded
@@ -44,6 +45,9 @@ REFUSED_RETRY = 10.0
 
 CLOSE_TIME = 0.5
 """The longest time to take a presence away at the end, in seconds."""
+
+CONTENT_TYPE = "application/cloudevents+json"
+"""The type of each body in a log, as CloudEvents asks for it in a header."""
 
 NOT_FOUND = 10059
 """JetStream's error for a stream that does not exist."""
@@ -84,7 +88,7 @@ class NatsEngine:
         login: Login | None = None,
         report: Report = lambda level, text: None,
     ) -> None:
-        self.problem = "not started"
+        self.problem = CONNECTING
         self.offset: float | None = None
         self._servers = cycle(servers)
         self._login = login or Login()
@@ -284,7 +288,7 @@ class _NatsLog:
     async def send(
         self, key: str, body: bytes, id: str | None = None, after: int | None = None
     ) -> Future[int]:
-        headers = {"Nats-Expected-Stream": self._name}
+        headers = {"Content-Type": CONTENT_TYPE}
         if id is not None:
             headers["Nats-Msg-Id"] = id
         if after is not None:
@@ -313,7 +317,7 @@ class _NatsRegister:
         return (None, 0) if found is None else (found.body, found.position)
 
     async def swap(self, value: bytes, revision: int) -> int:
-        headers: Mapping[str, str] = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
         return await (await self._engine.connection().store(self._subject, value, headers))
 
 

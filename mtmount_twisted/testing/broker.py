@@ -61,10 +61,12 @@ class MemoryBroker:
 
     :param clock: return the time of the broker (s, Unix time).
     :ivar up: False while the broker is cut off.
+    :ivar cuts: how often it was cut off.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.up = True
+        self.cuts = 0
         self.clock = clock
         self.logs: dict[str, _Log] = {}
         self.registers: dict[str, tuple[bytes, int]] = {}
@@ -85,6 +87,7 @@ class MemoryBroker:
     def cut(self) -> None:
         """Cut off all engines: confirmations that are under way are lost."""
         self.up = self._swallows = False
+        self.cuts += 1
         for future in self._unconfirmed:
             if not future.done():
                 future.set_exception(EngineUnreachable("the connection to the broker was lost"))
@@ -200,7 +203,8 @@ class MemoryEngine:
 
     async def wait_lost(self) -> None:
         """See `IEngine`."""
-        while self.connected:
+        cuts = self.broker.cuts
+        while self.connected and self.broker.cuts == cuts:
             await self.broker.changed.wait()
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ class Reference(SynchronousTestCase):
     def parts(self) -> dict[str, str]:
         """The reference's text by section."""
         pieces = re.split(
-            r"^#?\[{1,2}(\w+)\]{1,2}\n", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
+            r"^#?\[{1,2}([\w.]+)\]{1,2}\n", REFERENCE.read_text(encoding="utf-8"), flags=re.MULTILINE
         )
         return dict(zip(pieces[1::2], pieces[2::2]))
 
@@ -49,7 +49,7 @@ class Reference(SynchronousTestCase):
             self.assertEqual(names, list(keys(each.cls)))
         rows = re.findall(r"^   \* - ``(\w+)``\n(?:     - .+\n){3}", self.page(), re.MULTILINE)
         self.assertEqual(rows, [name for _, name, _ in every_key()])
-        titles = re.findall(r"^``\[+(\w+)\]+``$", self.page(), re.MULTILINE)
+        titles = re.findall(r"^``\[+([\w.]+)\]+``$", self.page(), re.MULTILINE)
         self.assertEqual(titles, list(sections(loading.Config)))
 
     def test_generated(self) -> None:

@@ -17,6 +17,7 @@ from mtmount_twisted.app.bridge_service import DRAIN_TIME
 from mtmount_twisted.app.twistd_log import LAST_WORDS
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import (
+    BrokerSettings,
     ClientLimits,
     CommandRules,
     Controller,
@@ -25,6 +26,7 @@ from mtmount_twisted.config.settings import (
     RecorderSettings,
     SimulatorSettings,
     SiteSettings,
+    StationSettings,
     WebSettings,
 )
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
@@ -200,11 +202,14 @@ class ReloadTests(BridgeCase):
             "site": SiteSettings(height=0.0),
             "motion": MotionSettings(slew_jump=1.0),
             "recorder": RecorderSettings(keep_days=1.0),
+            "station": StationSettings(mount="t1", node="a"),
+            "station.broker": BrokerSettings(window=1),
         }
         others = {field.metadata["section"] for field in attrs.fields(Config)} - {"pair", "port", "telemetry"}
         self.assertEqual(others, set(changes))
+        fields = {field.metadata["section"]: field.name for field in attrs.fields(Config)}
         for section, changed in changes.items():
-            config = attrs.evolve(self.config, **{section: changed})
+            config = attrs.evolve(self.config, **{fields[section]: changed})
             with self.assertLogs(LOG, "WARNING") as logged:
                 reloaded = self.service.reload(config)
                 self.pass_time(1.5)

@@ -102,7 +102,8 @@ class WebHouse(House):
     def served(self) -> Any:
         """The services of the daemon, as the web sees them; they receive no telemetry."""
         parts = {"bridge": self.bridge, "link": self.ways, "names": []}
-        return SimpleNamespace(**parts, telemetry=None, signals=None, motion=None, recorder=RecorderOff())
+        none = dict.fromkeys(("telemetry", "signals", "motion", "broker"))
+        return SimpleNamespace(**parts, **none, recorder=RecorderOff())
 
     def publish(self, name: str, data: object) -> None:
         """Note an event for the event streams."""

@@ -14,7 +14,7 @@ from mtmount_twisted.frontends.web.api.health import INTERVAL, Health, LoopWatch
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
 from tests.support.web import as_read
 
-LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}}
+LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}, "broker": None}
 
 CALL = Call(User("x", frozenset(), Source.CSC))
 
@@ -34,7 +34,8 @@ class HealthTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.pair = SimpleNamespace(listen_error=None)
         self.bridge = SimpleNamespace(link=object())
-        self.service = SimpleNamespace(bridge=self.bridge, all_pairs=[self.pair], port_failures=[])
+        parts = {"bridge": self.bridge, "all_pairs": [self.pair], "port_failures": []}
+        self.service = SimpleNamespace(**parts, broker=None)
         self.journal = SimpleNamespace(fault="", losing=False, lost=5, lost_unprivileged=2)
         self.health = Health(self.service, self.journal)
 
@@ -55,6 +56,15 @@ class HealthTests(SynchronousTestCase):
         """With the controller's link up, all listeners up and a journal without fault it is ready."""
         answer = self.ask("/readyz")
         self.assertEqual((answer.status, as_read(answer.body)), (200, {"ready": True, "lacks": [], **LOST}))
+
+    def test_broker(self) -> None:
+        """The state of the broker is told, and the mount is ready without it."""
+        state = {"connected": False, "problem": "no connection", "restarts": 2}
+        self.service.broker = SimpleNamespace(**state, rows=12, seconds=3.5)
+        answer = self.ask("/readyz")
+        told = {**state, "lag_rows": 12, "lag_seconds": 3.5}
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(as_read(answer.body), {"ready": True, "lacks": [], **LOST, "broker": told})
 
     def test_not_ready(self) -> None:
         """What is lacking is told, with 503."""

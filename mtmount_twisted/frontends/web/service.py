@@ -119,6 +119,7 @@ class Areas:
             telemetry=served.telemetry,
             motion=served.motion,
             recorder=served.recorder,
+            broker=served.broker,
             telemetry_ports=lambda: served.telemetry_ports,
         )
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Shape
+from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Seconds, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.interfaces import IJournalState, IServed
 
@@ -96,12 +96,23 @@ class LostRows(Part, frozen=True, kw_only=True):
     without_rights: Count
 
 
+class BrokerNow(Part, frozen=True, kw_only=True):
+    """The publication of events to a message broker: the rows that wait, and the age of the oldest in s."""
+
+    connected: bool
+    problem: str
+    lag_rows: Count
+    lag_seconds: Seconds
+    restarts: Count
+
+
 class Ready(Shape, frozen=True, kw_only=True):
-    """The mount can be commanded now."""
+    """The mount can be commanded now; `broker` is null without a station, and changes nothing."""
 
     ready: Yes
     lacks: list[str]
     lost_rows: LostRows
+    broker: BrokerNow | None
 
 
 class NotReady(Problem, frozen=True, kw_only=True):
@@ -110,6 +121,7 @@ class NotReady(Problem, frozen=True, kw_only=True):
     ready: bool
     lacks: list[str]
     lost_rows: LostRows
+    broker: BrokerNow | None
 
 
 class Health:
@@ -154,9 +166,24 @@ class Health:
     async def _ready(self, call: Call) -> Answer:
         lacks, unprivileged = self.lacks(), self._journal.lost_unprivileged
         lost = LostRows(with_rights=self._journal.lost - unprivileged, without_rights=unprivileged)
+        broker = self._broker()
         if lacks:
-            return Answer(NotReady(error="not ready", ready=False, lacks=lacks, lost_rows=lost), 503)
-        return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost))
+            told = NotReady(error="not ready", ready=False, lacks=lacks, lost_rows=lost, broker=broker)
+            return Answer(told, 503)
+        return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost, broker=broker))
+
+    def _broker(self) -> BrokerNow | None:
+        """Return the state of the broker. Without it the mount can be commanded, and events wait."""
+        state = self._service.broker
+        if state is None:
+            return None
+        return BrokerNow(
+            connected=state.connected,
+            problem=state.problem,
+            lag_rows=state.rows,
+            lag_seconds=state.seconds,
+            restarts=state.restarts,
+        )
 
     def lacks(self) -> list[str]:
         """Return a word for each reason why commands can't be sent or recorded.

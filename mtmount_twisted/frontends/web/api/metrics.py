@@ -35,6 +35,7 @@ from mtmount_twisted.frontends.web.events.streams import Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
 from mtmount_twisted.interfaces import (
     IBridge,
+    IBrokerState,
     IEventBus,
     IJournalState,
     IMotion,
@@ -127,6 +128,7 @@ class Metrics(Collector):
     :param telemetry_ports: return the ports that serve telemetry.
     :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param recorder: the state of the recorder of telemetry, also of one that is turned off.
+    :param broker: the state of the publication to a message broker; None without a station.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -148,9 +150,11 @@ class Metrics(Collector):
         telemetry_ports: Callable[[], Iterable[ITelemetryPort]] = tuple,
         motion: IMotion | None = None,
         recorder: IRecorderState | None = None,
+        broker: IBrokerState | None = None,
     ) -> None:
         self.bridge = bridge
         self.recorder = recorder or RecorderOff()
+        self.broker = broker
         self._dialect: Dialect = bridge.dialect
         self.link = link
         self.journal = journal
@@ -604,6 +608,30 @@ FIGURES = (
         "counter",
         "Lines of telemetry and events that the recorder could not keep.",
         lambda metrics: metrics.recorder.lost,
+    ),
+    Figure(
+        "broker_up",
+        "gauge",
+        "1 while the message broker is connected, or without a station, else 0.",
+        lambda metrics: metrics.broker is None or metrics.broker.connected,
+    ),
+    Figure(
+        "broker_lag_events",
+        "gauge",
+        "Rows of the journal that the message broker has not confirmed.",
+        lambda metrics: 0 if metrics.broker is None else metrics.broker.rows,
+    ),
+    Figure(
+        "broker_lag_seconds",
+        "gauge",
+        "Age of the oldest of these rows.",
+        lambda metrics: 0 if metrics.broker is None else metrics.broker.seconds,
+    ),
+    Figure(
+        "station_restarts",
+        "counter",
+        "Restarts of the process that publishes to the message broker.",
+        lambda metrics: 0 if metrics.broker is None else metrics.broker.restarts,
     ),
     Figure(
         "axis_position_degrees",

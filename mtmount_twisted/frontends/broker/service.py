@@ -1,0 +1,194 @@
+"""`BrokerService`: what the daemon does for the message broker: little, and never late.
+
+It tells the child process how far the journal's file goes, gives it the latest telemetry, and notes its state
+for the metrics and the log. Next to read: `supervisor`; ``station.child``, the other end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from msgspec import Raw
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from mtmount_twisted.interfaces import IBrokerState, ITelemetry
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
+
+from .supervisor import Supervisor
+from .words import CONNECTING, MAX_LINE, Begin, End, More, Pong, Telemetry
+
+TELEMETRY_INTERVAL = 0.2
+"""The least time between two rounds of telemetry for the child, in seconds."""
+
+
+@implementer(IBrokerState)
+class BrokerService(Service):
+    """The child process for the broker.
+
+    :param begin: the configuration of the child.
+    :param telemetry: return the mount's telemetry, once the bridge has started; None if there is none.
+    :param reactor: the reactor; the global one if None.
+    """
+
+    name = "mtmount-broker"
+
+    def __init__(
+        self,
+        begin: Begin,
+        log: logging.Logger,
+        telemetry: Callable[[], ITelemetry | None] = lambda: None,
+        reactor: object = None,
+    ) -> None:
+        self._begin = begin
+        self._log = log
+        self._find_telemetry = telemetry
+        self._telemetry: ITelemetry | None = None
+        self._reactor = reactor
+        self._supervisor: Supervisor | None = None
+        self._limited_log: RateLimitedLog | None = None
+        self._settled = 0
+        self._sent_settled = 0
+        self._sent_lines = 0  # of telemetry
+        self._round: IDelayedCall | None = None
+        self._state: Pong | None = None
+        self._was_connected: bool | None = None  # None before the first answer
+        self._lost_at = 0.0
+
+    # IBrokerState
+
+    @property
+    def connected(self) -> bool:
+        """See `IBrokerState`."""
+        return self._state is not None and self._state.connected
+
+    @property
+    def problem(self) -> str:
+        """See `IBrokerState`."""
+        return "the station's process has not answered yet" if self._state is None else self._state.problem
+
+    @property
+    def rows(self) -> int:
+        """See `IBrokerState`."""
+        return 0 if self._state is None else self._state.rows
+
+    @property
+    def seconds(self) -> float:
+        """See `IBrokerState`."""
+        return 0.0 if self._state is None else self._state.seconds
+
+    @property
+    def published(self) -> int:
+        """See `IBrokerState`."""
+        return 0 if self._state is None else self._state.published
+
+    @property
+    def telemetry(self) -> int:
+        """See `IBrokerState`."""
+        return 0 if self._state is None else self._state.telemetry
+
+    @property
+    def restarts(self) -> int:
+        """See `IBrokerState`."""
+        return 0 if self._supervisor is None else self._supervisor.restarts
+
+    @property
+    def pid(self) -> int:
+        """The number of the child's process; 0 without a child."""
+        return 0 if self._supervisor is None else self._supervisor.pid
+
+    def startService(self) -> None:
+        """Start the child."""
+        super().startService()  # type: ignore[no-untyped-call]
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        clock = cast(IReactorTime, self._reactor)
+        self._limited_log = RateLimitedLog(clock, self._log)
+        self._telemetry = self._find_telemetry() if self._begin.telemetry else None
+        self._supervisor = Supervisor(self, self._log, self._reactor)
+        self._supervisor.start()
+        if self._telemetry is not None:
+            self._round = clock.callLater(TELEMETRY_INTERVAL, self._send_telemetry)
+
+    def settle(self, id: int) -> None:
+        """Tell the child that the journal's file has every row up to an id."""
+        self._settled = id
+        self._send_settled()
+
+    def _send_settled(self) -> None:
+        settled, supervisor = self._settled, self._supervisor
+        if supervisor is not None and settled > self._sent_settled and supervisor.send(More(settled)):
+            self._sent_settled = settled
+
+    def _send_telemetry(self) -> None:
+        """Send the latest lines that came since the last round; they are dropped while the child is busy."""
+        assert self._supervisor is not None and self._telemetry is not None
+        self._round = cast(IReactorTime, self._reactor).callLater(TELEMETRY_INTERVAL, self._send_telemetry)
+        if self._telemetry.lines == self._sent_lines:
+            return
+        lines, size = [], 0
+        for line in reversed(self._telemetry.since(self._sent_lines)):
+            size += len(line) + 1
+            if size > MAX_LINE // 2:
+                break
+            lines.append(Raw(line))
+        self._sent_lines = self._telemetry.lines
+        if lines:
+            self._supervisor.send(Telemetry(lines[::-1]))
+
+    # Owner
+
+    def child_started(self) -> None:
+        """See `supervisor.Owner`."""
+        assert self._supervisor is not None
+        self._supervisor.send(self._begin)
+        self._sent_settled = 0
+        self._send_settled()
+
+    def child_ready(self) -> None:
+        """See `supervisor.Owner`."""
+        self._send_settled()
+
+    def child_answered(self, pong: Pong) -> None:
+        """See `supervisor.Owner`."""
+        self._state = pong
+        if pong.connected == self._was_connected or pong.problem == CONNECTING:
+            return
+        first, self._was_connected = self._was_connected is None, pong.connected
+        assert self._limited_log is not None
+        now = cast(IReactorTime, self._reactor).seconds()
+        if not pong.connected:
+            self._lost_at = now
+            text = "the broker is not connected: %s; the journal keeps the events"
+            self._limited_log.warning(text, pong.problem)
+        elif first:
+            self._limited_log.info("the broker is connected; %d events wait for it", pong.rows)
+        else:
+            text = "the broker is connected again after %.0f s; %d events wait for it"
+            self._limited_log.warning(text, now - self._lost_at, pong.rows)
+
+    def child_ended(self) -> None:
+        """See `supervisor.Owner`."""
+        self._state = None
+
+    def finish(self, within: float) -> Deferred[None]:
+        """End the child after it has published the rest, once the journal is closed.
+
+        :param within: the time for that, in seconds.
+        :returns: fires when the process is gone.
+        """
+        if self._round is not None and self._round.active():
+            self._round.cancel()
+        assert self._supervisor is not None
+        return self._supervisor.stop(within, End())
+
+    def stopService(self) -> Deferred[None]:
+        """End the child at once. It may be called twice."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self.finish(0.0)

@@ -1,0 +1,148 @@
+"""The child process: it reads the daemon's lines, and publishes until the daemon ends.
+
+It ends as soon as the daemon's connection is closed, so that none is left behind. Next to read:
+`daemon_link`; `outbox`; ``frontends.broker.supervisor``, which starts the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import ssl
+from asyncio import Task
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
+from mtmount_twisted.frontends.broker.words import DATA_FD, Begin, End, More, Ping, Pong, Telemetry
+
+from .contracts import IEngine
+from .daemon_link import DaemonLink
+from .events import Source
+from .journal_file import JournalFile
+from .nats_connection import Login
+from .nats_engine import NatsEngine
+from .outbox import Lag, Outbox
+from .streams import EVENTS, TELEMETRY, StreamSettings, events_stream, telemetry_stream
+from .telemetry_outbox import TelemetryOutbox
+from .waits import pause
+
+LAST_TIME = 2.0
+"""The longest time to publish the last rows after the daemon's `End`, in seconds; the daemon kills the
+process earlier if it has less time."""
+
+
+def streams_of(begin: Begin) -> list[StreamSettings]:
+    """Return the streams that the child uses."""
+    wanted = [events_stream(begin.replicas)] if begin.events else []
+    return wanted + ([telemetry_stream()] if begin.telemetry else [])
+
+
+def login_of(begin: Begin) -> Login:
+    """Return the proof of identity at the broker.
+
+    :raises OSError: if the file of the authority can't be read.
+    """
+    context = None
+    if any(server.startswith("tls:") for server in begin.servers):
+        context = ssl.create_default_context(cafile=begin.ca)
+    return Login(begin.credentials or "", context)
+
+
+class Child:
+    """The parts of the child, with an engine that is not started yet.
+
+    :param begin: the configuration.
+    :param link: the connection to the daemon.
+    """
+
+    def __init__(self, begin: Begin, link: DaemonLink, engine: IEngine) -> None:
+        source = Source(begin.mount, begin.node)
+        self._engine = engine
+        self._link = link
+        self._journal = JournalFile(Path(begin.journal))
+        self._tasks: list[Task[None]] = []
+        self.outbox: Outbox | None = None
+        self.telemetry: TelemetryOutbox | None = None
+        if begin.events:
+            log = engine.log(EVENTS)
+            self.outbox = Outbox(engine, log, self._journal, source, begin.window, link.log)
+        format = dialect_named(cast(DialectName, begin.dialect)).telemetry
+        if begin.telemetry and format is not None:
+            self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
+
+    async def run(self) -> None:
+        """Publish until the daemon ends."""
+        self._engine.start()
+        for part in (self.outbox, self.telemetry):
+            if part is not None:
+                self._start(part.run())
+        try:
+            await self._read_lines()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._engine.close()
+            self._journal.close()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part beside the lines of the daemon; an error in it ends the process, with its traceback."""
+        reading = asyncio.current_task()
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+
+        def ended(task: Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logging.getLogger(__name__).critical("a part of the station failed", exc_info=error)
+                if reading is not None:
+                    reading.cancel()
+
+        task.add_done_callback(ended)
+
+    async def _read_lines(self) -> None:
+        while True:
+            match await self._link.line():
+                case Ping(number):
+                    self._link.answer(self._state(number))
+                case More(id) if self.outbox is not None:
+                    self.outbox.settle(id)
+                case Telemetry(lines) if self.telemetry is not None:
+                    self.telemetry.keep(map(bytes, lines))
+                case End():
+                    await self._finish()
+                    return
+                case None:
+                    return
+
+    def _state(self, number: int) -> Pong:
+        lag = Lag(0, 0.0) if self.outbox is None else self.outbox.lag()
+        return Pong(
+            number=number,
+            connected=self._engine.connected,
+            problem=self._engine.problem[:500],
+            published=0 if self.outbox is None else self.outbox.published,
+            rows=lag.rows,
+            seconds=lag.seconds,
+            telemetry=0 if self.telemetry is None else self.telemetry.published,
+        )
+
+    async def _finish(self) -> None:
+        """Publish the last rows, if the broker takes them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_TIME):
+                while self.outbox is not None and self._engine.connected and not self.outbox.is_done:
+                    await pause(0.01)
+
+
+async def serve(fd: int = DATA_FD) -> None:
+    """Run the child on an open file that the daemon handed over."""
+    link = await DaemonLink.open(fd)
+    begin = await link.line()
+    if isinstance(begin, Begin):
+        engine = NatsEngine(begin.servers, streams_of(begin), login_of(begin), link.log)
+        gc.freeze()  # what was imported stays: the collector need not look at it again
+        await Child(begin, link, engine).run()
+    await link.close()

@@ -1,0 +1,84 @@
+"""`DaemonLink`: the child's end of the socket pair to the daemon, on asyncio.
+
+Lines to the daemon are bounded: while the daemon does not read, further lines for its log are dropped and
+counted. Next to read: ``frontends.broker.words``, the lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio import StreamReader, StreamWriter
+
+from mtmount_twisted.frontends.broker.words import (
+    MAX_LINE,
+    MAX_TEXT,
+    Log,
+    Pong,
+    ToChild,
+    encode,
+    read_to_child,
+)
+
+MAX_BACKLOG = 2**16
+"""The most bytes that wait for the daemon."""
+
+LINES_AT_ONCE = 20
+"""The most lines for the log in `LOG_TIME`; further ones are dropped and counted."""
+
+LOG_TIME = 60.0
+"""The time in which the lines for the log are counted together, in seconds."""
+
+
+class DaemonLink:
+    """The connection to the daemon."""
+
+    def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._dropped = 0
+        self._logged = 0
+        self._since = 0.0
+
+    @classmethod
+    async def open(cls, fd: int) -> DaemonLink:
+        """Return the link on an open file that the daemon handed over."""
+        own = socket.socket(fileno=fd)
+        own.setblocking(False)
+        return cls(*(await asyncio.open_unix_connection(sock=own, limit=MAX_LINE)))
+
+    async def line(self) -> ToChild | None:
+        """Return the next line of the daemon; None once the daemon has closed the connection.
+
+        :raises msgspec.DecodeError: if a line is malformed.
+        """
+        try:
+            line = await self._reader.readuntil(b"\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        told: ToChild = read_to_child(line)
+        return told
+
+    def answer(self, pong: Pong) -> None:
+        """Send the state of the child."""
+        self._send(encode(pong))
+
+    def log(self, level: int, text: str) -> None:
+        """Send a line for the daemon's log, or count it if there are too many."""
+        now = asyncio.get_running_loop().time()
+        if now - self._since > LOG_TIME:
+            self._since, self._logged = now, 0
+        if self._logged >= LINES_AT_ONCE or self._writer.transport.get_write_buffer_size() > MAX_BACKLOG:
+            self._dropped += 1
+            return
+        self._logged += 1
+        more = f" ({self._dropped} lines were dropped before)" if self._dropped else ""
+        self._dropped = 0
+        self._send(encode(Log(level, f"{text[: MAX_TEXT - 100]}{more}")))
+
+    def _send(self, line: bytes) -> None:
+        if self._writer.transport.get_write_buffer_size() <= MAX_BACKLOG:
+            self._writer.write(line + b"\n")
+
+    async def close(self) -> None:
+        """Close the connection, after what was sent."""
+        self._writer.close()

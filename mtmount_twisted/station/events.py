@@ -1,0 +1,125 @@
+"""The messages that a bridge publishes, as values: a row of the journal, or a line of telemetry.
+
+A body is a CloudEvent 1.0 in structured JSON (``docs/reference/station.rst``). No I/O. Next to read:
+`outbox`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from mtmount_twisted.frontends.web.events.shapes import Message, Row, row_of, shape
+from mtmount_twisted.frontends.web.http.encoding import as_json
+from mtmount_twisted.journal.reading import Entry
+
+MAX_BODY = 2**16
+"""The longest body of an event, in bytes: a longer one loses its decoded fields."""
+
+LONGEST_KIND = 64
+"""The longest kind in a subject, in characters."""
+
+_OTHER = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class Event(NamedTuple):
+    """A message for the broker.
+
+    :ivar id: the identity by which the broker refuses it a second time.
+    """
+
+    subject: str
+    body: bytes
+    id: str
+
+
+class Source(NamedTuple):
+    """The bridge that publishes."""
+
+    mount: str
+    node: str
+
+    @property
+    def uri(self) -> str:
+        """The bridge in the attribute ``source`` of a CloudEvent."""
+        return f"/mount/{self.mount}/node/{self.node}"
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the subjects of its messages."""
+        return f"mt.{self.mount}.{self.node}"
+
+    @property
+    def events(self) -> str:
+        """The pattern of the subjects of its events."""
+        return f"{self.prefix}.ev.>"
+
+
+def kind_word(kind: str) -> str:
+    """Return a kind as a word of a subject: ``code 1234`` becomes ``code_1234``."""
+    return _OTHER.sub("_", kind[:LONGEST_KIND]) or "_"
+
+
+def event_of(entry: Entry, source: Source) -> Event:
+    """Return a row of the journal as a message."""
+    row = row_of(entry)
+    told = shape(row)
+    data = as_json(told)
+    kind = kind_word(_kind(row))
+    if len(data) > MAX_BODY - 1024 and isinstance(told, Message):
+        data = as_json(msgspec.structs.replace(told, fields=None, truncated=True))
+    subject = b',"subject":%b' % as_json(told.peer) if told.peer else b""
+    body = (
+        b'{"specversion":"1.0","type":"mtmount.row","source":"%b","id":"%b","time":"%b"%b,"epoch":%d,'
+        b'"datacontenttype":"application/json","data":%b}'
+    ) % (source.uri.encode(), (told.id or "").encode(), told.time.encode(), subject, told.epoch, data)
+    # A journal that begins anew has the ids of the earlier one again: its rows are others all the same.
+    id = f"{source.uri}/{told.id}/{entry.time:.3f}"
+    return Event(f"{source.prefix}.ev.{told.type}.{kind}", body, id)
+
+
+def _kind(row: Row) -> str:
+    return row.entry.what if row.entry.table == "event" else row.kind
+
+
+class _Head(msgspec.Struct):
+    source: str
+    id: str
+    time: str
+
+
+_read_head = msgspec.json.Decoder(_Head).decode
+
+
+def row_in(body: bytes, source: Source) -> tuple[int, str] | None:
+    """Return the id of the row in a published message, and its time; None for a message of another bridge."""
+    try:
+        head = _read_head(body)
+        row = int(head.id.rpartition(".")[2])
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return (row, head.time) if head.source == source.uri else None
+
+
+def telemetry_of(topic: str, number: int, line: bytes, time: str, source: Source) -> Event:
+    """Return a line of telemetry as a message.
+
+    :param topic: name of the topic, or its number.
+    :param number: how many lines of this run came before, so that each id is another one.
+    :param line: the line of the mount, which is a JSON object.
+    :param time: the time of its arrival, in ISO 8601.
+    """
+    word = kind_word(topic)
+    head = {
+        "specversion": "1.0",
+        "type": "mtmount.telemetry",
+        "source": source.uri,
+        "id": f"{word}.{time}.{number}",
+        "time": time,
+        "subject": topic,
+        "datacontenttype": "application/json",
+    }
+    body = b'%b,"data":%b}' % (as_json(head)[:-1], line)
+    return Event(f"{source.prefix}.tel.{word}", body, "")

@@ -1,0 +1,88 @@
+"""`TelemetryOutbox`: the latest line of each telemetry topic -> the log of the broker.
+
+Telemetry is conflated and never queued: while a line of a topic is not confirmed, the next one waits, and a
+newer one takes its place. What the broker misses is not sent later. Next to read: `outbox`, for events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import Future
+from collections.abc import Callable, Iterable
+
+from mtmount_twisted.dialects.dialect import TelemetryFormat
+from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, LineError
+from mtmount_twisted.journal.times import iso
+
+from .contracts import IEngine, ILog
+from .events import Source, telemetry_of
+
+MAX_LINE = 60 * 1024
+"""The longest line that is published, in bytes."""
+
+
+class TelemetryOutbox:
+    """Publish telemetry.
+
+    :param format: the mount's format.
+    :ivar published: the number of lines that the broker has confirmed.
+    """
+
+    def __init__(
+        self,
+        engine: IEngine,
+        log: ILog,
+        format: TelemetryFormat,
+        source: Source,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.published = 0
+        self._engine, self._log, self._format, self._source = engine, log, format, source
+        self._wall_clock = wall_clock
+        self._number = 0
+        self._latest: dict[int, tuple[bytes, str]] = {}  # by topic: a line that waits, and when it came
+        self._under_way: set[int] = set()
+        self._changed = asyncio.Event()
+
+    def keep(self, lines: Iterable[bytes]) -> None:
+        """Keep lines as the latest of their topics."""
+        now = iso(self._wall_clock())
+        for line in lines:
+            try:
+                topic, _ = self._format.read_header(line)
+            except LineError:
+                continue
+            if len(line) <= MAX_LINE:
+                self._latest[topic] = line, now
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Publish until the task is cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if not self._engine.connected:
+                self._latest.clear()
+                continue
+            for topic in [each for each in self._latest if each not in self._under_way]:
+                await self._send(topic, *self._latest.pop(topic))
+
+    async def _send(self, topic: int, line: bytes, when: str) -> None:
+        self._number += 1
+        name = self._format.names.get(topic) or str(topic)
+        event = telemetry_of(name, self._number, line, when, self._source)
+        try:
+            future = await self._log.send(event.subject, event.body)
+        except EngineUnreachable:
+            return
+        self._under_way.add(topic)
+        future.add_done_callback(lambda done: self._note_end(topic, done))
+
+    def _note_end(self, topic: int, done: Future[int]) -> None:
+        self._under_way.discard(topic)
+        self._changed.set()
+        if not done.cancelled() and not isinstance(
+            done.exception(), EngineUnreachable | EngineFull | EngineRefused
+        ):
+            self.published += 1
