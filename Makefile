@@ -55,9 +55,10 @@ translation:
 previews:
 	MTMOUNT_PREVIEWS=$(COMMANDS) $(PYTHON) -m pytest -q -s tests/dialects/test_tma2022_preview.py -k no_refusal
 
-# The figures of 500 simulated slews against a recomputation from the raw data, nightly.
+# The figures of 500 simulated slews against a recomputation from the raw data, and the times to the limits of 10,000
+# places in the sky against steps, nightly.
 slews:
-	MTMOUNT_SLEWS=500 $(PYTHON) -m pytest -q tests/motion/test_slews.py
+	MTMOUNT_SLEWS=500 MTMOUNT_TARGETS=10000 $(PYTHON) -m pytest -q tests/motion/test_slews.py tests/motion/test_limits.py
 
 # Which change of a decision no test notices: `make mutation NAMES=arbiter`, or all that mutation/targets.toml names,
 # in some 20 minutes; needs the extra `mutation`.

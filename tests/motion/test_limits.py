@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import erfa
@@ -22,7 +23,9 @@ from mtmount_twisted.motion.limits import (
 )
 from mtmount_twisted.motion.sky import Site
 
-TARGETS = 10_000
+TARGETS = int(os.environ.get("MTMOUNT_TARGETS", "2500"))
+"""The number of random places: `make slews` tries 10,000."""
+
 STEP = 120.0
 NOW = 1_795_000_000.0  # 2026-11-18
 SITE = Site(ut1_utc=0.05)
@@ -87,7 +90,7 @@ class TrackEndsTests(SynchronousTestCase):
     """A tracked place in the sky."""
 
     def test_random_targets(self) -> None:
-        """For 10,000 places each time is within 1 s, or 0.01 deg at that time, of the sky moved in steps."""
+        """For random places each time is within 1 s, or 0.01 deg at that time, of the sky moved in steps."""
         brute = Brute(TARGETS)
         ours = np.array(
             [
@@ -125,8 +128,8 @@ class TrackEndsTests(SynchronousTestCase):
                 self.assertLessEqual(
                     abs(near - np.broadcast_to(limit, TARGETS)[row]), 0.01, (name, row, got[row], theirs[row])
                 )
-            self.assertGreater(np.isfinite(got).sum(), 400, f"too few cases of {name}")
-            self.assertLess(wrong.sum(), 20, name)
+            self.assertGreater(np.isfinite(got).sum(), TARGETS // 25, f"too few cases of {name}")
+            self.assertLess(wrong.sum(), TARGETS // 500, name)
 
     def test_already_there(self) -> None:
         """At a limit, or beyond it, the time is 0."""

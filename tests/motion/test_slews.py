@@ -15,7 +15,7 @@ from mtmount_twisted.motion.following import Sample
 from mtmount_twisted.motion.slews import AFTER_STANDSTILL, LONGEST, Axis, Slew, SlewSettings, SlewWatch
 from mtmount_twisted.simulator.motion import State, Target, approach, in_position_changes, settle
 
-SLEWS = int(os.environ.get("MTMOUNT_SLEWS", "100"))
+SLEWS = int(os.environ.get("MTMOUNT_SLEWS", "40"))
 """The number of simulated slews: `make slews` simulates 500 of them, in some 20 s."""
 
 TICK = 0.05

@@ -87,8 +87,8 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
 def _search(places: Places, quantities: Sequence[str]) -> list[Floats] | None:
     """Return the values of quantities that are found by their names; None if `msgspec` has to find them.
 
-    In valid JSON, a comma, the quoted name and a colon are that key and nothing else: a quote within a text has
-    a backslash before it. The first line is decoded as a whole, so that another shape of lines is noticed.
+    In valid JSON, a comma, the quoted name and a colon are that key and nothing else: a quote within a text
+    has a backslash before it. The first line is decoded as a whole: another shape of lines is noticed.
     """
     data, starts, ends = places
     try:
