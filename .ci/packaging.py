@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
@@ -78,6 +79,22 @@ def require_clean(tree: Path, before: set[Path], after: str) -> None:
     left = sorted(str(path.relative_to(tree)) for path in files(tree) - before)
     if left:
         sys.exit(f"packaging: {after} left in the source tree: {', '.join(left)}")
+
+
+def require_complete(sdist: Path, tree: Path) -> None:
+    """End if the sdist lacks a file of the source tree: others build their packages from the sdist."""
+    with tarfile.open(sdist) as archive:
+        shipped = {Path(*Path(name).parts[1:]) for name in archive.getnames()}
+    ours = {path.relative_to(tree) for path in files(tree) if path.is_file()}
+    lacking = sorted(str(path) for path in ours - shipped if path.name != ".gitignore")
+    if lacking:
+        sys.exit(f"packaging: MANIFEST.in lacks {', '.join(lacking)}")
+
+
+def judge(wheel: Path, sdist: Path, folder: Path) -> None:
+    """End if PyPI would refuse the metadata or not render the README, or if pyroma's rating is below 10."""
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist, cwd=folder)
+    run(sys.executable, "-m", "pyroma", "-n", "10", sdist, cwd=folder)
 
 
 def try_install(name: str, arguments: list[str | Path], folder: Path, tree: Path) -> None:
@@ -150,6 +167,8 @@ def main() -> None:
         require_clean(tree, before, "python -m build")
         (wheel,) = (folder / "dist").glob("*.whl")
         (sdist,) = (folder / "dist").glob("*.tar.gz")
+        require_complete(sdist, tree)
+        judge(wheel, sdist, folder)
         try_install("wheel", [wheel], folder, tree)
         try_install("sdist", [sdist], folder, tree)
         try_install("editable", ["-e", tree], folder, tree)

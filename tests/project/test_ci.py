@@ -181,7 +181,8 @@ class BesideTests(SynchronousTestCase):
         self.let("lint", "pass")
         rest, _ = run.communicate()
         self.assertIn("\nasked: -m ruff check .\nlint: pass\n", rest)
-        self.assertIn("\nasked: -m ruff format --check .\n== lint: passed after ", rest)
+        self.assertIn("\nasked: -m ruff format --check .\n", rest)
+        self.assertIn("\nasked: -m reuse lint --lines\n== lint: passed after ", rest)
         self.assertEqual(rest.splitlines()[-1], "tests: 0 passed, 0 failed, 0 skipped")
         self.assertEqual((run.returncode, os.listdir(self.temporary)), (0, []))
 
