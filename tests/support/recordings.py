@@ -54,12 +54,14 @@ class Writing:
     """A writer with a clock, and all that it has logged.
 
     :ivar now: the wall clock; the monotonic clock goes with it.
+    :ivar rests: the number of rests of the writer's thread.
     """
 
     def __init__(self, folder: Path, now: float = START, **options: Any) -> None:
         self.folder = folder
         self.now = now
         self.logged: list[str] = []
+        self.rests = 0
         given: dict[str, Any] = {
             "keep_days": 14.0,
             "keep_bytes": 20 * 2**30,
@@ -72,7 +74,11 @@ class Writing:
             lambda level, text, *arguments: self.logged.append(text % arguments),
             clock=lambda: self.now,
             wall_clock=lambda: self.now,
+            rest=self._rest,
         )
+
+    def _rest(self) -> None:
+        self.rests += 1
 
     def turn(self, *items: Item, seconds: float = 1.0) -> None:
         """Let time pass, then write."""

@@ -139,14 +139,16 @@ class Recorder:
         """Begin to record. If the recorder runs, do nothing."""
         if self._thread is not None:
             return
-        from .writer import RecordingWriter
+        from .writer import REST_TIME, RecordingWriter
 
         if self._reactor is None:
             from twisted.internet import reactor
 
             self._reactor = reactor
         self._writer = writer = RecordingWriter(
-            self._options, self._dialect, self._tell, self._take, wall_clock=self._now
+            *(self._options, self._dialect, self._tell, self._take),
+            wall_clock=self._now,
+            rest=lambda: self._stopping.wait(REST_TIME),  # none at the end
         )
         self._thread = threading.Thread(target=self._work, args=(writer,), name="recorder", daemon=True)
         self._thread.start()

@@ -37,6 +37,13 @@ MAX_PENDING_BYTES = 64 * 2**20
 """The most bytes of messages that wait for their chunk: 4 minutes. Beyond it, messages are counted and
 dropped."""
 
+MOST_PENDING = 20_000
+"""The most messages that wait for their chunk, without those of the last turn: 50 s of telemetry. Beyond it,
+the chunks are written earlier. The garbage collector looks at each message, and the reactor waits for it."""
+
+REST_LINES, REST_TIME = 100, 0.002
+"""After so many lines the thread rests for such a time, in seconds: the reactor needs Python's lock."""
+
 FILE_TIME = 3600
 """The time between two recordings, in seconds: a recording ends with the hour."""
 
@@ -58,6 +65,7 @@ class RecordingWriter:
     :param more: return what has come since; called between two chunks.
     :param clock: returns the monotonic clock, in seconds.
     :param wall_clock: returns Unix time, in seconds.
+    :param rest: called after each `REST_LINES` lines.
     :ivar fault: the present fault; empty while the recorder works.
     :ivar written: number of messages on the disk.
     :ivar lost: number of messages that were dropped.
@@ -73,6 +81,7 @@ class RecordingWriter:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        rest: Callable[[], object] = lambda: None,
     ) -> None:
         assert dialect.telemetry is not None  # the configuration allows no recorder otherwise
         self.fault = ""
@@ -87,6 +96,7 @@ class RecordingWriter:
         self._more = more
         self._clock = clock
         self._wall_clock = wall_clock
+        self._rest = rest
         self._compress = thorough()
         self._recording: RecordingFile | None = None
         self._tail: TailFile | None = None
@@ -127,11 +137,15 @@ class RecordingWriter:
         if int(self._wall_clock()) // FILE_TIME != self._hour:
             self._finish(recording, self._compress)
             self._append(self._open())
-        elif now - self._chunks_at >= CHUNK_TIME:
+        elif now - self._chunks_at >= CHUNK_TIME or self._has_many:
             self._write_chunks(recording, self._compress)
         if now >= self._tend_at:
             self._tend_at = now + TEND_EVERY
             self._tend()
+
+    @property
+    def _has_many(self) -> bool:
+        return sum(map(len, self._pending.values())) > MOST_PENDING
 
     def _receive(self, items: Iterable[Item]) -> None:
         """Split what has come into messages."""
@@ -156,6 +170,8 @@ class RecordingWriter:
         self._bytes += len(line)
         at = min(max(to_nanoseconds(published), 0), 2**64 - 1)
         self._fresh.append((topic, arrived, at, line))
+        if len(self._fresh) % REST_LINES == 0:
+            self._rest()
 
     def _check_space(self) -> None:
         found = self._options.folder
@@ -238,6 +254,8 @@ class RecordingWriter:
             channel = recording.channel(topic, self._facts.get(topic))
             sequences[topic] = number = sequences.get(topic, 0) + 1
             messages.append((topic, Message(channel, number, to_nanoseconds(arrived), published, line)))
+            if len(messages) % REST_LINES == 0:
+                self._rest()
         self._tail.append(b"".join(message.packed() for _, message in messages))
         self._sequences = sequences
         for topic, message in messages:

@@ -9,8 +9,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.journal.recording import writer
+from mtmount_twisted.journal.recording.index import read_recording
 from tests.support.folders import scratch_path
-from tests.support.recordings import START, Writing, messages_of
+from tests.support.recordings import START, Writing, item, messages_of, topic_line
 
 
 class WriterTests(SynchronousTestCase):
@@ -41,6 +43,20 @@ class WriterTests(SynchronousTestCase):
             writing.record(1)
             self.assertEqual(writing.writer.pending, 0)
         self.assertEqual(writing.writer.written, 130)
+
+    def test_telemetry_without_end(self) -> None:
+        """A flood of lines does not wait in memory for a minute, and the thread rests meanwhile."""
+        self.patch(writer, "MOST_PENDING", 1000)
+        writing = Writing(self.folder)
+        line = topic_line("azimuth", START + 37, actualPosition=1.0)
+        for _ in range(3):
+            writing.turn(item(writing.now, *[line] * 400))
+        [path] = writing.files
+        recording = read_recording(path)
+        os.close(recording.file)
+        self.assertEqual(sum(recording.contents.counts().values()), 1200)
+        self.assertEqual(writing.rests, 2 * 1200 // writer.REST_LINES)
+        self.assertEqual((writing.writer.written, writing.writer.lost), (1200, 0))
 
     def test_stops_when_the_disk_is_nearly_full(self) -> None:
         """Below the least free space nothing is recorded; the log says so once, and again at its end."""
