@@ -96,7 +96,7 @@ ROOMS: dict[str, Room] = {
     "dialects": room(  # the messages
         "dialects dialects.tma2022.commands dialects.tma2022.enums "
         "dialects.tma2022.faults dialects.tma2022.fields dialects.tma2022.interlocks "
-        "dialects.tma2022.replies dialects.tma2022.reply_type dialects.tma2022.signals "
+        "dialects.tma2022.replies dialects.tma2022.reply_type "
         "dialects.tma2022.telemetry "
         "dialects.tma2022.topic_type",
         "errors wire dialect layout",

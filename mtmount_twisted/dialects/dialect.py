@@ -315,27 +315,6 @@ class TelemetryHeader(NamedTuple):
     timestamp: float
 
 
-class TopicSignals(NamedTuple):
-    """The signals of a topic: each number in its lines, without the time stamps.
-
-    :ivar name: the name of the topic.
-    :ivar period: the time between two lines of the topic, in seconds; None if it is unknown.
-    :ivar quantities: the name of each number on the wire; an element of an array ends with its number.
-    :ivar units: the unit of each, such as ``deg/s``; empty if there is none.
-    :ivar docs: the meaning of each.
-    :ivar parts: the name of each quantity, an array once, and how many numbers it has, in the same order.
-    :ivar values_of: return the numbers in a decoded topic, in the same order; NaN for one that is missing.
-    """
-
-    name: str
-    period: float | None
-    quantities: tuple[str, ...]
-    units: tuple[str, ...]
-    docs: tuple[str, ...]
-    parts: tuple[tuple[str, int], ...]
-    values_of: Callable[[object], tuple[float, ...]]
-
-
 class QuantityFacts(Struct, frozen=True):
     """One value in the lines of a topic; each element of an array is one.
 
@@ -354,13 +333,15 @@ class QuantityFacts(Struct, frozen=True):
 
 
 class TopicFacts(Struct, frozen=True):
-    """One topic of telemetry.
+    """One topic of telemetry. Each of its values is a signal, and the time stamps are none.
 
     :ivar number: number on the wire.
     :ivar name: name, such as ``azimuth``.
     :ivar period: interval between two lines in seconds; None if it is unknown.
     :ivar doc: meaning.
     :ivar quantities: its values.
+    :ivar parts: the name of each quantity, an array once, and how many values it has, in the same order.
+    :ivar values_of: return the values in a decoded topic, in the same order; NaN for one that is missing.
     """
 
     number: int
@@ -368,6 +349,8 @@ class TopicFacts(Struct, frozen=True):
     period: float | None
     doc: str
     quantities: tuple[QuantityFacts, ...]
+    parts: tuple[tuple[str, int], ...]
+    values_of: Callable[[object], tuple[float, ...]]
 
 
 class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
@@ -375,7 +358,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
 
     :ivar port: the port of the telemetry server, unless a setting names another.
     :ivar names: the name of each topic that has one, by its number.
-    :ivar topics: return the facts about each topic that has a name, in the order of the numbers.
+    :ivar topics: return the facts about each topic that has a name, by its number, in that order.
     :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
         the line is not telemetry.
     :ivar decode: return the topic in a line. It raises `errors.LineError`.
@@ -384,7 +367,6 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     :ivar position_of: return the motion of an axis in its topic.
     :ivar position_in: return the same from the number of the topic and its signals, without time stamps.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
-    :ivar signals: return the signals of each topic that has a name, by its number.
     :ivar motion_codes: the codes of the events about the motion of an axis, or about its range.
     :ivar read_event: return the time stamp of an event (TAI seconds since the unix epoch) and its facts,
         those in the settings included. It raises `errors.LineError`.
@@ -392,7 +374,7 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
 
     port: int
     names: Mapping[int, str]
-    topics: Callable[[], tuple[TopicFacts, ...]]
+    topics: Callable[[], Mapping[int, TopicFacts]]
     read_header: Callable[[bytes], TelemetryHeader]
     decode: Callable[[bytes], Any]
     timed_topics: frozenset[int]
@@ -400,7 +382,6 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
     position_of: Callable[[Any], PositionFact]
     position_in: Callable[[int, Sequence[float]], PositionFact]
     tai: Callable[[], float]
-    signals: Callable[[], Mapping[int, TopicSignals]]
     motion_codes: frozenset[int]
     read_event: Callable[[bytes], tuple[float, Sequence[Fact]]]
 

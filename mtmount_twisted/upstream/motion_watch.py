@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.dialect import QuantityFacts, TelemetryFormat, TopicFacts
 from mtmount_twisted.dialects.facts import AxisFact, DeviceFact, Event, Fact, PositionFact, RangeFact
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IEventBus, IMotion, ITelemetry, ITelemetryValue
@@ -153,14 +153,15 @@ class _Report(NamedTuple):
     words_since: float | None
 
 
-def _derived(axis: str) -> TopicSignals:
-    return TopicSignals(
+def _derived(axis: str) -> TopicFacts:
+    docs = {"error": "Demand minus actual position.", "errorSky": "The same on the sky."}
+    return TopicFacts(
+        number=0,
         name=f"motion.{axis}",
         period=0.05,
-        quantities=("error", "errorSky"),
-        units=("arcsec", "arcsec"),
-        docs=("Demand minus actual position.", "The same on the sky."),
-        parts=(("error", 1), ("errorSky", 1)),
+        doc="The following error.",
+        quantities=tuple(QuantityFacts(name, "arcsec", "number", doc, "") for name, doc in docs.items()),
+        parts=tuple((name, 1) for name in docs),
         values_of=lambda decoded: (),
     )
 
@@ -523,7 +524,7 @@ class MotionWatch:
     def _watch_past(self, past: Any, has_sky: bool) -> MotionWatch:
         """Return a watch over a moment in the past, which keeps no signals but the errors."""
         ahead = self._format.tai() - self._bus.now()
-        format = msgspec.structs.replace(self._format, signals=dict, tai=lambda: past.now() + ahead)
+        format = msgspec.structs.replace(self._format, topics=dict, tai=lambda: past.now() + ahead)
         memory = SignalMemory(past, format, past, past.seconds)
         return MotionWatch(past, memory, format, self.rules, past, past, has_sky, remembers=False)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicFacts
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import ISignals, ITelemetry, ITelemetryValue
 
@@ -127,18 +127,18 @@ class KeptRows(NamedTuple):
 class SignalGroup:
     """The rows of one topic.
 
-    :ivar signals: the names, units and the period.
+    :ivar facts: the names, units and the period.
     :ivar at: the time of the latest row (UTC, s), and on the monotonic clock; None before the first.
     :ivar values: the latest row.
     """
 
-    def __init__(self, signals: TopicSignals) -> None:
-        self.signals = signals
-        self.width = len(signals.quantities)
+    def __init__(self, facts: TopicFacts) -> None:
+        self.facts = facts
+        self.width = len(facts.quantities)
         self.at: float | None = None
         self.came_at = -math.inf
         self.values: tuple[float, ...] = (math.nan,) * self.width
-        period = signals.period or UNKNOWN_PERIOD
+        period = facts.period or UNKNOWN_PERIOD
         self.stale_after = max(LEAST_STALE, STALE_PERIODS * period)
         self._most_in_chunk = math.ceil(SPARE * CHUNK / period)
         self._full: deque[Rows] = deque(maxlen=math.ceil(SPAN / CHUNK) + 1)
@@ -203,17 +203,18 @@ class SignalMemory:
         self._places: dict[str, Place] = {}
         self.units: dict[str, str] = {}
         self.periods: dict[str, float | None] = {}
-        for number, signals in format.signals().items():
-            self._by_topic[number] = self.add_group(signals)
+        for number, facts in format.topics().items():
+            self._by_topic[number] = self.add_group(facts)
         telemetry.subscribe_values(self._receive)
 
-    def add_group(self, signals: TopicSignals) -> SignalGroup:
+    def add_group(self, facts: TopicFacts) -> SignalGroup:
         """Return a new group of signals, to which the caller adds rows."""
-        group = SignalGroup(signals)
-        names = [f"{signals.name}.{quantity}" for quantity in signals.quantities]
-        self._places |= {name: Place(group, column) for column, name in enumerate(names)}
-        self.units.update(zip(names, signals.units, strict=True))
-        self.periods.update(dict.fromkeys(names, signals.period))
+        group = SignalGroup(facts)
+        for column, quantity in enumerate(facts.quantities):
+            name = f"{facts.name}.{quantity.name}"
+            self._places[name] = Place(group, column)
+            self.units[name] = quantity.unit
+            self.periods[name] = facts.period
         return group
 
     def _receive(self, values: Sequence[ITelemetryValue]) -> None:
@@ -222,7 +223,7 @@ class SignalMemory:
             group = self._by_topic.get(value.topic_id)
             if group is not None:
                 try:
-                    row = group.signals.values_of(value.decoded())
+                    row = group.facts.values_of(value.decoded())
                 except LineError:
                     continue  # the readers of the line itself say so
                 group.add(value.came_at + ahead, value.came_at, row)

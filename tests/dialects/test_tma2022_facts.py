@@ -26,10 +26,16 @@ from mtmount_twisted.dialects.tma2022.enums import (
     Source,
     System,
 )
-from mtmount_twisted.dialects.tma2022.facts import AXES, DEVICES, facts_of, position_of, read_event
+from mtmount_twisted.dialects.tma2022.facts import (
+    AXES,
+    DEVICES,
+    facts_of,
+    position_in,
+    position_of,
+    read_event,
+)
 from mtmount_twisted.dialects.tma2022.interlocks import INTERLOCKS
-from mtmount_twisted.dialects.tma2022.signals import position_in, signals
-from mtmount_twisted.dialects.tma2022.telemetry import Azimuth
+from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, topic_facts
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.simulator.tma2022.safety import MASKS as SIMULATED
 
@@ -239,8 +245,8 @@ class FactsTests(SynchronousTestCase):
         """An axis's motion in telemetry; a number that is missing is None."""
         topic = Azimuth(timestamp=1.0, actual_position=12.5, actual_velocity=0.5)
         self.assertEqual(position_of(topic), PositionFact(12.5, None, 0.5, None))
-        signals_of = signals()[Azimuth.topic_id].values_of
-        self.assertEqual(position_in(Azimuth.topic_id, signals_of(topic)), position_of(topic))
+        values = topic_facts()[Azimuth.topic_id].values_of(topic)
+        self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic))
         self.assertEqual(set(AXES), {"azimuth", "elevation", "camera_cable_wrap"})
 
     def test_none(self) -> None:

@@ -186,7 +186,7 @@ class TopicFactsTests(SynchronousTestCase):
 
     def test_each_quantity_is_on_the_wire_with_its_time_stamp(self) -> None:
         """The names in the facts are those of an encoded topic, each with a time stamp beside it."""
-        for topic, facts in zip(telemetry.Topics, telemetry.topic_facts(), strict=True):
+        for topic, facts in zip(telemetry.Topics, telemetry.topic_facts().values(), strict=True):
             values = {
                 info.name: info.dtype(1) if info.count == 1 else [info.dtype(1)] * info.count
                 for info in topic.field_infos
@@ -200,7 +200,7 @@ class TopicFactsTests(SynchronousTestCase):
 
     def test_facts_of_an_element_of_an_array(self) -> None:
         """An element of an array has a number in its name, and the unit of the array."""
-        [encoder] = [facts for facts in telemetry.topic_facts() if facts.name == "encoder"]
+        [encoder] = [facts for facts in telemetry.topic_facts().values() if facts.name == "encoder"]
         [third] = [each for each in encoder.quantities if each.name == "azimuthEncoderPosition3"]
         self.assertEqual((third.unit, third.dtype), ("deg", "number"))
         self.assertEqual(third.measured_at, "azimuthEncoderPosition3Timestamp")

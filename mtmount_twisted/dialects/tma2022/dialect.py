@@ -45,7 +45,7 @@ from .commands import (
 )
 from .enums import TELEMETRY_PORT, CommandCode, ReplyId, Source, SubsystemId
 from .envelope import mask_password, read_command_header, read_reply_header, read_telemetry_header
-from .facts import AXES, DEVICES, MOTION_CODES, facts_of, position_of, read_event
+from .facts import AXES, DEVICES, MOTION_CODES, facts_of, position_in, position_of, read_event
 from .framing import TERMINATOR
 from .outcomes import outcome_of
 from .preview import preview
@@ -65,7 +65,6 @@ from .relay import (
 )
 from .replies import ANSWER_IDS, Reply, ReplyDict, UnknownReply, actual_commander
 from .sending import completed, tai_now
-from .signals import position_in, signals
 from .telemetry import TIMED_TOPICS, TopicDict, topic_facts
 
 TRACK_ACK_TIMEOUT = 1.0
@@ -232,7 +231,6 @@ DIALECT = Dialect(
         position_of=position_of,
         position_in=position_in,
         tai=tai_now,
-        signals=signals,
         motion_codes=MOTION_CODES,
         read_event=read_event,
     ),

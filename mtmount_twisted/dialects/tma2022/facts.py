@@ -7,7 +7,7 @@ that are set in each mask, ``settings`` and ``operation_manager``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -51,7 +51,7 @@ from .replies import (
     VersionInfoReply,
     WarningReply,
 )
-from .telemetry import Azimuth, CameraCableWrap, Elevation, Topic
+from .telemetry import Azimuth, CameraCableWrap, Elevation, Topic, topic_facts
 
 SAFETY, SETTINGS, OPERATION_MANAGER = "safety_system", "settings", "operation_manager"
 
@@ -180,6 +180,21 @@ def position_of(topic: Any) -> PositionFact:
         torque=_number(getattr(topic, "actual_torque", math.nan)),
         position_at=_number(topic.actual_position_timestamp),
         demand_at=_number(topic.demand_position_timestamp),
+    )
+
+
+def position_in(topic_id: int, values: Sequence[float]) -> PositionFact:
+    """Return the motion of an axis from the values of its topic, one of `AXES`, without time stamps."""
+    quantities = topic_facts()[topic_id].quantities
+    numbers = {
+        each.name: value for each, value in zip(quantities, values, strict=True) if math.isfinite(value)
+    }
+    return PositionFact(
+        position=numbers.get("actualPosition"),
+        demand_position=numbers.get("demandPosition"),
+        velocity=numbers.get("actualVelocity"),
+        demand_velocity=numbers.get("demandVelocity"),
+        torque=numbers.get("actualTorque"),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache, reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any, ClassVar
 
 from msgspec import UNSET
@@ -1504,18 +1504,30 @@ _DTYPES: dict[type, Any] = {float: "number", int: "integer", bool: "boolean"}
 
 
 @cache
-def topic_facts() -> tuple[TopicFacts, ...]:
-    """Return the facts about each topic, in the order of their numbers."""
-    return tuple(map(_facts_of, Topics))
+def topic_facts() -> dict[int, TopicFacts]:
+    """Return the facts about each topic by its number, in the order of the numbers."""
+    return {topic.topic_id: _facts_of(topic) for topic in Topics}
 
 
 def _facts_of(topic: type[Topic]) -> TopicFacts:
     stamps = {info.measured: info for info in topic.field_infos if info.measured}
-    quantities = tuple(
-        QuantityFacts(wire_name, info.unit, _DTYPES[info.dtype], info.doc, stamp)
-        for info in topic.field_infos
-        if not info.measured
-        for (_, wire_name), (_, stamp) in zip(info.members, stamps[info.name].members)
+    infos = [info for info in topic.field_infos if not info.measured]
+    get: Any = attrgetter(*(member for info in infos for member, _ in info.members))
+    # It returns a tuple: each topic has two values at least.
+
+    def values_of(decoded: object) -> tuple[float, ...]:
+        return tuple(MISSING if value is UNSET else float(value) for value in get(decoded))
+
+    return TopicFacts(
+        number=topic.topic_id,
+        name=topic.topic,
+        period=topic.period,
+        doc=(inspect.getdoc(topic) or "").partition("\n")[0],
+        quantities=tuple(
+            QuantityFacts(wire_name, info.unit, _DTYPES[info.dtype], info.doc, stamp)
+            for info in infos
+            for (_, wire_name), (_, stamp) in zip(info.members, stamps[info.name].members)
+        ),
+        parts=tuple((info.wire_name, info.count) for info in infos),
+        values_of=get if all(info.dtype is float for info in infos) else values_of,
     )
-    doc = (inspect.getdoc(topic) or "").partition("\n")[0]
-    return TopicFacts(topic.topic_id, topic.topic, topic.period, doc, quantities)

@@ -399,10 +399,10 @@ def signal_names(telemetry: TelemetryFormat) -> dict[str, SignalFacts]:
     """Return all signals that a mount sends, and the derived ones, in the order of the topics."""
     found = {
         f"{topic.name}.{each.name}": SignalFacts(each.unit, topic.period, each.doc)
-        for topic in telemetry.topics()
+        for topic in telemetry.topics().values()
         for each in topic.quantities
     }
-    periods = {topic.name: topic.period for topic in telemetry.topics()}
+    periods = {topic.name: topic.period for topic in telemetry.topics().values()}
     return found | {
         name: SignalFacts(ARCSEC, periods.get(derived.topic), derived.doc)
         for name, derived in DERIVED.items()

@@ -91,7 +91,7 @@ class RecordingWriter:
         self._format: TelemetryFormat = dialect.telemetry
         self._terminator = dialect.terminator
         self._masked = dialect.masked
-        self._facts: dict[str, TopicFacts] = {facts.name: facts for facts in self._format.topics()}
+        self._facts: dict[str, TopicFacts] = {facts.name: facts for facts in self._format.topics().values()}
         self._tell = tell
         self._more = more
         self._clock = clock

@@ -17,7 +17,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicSignals
+from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicFacts
 from mtmount_twisted.dialects.facts import DeviceFact, Event
 from mtmount_twisted.errors import LineError, RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
@@ -443,7 +443,7 @@ class TelemetryRoutes:
         value = telemetry.latest(number)
         if value is None:
             return None
-        signals = format.signals()[number]
+        facts = format.topics()[number]
         try:
             decoded = value.decoded()
         except LineError:
@@ -451,9 +451,9 @@ class TelemetryRoutes:
         age = round(max(0.0, value.age), 3)
         return TopicNow(
             age=age,
-            stale=_is_old(age, signals) or not telemetry.connected,
+            stale=_is_old(age, facts) or not telemetry.connected,
             time=self._stamps.of(self._clock.seconds() - age),
-            values=_values(signals, signals.values_of(decoded)),
+            values=_values(facts, facts.values_of(decoded)),
         )
 
 
@@ -482,7 +482,7 @@ class PastTopic(NamedTuple):
     """The numbers of a topic at a past moment, which came at a time (UTC, s)."""
 
     came_at: float
-    signals: TopicSignals
+    facts: TopicFacts
     values: Sequence[float]
 
 
@@ -537,13 +537,10 @@ def read_memory(
         proceed()
         if (row := group.row_at(at)) is not None:
             rows[number] = row
-    signals = format.signals()
+    facts = format.topics()
     past = Past(
         kept.present(rows, proceed),
-        {
-            format.names[number]: PastTopic(row.at, signals[number], row.values)
-            for number, row in rows.items()
-        },
+        {format.names[number]: PastTopic(row.at, facts[number], row.values) for number, row in rows.items()},
     )
     if folder is not None:
         with suppress(JournalError, RecordingError):  # memory has the rest
@@ -603,9 +600,9 @@ def read_moment(
         if name in numbers:
             proceed()
             with suppress(LineError):
-                signals = format.signals()[numbers[name]]
-                values = signals.values_of(format.decode(value.line))
-                topics[name] = PastTopic(value.time, signals, values)
+                facts = format.topics()[numbers[name]]
+                values = facts.values_of(format.decode(value.line))
+                topics[name] = PastTopic(value.time, facts, values)
     return Past(present, topics, devices_at(at, events, proceed))
 
 
@@ -613,14 +610,14 @@ def _topic(topic: PastTopic, moments: Moments) -> TopicNow:
     age = moments.age(topic.came_at)
     return TopicNow(
         age=age,
-        stale=_is_old(age, topic.signals),
+        stale=_is_old(age, topic.facts),
         time=moments.of(topic.came_at),
-        values=_values(topic.signals, topic.values),
+        values=_values(topic.facts, topic.values),
     )
 
 
-def _is_old(age: float, signals: TopicSignals) -> bool:
-    return age > max(STALE_AFTER, 3 * (signals.period or STALE_AFTER))
+def _is_old(age: float, facts: TopicFacts) -> bool:
+    return age > max(STALE_AFTER, 3 * (facts.period or STALE_AFTER))
 
 
 def _axis(axis: AxisPresent, moments: Moments) -> AxisNow:
@@ -692,12 +689,12 @@ def rules_now(rules: Rules) -> RulesNow:
     )
 
 
-def _values(signals: TopicSignals, row: Sequence[float]) -> dict[str, float | list[float | None] | None]:
+def _values(facts: TopicFacts, row: Sequence[float]) -> dict[str, float | list[float | None] | None]:
     """Return the quantities of a topic by their names on the wire, an array as a list."""
     numbers = [value if math.isfinite(value) else None for value in row]
     found: dict[str, float | list[float | None] | None] = {}
     start = 0
-    for name, count in signals.parts:
+    for name, count in facts.parts:
         found[name] = numbers[start] if count == 1 else numbers[start : start + count]
         start += count
     return found
