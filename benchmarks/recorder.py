@@ -25,7 +25,14 @@ from twisted.internet.task import Clock
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.digests import Digest, packed, unpacked
+from mtmount_twisted.journal.recording.digests import (
+    LONG_PIECE,
+    Digest,
+    joined,
+    packed,
+    packed_together,
+    unpacked,
+)
 from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.items import Item, RecorderOptions
 from mtmount_twisted.journal.recording.layout import NANO, Contents, read_digest, read_summary, recordings
@@ -132,17 +139,25 @@ def repeated(recorded: Recorded, seconds: int, *, with_chunks: bool) -> Path:
         if with_chunks:
             for half in (0, HALF_HOUR):
                 copy.add(source, contents, (hour + half) * NANO)
-        copy.finish({topic: _moved(data, hour) for topic, data in digests.items()})
+        moved = {topic: _moved(data, hour) for topic, data in digests.items()}
+        longer = {topic: packed(each.coarser(LONG_PIECE), units(each)) for topic, each in moved.items()}
+        copy.finish(
+            {topic: packed(each, units(each)) for topic, each in moved.items()}, packed_together(longer)
+        )
         copy.close()
     os.close(source)
     return folder
 
 
-def _moved(data: bytes, hour: int) -> bytes:
+def _moved(data: bytes, hour: int) -> Digest:
     """Return a digest of half an hour as one of the hour that begins so many seconds later."""
     one = unpacked(data)
-    halves = [Digest(one.names, one.starts + hour + half, one.table) for half in (0, HALF_HOUR)]
-    return packed(halves, list(one.units.values()))
+    return joined([one._replace(starts=one.starts + hour + half) for half in (0, HALF_HOUR)])
+
+
+def units(digest: Digest) -> list[str]:
+    """Return the units of its quantities."""
+    return list(digest.units.values())
 
 
 EIGHT = [

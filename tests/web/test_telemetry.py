@@ -21,6 +21,7 @@ from mtmount_twisted.frontends.web.api.telemetry import NO_RECORDER, NO_TELEMETR
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route
 from mtmount_twisted.journal.reading import open_journal
+from mtmount_twisted.journal.recording.layout import read_summary
 from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.motion.slews import Slew
@@ -28,7 +29,7 @@ from mtmount_twisted.records import LineRecord
 from tests.support.folders import scratch_path
 from tests.support.journals import SessionCase
 from tests.support.motion import MotionHouse
-from tests.support.recordings import Writing, event, item
+from tests.support.recordings import Writing, event, item, topic_line
 from tests.support.web import ANYONE, as_read
 
 NAME = "azimuth.actualPosition"
@@ -348,6 +349,27 @@ class RecordingTests(RouteCase):
         past = self.get("/telemetry/history", signals=NAME, points="3000", **span)
         values = [value for value in past["signals"][NAME]["greatest"] if value is not None]
         self.assertEqual((round(values[0], 1), values[-1]), (0.0, 77.0))
+
+    def test_memory_is_not_read_again(self) -> None:
+        """A recording is read up to the time from which memory has the signal: it is damaged after that."""
+        now = self.house.wall_clock()
+        writing = Writing(self.recorder.folder, now)
+        for number in range(180):
+            at = now + number + 0.5
+            writing.turn(item(at, topic_line("azimuth", at + 37, actualPosition=float(number))))
+            if number >= 70:
+                self.house.say(500.0 + number)
+            self.house.clock.advance(1)
+        writing.finish()
+        with open(writing.files[-1], "r+b") as file:
+            contents = read_summary(writing.files[-1], file.fileno())
+            assert contents is not None
+            for chunk in contents.chunks[2:]:
+                file.seek(chunk.offset)
+                file.write(bytes(chunk.length))
+        query = {"signals": NAME, "since": iso(now), "to": iso(now + 180), "points": "180"}
+        least = self.get("/telemetry/history", **query)["signals"][NAME]["least"]
+        self.assertEqual(least, [number if number < 70 else 500.0 + number for number in range(180)])
 
     def test_moment(self) -> None:
         """A past moment has the motion as it was: words, errors, ages and topics of that time."""

@@ -1,7 +1,8 @@
-"""Digests of recordings: least, greatest and mean value of each signal in each piece of 5 s.
+"""Digests of recordings: least, greatest and mean value of each signal in each piece of 5 s, and of 300 s.
 
 A query of a long time reads them instead of millions of lines. The recorder makes them chunk by chunk, and
-puts those of a topic into the recording as an attachment. The derived signals have a digest, too. Pure.
+puts those of a topic into the recording as an attachment, and those in pieces of 300 s of all topics as one
+more. The derived signals have a digest, too. Pure.
 
 Next to read: `writer`, which makes them; `signals`, which reads them.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
@@ -29,6 +31,10 @@ PIECE = 5.0
 """The length of a piece, in seconds: the longest period of a topic, and the width of 4,000 points in 5.5 h.
 The pieces begin at multiples of it (Unix time)."""
 
+LONG_PIECE = 300.0
+"""The length of a longer piece, in seconds: less than the width of 4,000 points in 31 days. An hour has
+twelve, and a query of 31 days reads 744 hours."""
+
 MARGIN = 1.0
 """How long the recorder waits for the samples around a derived value, in seconds."""
 
@@ -43,19 +49,39 @@ class Digest(NamedTuple):
     :ivar table: count, least, greatest and mean value, of each quantity, in each piece; NaN where the count
         is 0.
     :ivar units: the units of the quantities; empty while the recording is written.
+    :ivar seconds: length of a piece.
     """
 
     names: Sequence[str]
     starts: Floats
     table: NDArray[np.float64]
     units: Mapping[str, str] = MappingProxyType({})
+    seconds: float = PIECE
 
-    def pieces(self, name: str, start: float, end: float) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return start, count, least, greatest and mean of each piece of a quantity within a time span."""
-        table = self.table[:, self.names.index(name)]
-        rows = (self.starts >= start) & (self.starts + PIECE <= end) & (table[_COUNT] > 0)
-        count, least, greatest, mean = table[:, rows]
-        return self.starts[rows], count, least, greatest, mean
+    def pieces(self, names: Sequence[str], start: float, end: float) -> tuple[Floats, NDArray[np.float64]]:
+        """Return the middle of each piece within a time span, and the table of some quantities there."""
+        table = self.table[:, [self.names.index(name) for name in names]]
+        inside = (self.starts >= start) & (self.starts + self.seconds <= end)
+        middles = self.starts + self.seconds / 2
+        return (middles, table) if inside.all() else (middles[inside], table[:, :, inside])
+
+    def coarser(self, seconds: float) -> Digest:
+        """Return the digest with pieces of so many seconds, a multiple of the present length."""
+        count, least, greatest, mean = self.table
+        numbers = np.floor(self.starts / seconds)
+        order = np.argsort(numbers, kind="stable")
+        numbers = numbers[order]
+        first = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
+        has = count[:, order] > 0
+        total = np.add.reduceat(count[:, order], first, axis=1)
+        low = np.minimum.reduceat(np.where(has, least[:, order], np.inf), first, axis=1)
+        high = np.maximum.reduceat(np.where(has, greatest[:, order], -np.inf), first, axis=1)
+        # The weight is at most 1: a sum of large values would be infinite.
+        weight = count[:, order] / np.repeat(np.maximum(total, 1.0), np.diff([*first, len(numbers)]), axis=1)
+        middle = np.add.reduceat(np.where(has, mean[:, order] * weight, 0.0), first, axis=1)
+        table = np.where(total > 0, np.stack((total, low, high, np.clip(middle, low, high))), np.nan)
+        table[_COUNT] = total
+        return Digest(self.names, numbers[first] * seconds, table, self.units, seconds)
 
 
 def digest(names: Sequence[str], times: Floats, columns: Sequence[Floats]) -> Digest:
@@ -191,26 +217,66 @@ class Digests:
         for axis in self._axes.values():
             axis.keep_from(end - MARGIN)
 
-    def packed(self) -> dict[str, bytes]:
-        """Return the digests so far as bytes, by topic."""
-        return {topic: packed(found, self._units[topic]) for topic, found in self._made.items()}
+    def packed(self) -> tuple[dict[str, bytes], bytes]:
+        """Return the digests so far as bytes, by topic, and the bytes of those with longer pieces."""
+        made = {topic: joined(found) for topic, found in self._made.items()}
+        return (
+            {topic: packed(found, self._units[topic]) for topic, found in made.items()},
+            packed_together(
+                {
+                    topic: packed(found.coarser(LONG_PIECE), self._units[topic])
+                    for topic, found in made.items()
+                    if len(found.starts)
+                }
+            ),
+        )
 
     def clear(self) -> None:
         """Begin with empty digests: those of the recording are on the disk."""
         self._made.clear()
 
 
-def packed(digests: Sequence[Digest], units: Sequence[str]) -> bytes:
-    """Return digests of the same quantities as the bytes of one.
+def joined(digests: Sequence[Digest]) -> Digest:
+    """Return digests of the same quantities as one."""
+    starts = np.concatenate([each.starts for each in digests])
+    return digests[0]._replace(starts=starts, table=np.concatenate([each.table for each in digests], axis=2))
+
+
+def packed(found: Digest, units: Sequence[str]) -> bytes:
+    """Return a digest as bytes.
 
     :param units: the unit of each quantity.
     """
-    starts = np.concatenate([each.starts for each in digests])
-    table = np.concatenate([each.table for each in digests], axis=2)
-    facts = {"seconds": PIECE, "names": digests[0].names, "units": units, "pieces": len(starts)}
+    facts = {"seconds": found.seconds, "names": found.names, "units": units, "pieces": len(found.starts)}
     head = json.dumps(facts).encode() + b"\n"
-    data = head + starts.astype("<f8").tobytes() + table.astype("<f8").tobytes()
+    data = head + found.starts.astype("<f8").tobytes() + found.table.astype("<f8").tobytes()
     return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def packed_together(digests: Mapping[str, bytes]) -> bytes:
+    """Return packed digests as one piece: a line of JSON with the length of each, then their bytes."""
+    head = json.dumps({topic: len(data) for topic, data in digests.items()})
+    return head.encode() + b"\n" + b"".join(digests.values())
+
+
+def parted(data: bytes) -> dict[str, bytes]:
+    """Return the packed digests in one piece, by topic.
+
+    :raises ValueError: if it is none.
+    """
+    head, _, _ = data.partition(b"\n")
+    try:
+        lengths = msgspec.json.decode(head, type=dict[str, int])
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+    found = {}
+    at = len(head) + 1
+    for topic, length in lengths.items():
+        if not 0 <= length <= len(data) - at:
+            raise ValueError("its head does not fit its length")
+        found[topic] = data[at : at + length]
+        at += length
+    return found
 
 
 def unpacked(data: bytes) -> Digest:
@@ -223,15 +289,24 @@ def unpacked(data: bytes) -> Digest:
         if not 0 < size <= MOST_DIGEST:
             raise ValueError(f"a digest of {size} bytes; expected at most {MOST_DIGEST}")
         content = zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_DIGEST)
-        head, _, rest = content.partition(b"\n")
-        facts: Any = json.loads(head)
-        names, count = list(map(str, facts["names"])), int(facts["pieces"])
-        units = list(map(str, facts["units"]))
-        numbers = np.frombuffer(rest, "<f8")
+        end = content.index(b"\n")
+        facts = _facts.decode(memoryview(content)[:end])
+        names, units, count = facts.names, facts.units, facts.pieces
+        numbers = np.frombuffer(content[end + 1 :], "<f8")
         is_whole = len(units) == len(names) and len(numbers) == count * (1 + 4 * len(names))
-        if facts["seconds"] != PIECE or not is_whole:
+        if facts.seconds not in (PIECE, LONG_PIECE) or not is_whole:
             raise ValueError("its head does not fit its numbers")
         table = numbers[count:].reshape(4, len(names), count)
-        return Digest(names, numbers[:count], table, dict(zip(names, units)))
-    except (zstandard.ZstdError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return Digest(names, numbers[:count], table, dict(zip(names, units)), facts.seconds)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise ValueError(str(error)) from None
+
+
+class _Facts(msgspec.Struct):
+    seconds: float
+    names: list[str]
+    units: list[str]
+    pieces: Annotated[int, msgspec.Meta(ge=0)]
+
+
+_facts = msgspec.json.Decoder(_Facts)

@@ -28,6 +28,7 @@ from mtmount_twisted.version import __version__
 
 from .layout import (
     ABOUT,
+    COARSE,
     DIGEST,
     DIGEST_TYPE,
     MAGIC,
@@ -254,25 +255,29 @@ class RecordingFile:
         except OSError:
             return False
 
-    def finish(self, digests: Mapping[str, bytes] | None = None) -> None:
+    def finish(self, digests: Mapping[str, bytes] | None = None, coarse: bytes = b"") -> None:
         """Write the digests, the end of the data and the summary: all of it, or nothing.
 
         :param digests: the packed digest of each topic.
+        :param coarse: the packed digests of all topics in longer pieces.
         """
         contents = self.contents
         at = max((chunk.end for chunk in contents.chunks), default=0)
         attached = b""
         indexes: list[mcap.McapRecord] = []
         places: dict[str, tuple[int, int]] = {}
-        for topic, data in (digests or {}).items():
-            name = f"{DIGEST}{topic}"
+        named = {f"{DIGEST}{topic}": data for topic, data in (digests or {}).items()}
+        if coarse:
+            named[COARSE] = coarse
+        for name, data in named.items():
             record = _packed(mcap.Attachment(at, at, name, DIGEST_TYPE, data))
             place = contents.end + len(attached)
             indexes.append(mcap.AttachmentIndex(place, len(record), at, at, len(data), name, DIGEST_TYPE))
-            places[topic] = place, len(record)
+            places[name] = place, len(record)
             attached += record
         self._append(attached + self._end(contents.end + len(attached), indexes))
-        contents.digests = places
+        contents.coarse = places.pop(COARSE, None)
+        contents.digests = {name.removeprefix(DIGEST): place for name, place in places.items()}
         self.contents.is_finished = True
         self.sync()
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mtmount_twisted.errors import RecordingError
 
-from .digests import Digest, unpacked
+from .digests import LONG_PIECE, Digest, parted, unpacked
 from .layout import (
     MESSAGE,
     MESSAGE_HEAD,
@@ -315,15 +315,25 @@ def named_in(folder: Path, start: int, end: int) -> list[Path]:
     ]
 
 
-def digests_of(path: Path, topics: Iterable[str]) -> dict[str, Digest]:
+def digests_of(path: Path, topics: Iterable[str], seconds: float) -> dict[str, Digest]:
     """Return the digests of some topics in a recording, as far as it has them.
+
+    :param seconds: the greatest length of their pieces; a recording of before has none of 300 s.
 
     :raises RecordingError: if it is damaged.
     :raises FileNotFoundError: if it was deleted.
     """
     file = open_regular(path)
     try:
-        places = digest_places(path, file)
+        contents = digest_places(path, file)
+        coarse = contents.coarse if seconds >= LONG_PIECE else None
+        if coarse is not None:
+            try:
+                together = parted(read_digest(path, file, coarse))
+                return {topic: unpacked(together[topic]) for topic in topics if topic in together}
+            except ValueError as error:
+                raise damaged(path, coarse[0], str(error)) from None
+        places = contents.digests
         found = {}
         for topic in topics:
             if topic in places:

@@ -52,6 +52,9 @@ MOST_SUMMARY = 64 * 2**20
 DIGEST = "digest/"
 """The beginning of the name of an attachment with the digest of a topic, before the name of the topic."""
 
+COARSE = "digest-300"
+"""The name of the attachment with the digests of all topics in longer pieces."""
+
 DIGEST_TYPE = "application/zstd"
 """The media type of such an attachment."""
 
@@ -74,6 +77,7 @@ _INDEX_HEAD = struct.Struct("<BQHI")
 _CHUNK_INDEX = struct.Struct("<BQQQQQIHQQI4sQQ")  # of a chunk with one channel and the compression "zstd"
 _FOOTER = struct.Struct("<BQQQI")
 _OFFSET = struct.Struct("<BQBQQ")
+_ATTACHMENT_INDEX = struct.Struct("<QQQQQ")
 _SUMMARY_OFFSET = 14
 _ZSTD = b"zstd"
 _ONE_CHANNEL = 10
@@ -140,6 +144,7 @@ class Contents:
     :ivar about: the metadata about the mount.
     :ivar about_at: the place and the length of its record, in bytes.
     :ivar digests: the place and the length of each attachment with a digest, by the topic.
+    :ivar coarse: those of the attachment with the digests in longer pieces; None if there is none.
     :ivar end: the end of the last complete record, in bytes.
     :ivar is_finished: True if the file has its end, as a closed recording has.
     """
@@ -149,6 +154,7 @@ class Contents:
     about: dict[str, str] = field(default_factory=dict)
     about_at: tuple[int, int] = (0, 0)
     digests: dict[str, tuple[int, int]] = field(default_factory=dict)
+    coarse: tuple[int, int] | None = None
     end: int = 0
     is_finished: bool = False
     _schemas: dict[int, bytes] = field(default_factory=dict)
@@ -186,11 +192,12 @@ class Contents:
             topic = fields.text()
             self.channels[number] = Channel(number, topic, self._schemas.get(schema, b""))
         elif opcode == ATTACHMENT_INDEX:
-            at = fields.number("<Q"), fields.number("<Q")
-            fields.number("<Q"), fields.number("<Q"), fields.number("<Q")
+            at, length, *_ = fields.numbers(_ATTACHMENT_INDEX)
             name = fields.text()
-            if name.startswith(DIGEST):
-                self.digests[name.removeprefix(DIGEST)] = at
+            if name == COARSE:
+                self.coarse = at, length
+            elif name.startswith(DIGEST):
+                self.digests[name.removeprefix(DIGEST)] = at, length
         elif opcode == METADATA and fields.text() == ABOUT:
             self.about, self.about_at = fields.texts(), place
 
@@ -206,6 +213,11 @@ class _Fields:
         (number,) = struct.unpack_from(layout, self._body, self._at)
         self._at += struct.calcsize(layout)
         return int(number)
+
+    def numbers(self, layout: struct.Struct) -> tuple[int, ...]:
+        found: tuple[int, ...] = layout.unpack_from(self._body, self._at)
+        self._at += layout.size
+        return found
 
     def data(self, layout: str = "<I") -> bytes:
         length = self.number(layout)
@@ -402,8 +414,8 @@ def read_summary(path: Path, file: int) -> Contents | None:
     return contents
 
 
-def digest_places(path: Path, file: int) -> dict[str, tuple[int, int]]:
-    """Return the place and the length of the attachment with the digest of each topic.
+def digest_places(path: Path, file: int) -> Contents:
+    """Return contents with nothing but the places of the attachments with digests.
 
     Only the end of the file is read, and not the places of its chunks. A file without digests, or without an
     end, has none.
@@ -415,11 +427,11 @@ def digest_places(path: Path, file: int) -> dict[str, tuple[int, int]]:
     data = os.pread(file, _END, begin)
     foot = len(data) - len(MAGIC) - _FOOTER.size
     if foot < 0 or data[-len(MAGIC) :] != MAGIC:
-        return {}
+        return Contents()
     opcode, _, _, offsets, _ = _FOOTER.unpack_from(data, foot)
-    if opcode != FOOTER or not begin <= offsets <= begin + foot:
-        return {}
     contents = Contents()
+    if opcode != FOOTER or not begin <= offsets <= begin + foot:
+        return contents
     for opcode, at, _ in records(path, data[offsets - begin : foot], offsets):
         at += offsets - begin
         if opcode != _SUMMARY_OFFSET or at + _OFFSET.size > foot:
@@ -432,7 +444,7 @@ def digest_places(path: Path, file: int) -> dict[str, tuple[int, int]]:
         found = os.pread(file, length, start)
         for kind, place, end in records(path, found, start):
             contents.add(path, start + place, kind, found[place + RECORD.size : end])
-    return contents.digests
+    return contents
 
 
 def read_digest(path: Path, file: int, place: tuple[int, int]) -> bytes:

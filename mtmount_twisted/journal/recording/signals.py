@@ -24,6 +24,9 @@ from .derived import ARCSEC, AXIS, DERIVED
 from .layout import EVENTS, NANO, to_nanoseconds
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .index import Recording
     from .thinning import Bins, Floats
 
@@ -35,6 +38,11 @@ BLOCK = 600.0
 
 MARGIN = 1.0
 """How far the samples reach beyond a piece of a derived signal, in seconds."""
+
+
+FILES_AT_ONCE, FILES_TOGETHER = 4, 64
+"""The number of recordings whose digests are read in one piece of work, some 5 ms; and the number of those
+whose pieces are added to the bins together."""
 
 
 class Series(NamedTuple):
@@ -100,8 +108,8 @@ def read(
 ) -> Columns:
     """Return signals of a time span, thinned. A sample has the time of the arrival of its line.
 
-    If a bin is 5 s or longer, the samples come in pieces of 5 s: those of a piece count to the bin with its
-    middle.
+    If a bin is 5 s or longer, the samples come in pieces of 5 s, and of 300 s if a bin is that long: those of
+    a piece count to the bin with its middle.
 
     :param folder: the folder of the recordings.
     :param names: the signals; a name that no recording has gives a series without values.
@@ -111,18 +119,12 @@ def read(
     :param proceed: called between two pieces of work; an exception of it ends the query.
     :raises RecordingError: if a file is damaged: one line that names the file and the record.
     """
-    from .digests import PIECE
+    from .digests import LONG_PIECE, PIECE
     from .thinning import Bins, bin_times
 
     query = _Query({name: Bins(start, end, points) for name in names}, {}, proceed)
-    source = partial(_recordings, folder, proceed=proceed)
-    low, high = math.ceil(start / PIECE) * PIECE, math.floor(end / PIECE) * PIECE
-    if (end - start) / points < PIECE or low >= high:
-        _read_lines(query, source, names, start, end)
-    else:
-        _read_lines(query, source, names, start, low)
-        _read_digests(query, folder, low, high)
-        _read_lines(query, source, names, high, end)
+    width = (end - start) / points
+    _read_span(query, folder, start, end, [each for each in (LONG_PIECE, PIECE) if each <= width])
     series = {}
     for name in names:
         proceed()
@@ -156,32 +158,58 @@ def _split(name: str) -> tuple[str, str]:
     return topic, quantity
 
 
-def _read_digests(query: _Query, folder: Path, start: float, end: float) -> None:
+def _read_span(query: _Query, folder: Path, start: float, end: float, pieces: Sequence[float]) -> None:
+    """Add the samples of a time span: what it has of the longest pieces, and both ends by shorter ones.
+
+    :param pieces: the lengths of the pieces, the longest first; without any, the samples come one by one.
+    """
+    if not pieces:
+        source = partial(_recordings, folder, proceed=query.proceed)
+        _read_lines(query, source, list(query.bins), start, end)
+        return
+    longest, *shorter = pieces
+    low, high = math.ceil(start / longest) * longest, math.floor(end / longest) * longest
+    if low >= high:
+        _read_span(query, folder, start, end, shorter)
+        return
+    _read_span(query, folder, start, low, shorter)
+    _read_digests(query, folder, low, high, longest)
+    _read_span(query, folder, high, end, shorter)
+
+
+def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds: float) -> None:
     """Add the samples of a time span by their pieces, and those of a recording without digests one by one.
 
-    :param start: a multiple of `PIECE`, as `end` is.
+    :param start: a multiple of `seconds`, as `end` is.
+    :param seconds: the length of the pieces.
     """
-    from .digests import PIECE
     from .index import digests_of, named_in, read_recording
 
-    for path in named_in(folder, to_nanoseconds(start), to_nanoseconds(end)):
-        query.proceed()
+    wanted: dict[str, dict[str, str]] = {}
+    for name in query.bins:
+        topic, quantity = _split(name)
+        wanted.setdefault(topic, {})[quantity] = name
+    gathered = _Pieces(query)
+    for number, path in enumerate(named_in(folder, to_nanoseconds(start), to_nanoseconds(end))):
+        if number % FILES_AT_ONCE == 0:
+            query.proceed()
+        if number % FILES_TOGETHER == 0:
+            gathered.add_to_bins()
         try:
-            digests = digests_of(path, {_split(name)[0] for name in query.bins})
+            digests = digests_of(path, wanted, seconds)
         except FileNotFoundError:  # the daemon deleted it just now
             continue
         others = []
-        for name, bins in query.bins.items():
-            topic, quantity = _split(name)
+        for topic, quantities in wanted.items():
             digest = digests.get(topic)
-            if digest is None or quantity not in digest.names:
-                others.append(name)
-                continue
-            query.units[name] = digest.units[quantity]
-            starts, *rest = digest.pieces(quantity, start, end)
-            bins.add_pieces(starts + PIECE / 2, *rest)
+            known = [] if digest is None else [each for each in quantities if each in digest.units]
+            if digest is not None and known:
+                query.units.update((quantities[each], digest.units[each]) for each in known)
+                gathered.gather(tuple(quantities[each] for each in known), digest.pieces(known, start, end))
+            others += [name for quantity, name in quantities.items() if quantity not in known]
         if not others:
             continue
+        query.proceed()
         try:
             recording = read_recording(path, query.proceed)
         except FileNotFoundError:
@@ -189,11 +217,40 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float) -> None
         try:
             span = recording.span
             if span is not None:
-                first, last = span[0] / NANO - PIECE, span[1] / NANO + PIECE
+                first, last = span[0] / NANO - seconds, span[1] / NANO + seconds
                 one = partial(_only, recording)
                 _read_lines(query, one, others, max(start, first), min(end, last))
         finally:
             os.close(recording.file)
+    gathered.add_to_bins()
+
+
+class _Pieces:
+    """Pieces of some recordings: adding them to the bins together costs less than one by one."""
+
+    def __init__(self, query: _Query) -> None:
+        self._query = query
+        self._found: dict[tuple[str, ...], list[tuple[Floats, NDArray[np.float64]]]] = {}
+
+    def gather(self, names: tuple[str, ...], found: tuple[Floats, NDArray[np.float64]]) -> None:
+        """Keep the pieces of some signals: their middles, and the table of `Digest`."""
+        self._found.setdefault(names, []).append(found)
+
+    def add_to_bins(self) -> None:
+        """Add what was gathered to the bins."""
+        import numpy as np
+
+        for names, found in self._found.items():
+            self._query.proceed()
+            middles = np.concatenate([times for times, _ in found])
+            table = np.concatenate([values for _, values in found], axis=2)
+            for row, name in enumerate(names):
+                count, least, greatest, mean = table[:, row]
+                good = count > 0
+                self._query.bins[name].add_pieces(
+                    middles[good], count[good], least[good], greatest[good], mean[good]
+                )
+        self._found.clear()
 
 
 def _only(recording: Recording, start: int, end: int) -> Iterator[Recording]:

@@ -314,7 +314,7 @@ class RecordingWriter:
             recording.finish()
         else:
             self._digests.derive(to_the_end=is_last)
-            recording.finish(self._digests.packed())
+            recording.finish(*self._digests.packed())
             self._digests.clear()
         recording.close()
         if self._tail is not None:

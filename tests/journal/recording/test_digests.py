@@ -1,4 +1,4 @@
-"""Digests: a query of a long time reads pieces of 5 s, and loses no spike."""
+"""Digests: a query of a long time reads pieces of 5 s or 300 s, and loses no spike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.digests import PIECE
+from mtmount_twisted.journal.recording.digests import LONG_PIECE, PIECE
 from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.layout import read_summary
 from mtmount_twisted.journal.recording.thinning import Bins
@@ -60,8 +60,8 @@ class SpikeTests(SynchronousTestCase):
             writing.turn(*sorted(lines))
         if data.draw(st.booleans()):
             writing.finish()
-        width = data.draw(st.floats(PIECE, 40))
-        start = begin + data.draw(st.floats(-20, 100))
+        width = data.draw(st.floats(PIECE, 40) | st.floats(LONG_PIECE, 700))
+        start = begin + data.draw(st.floats(-400, 100))
         points = data.draw(st.integers(1, 20))
         end = start + width * points
         found = signals.read(folder, [AZIMUTH], start, end, points).signals[AZIMUTH]
@@ -126,6 +126,41 @@ class DigestTests(SynchronousTestCase):
         found = signals.read(self.folder, names, START, START + 130, 26).signals
         self.assertNotIn(None, found[AZIMUTH].mean)
         self.assertRaises(RecordingError, signals.read, self.folder, names, START, START + 130, 130)
+
+    def test_long_pieces(self) -> None:
+        """A query with bins of 300 s reads neither chunks nor the pieces of 5 s."""
+        values = [[], [], []]  # type: list[list[float]]
+        for number in range(60):
+            at, value = self.writing.now, 60 + (number * 7 % 60)
+            values[number // 20].append(value)
+            lines = (topic_line(topic, at + 37, actualPosition=value) for topic in ("azimuth", "elevation"))
+            self.writing.turn(item(at, *lines), seconds=15.0)
+        self.writing.finish()
+        [path] = self.writing.files
+        without_chunks(path)
+        with open(path, "r+b") as file:
+            contents = read_summary(path, file.fileno())
+            assert contents is not None
+            for offset, length in contents.digests.values():
+                file.seek(offset)
+                file.write(bytes(length))
+        found = signals.read(self.folder, [AZIMUTH], START, START + 900, 3).signals[AZIMUTH]
+        self.assertEqual((found.unit, found.least), ("deg", list(map(min, values))))
+        self.assertEqual(found.greatest, list(map(max, values)))
+        for mean, some in zip(found.mean, values):
+            self.assertAlmostEqual(math.nan if mean is None else mean, sum(some) / 20)
+        self.assertRaises(RecordingError, signals.read, self.folder, [AZIMUTH], START, START + 900, 4)
+
+    def test_recording_of_before(self) -> None:
+        """A recording that has no pieces of 300 s, as the recorder wrote it at first, is read."""
+        folder = Path(__file__).parents[2] / "data" / "previous_recording"
+        for points in (90, 45, 3):
+            found = signals.read(folder, [AZIMUTH, ERRORS[0]], START, START + 900, points).signals
+            each = 90 // points
+            last = [60 + number / 100 - 1 / 3600 for number in range(each - 1, 90, each)]
+            self.assertEqual(found[AZIMUTH].greatest, last)
+            self.assertEqual({round(value or 0, 6) for value in found[ERRORS[0]].mean}, {1.0})
+        self.assertEqual(len(list(signals.lines(folder))), 181)
 
     def test_errors(self) -> None:
         """The derived signals are in the digests, over the end of an hour too."""

@@ -206,11 +206,13 @@ class SignalHistoryRoutes:
             self._worked,
         )
         times = bin_times(start, end, points)
-        folder, recorded, older = self._recorder.folder, None, 0
-        if folder is not None and (memory_from is None or start < memory_from):
-            recorded = read(folder, wanted.names, start, end, points, proceed)
-            # The bins that memory has as a whole come from there: the last second may not be on the disk yet.
-            older = points if memory_from is None else sum(time < memory_from for time in times)
+        folder, recorded = self._recorder.folder, None
+        # The bins that memory has as a whole come from there: the last second may not be on the disk yet, and
+        # the recording that is being written has no digests, so a long query would read it line by line.
+        older = points if memory_from is None else sum(time < memory_from for time in times)
+        if folder is not None and older:
+            limit = times[older] if older < points else end
+            recorded = read(folder, wanted.names, start, limit, older, proceed)
         signals: dict[str, Raw] = {}
         for each in rows:
             proceed()
