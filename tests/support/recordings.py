@@ -85,17 +85,22 @@ class Writing:
         self.now += seconds
         self.writer.turn(items)
 
-    def record(self, seconds: int, topics: Sequence[str] = ("azimuth",), value: float = 0.0) -> None:
-        """Record two lines of each topic in each second; the position counts up from `value`."""
-        for _ in range(seconds):
+    def record(
+        self, seconds: int, topics: Sequence[str] = ("azimuth",), value: float = 0.0, every: int = 1
+    ) -> None:
+        """Record two lines of each topic in each second; the position counts up from `value`.
+
+        :param every: the time between two turns of the writer, in s; each turn waits for the disk.
+        """
+        for _ in range(seconds // every):
             lines = []
-            for half in (0.25, 0.75):
-                at = self.now + half
+            for half in range(2 * every):
+                at = self.now + 0.25 + half / 2
                 lines.append(
                     item(at, *(topic_line(topic, at + 37, actualPosition=value) for topic in topics))
                 )
                 value += 1
-            self.turn(*lines)
+            self.turn(*lines, seconds=every)
 
     def finish(self) -> None:
         """End the recording."""

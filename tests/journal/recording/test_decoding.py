@@ -49,7 +49,7 @@ class DecoderTests(SynchronousTestCase):
         for name, column in zip(names, columns):
             np.testing.assert_array_equal(column, expected(lines, name))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(numbers, min_size=1, max_size=8), st.integers(0, len(LONG)), numbers)
     def test_numbers(self, found: list[float], place: int, other: float) -> None:
         """A quantity has its numbers, wherever it stands in the line and however long the others are."""
@@ -61,7 +61,7 @@ class DecoderTests(SynchronousTestCase):
         self.check(lines, WANTED)
         self.check(lines, LONG[0], "missing")
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(st.tuples(values, values), min_size=1, max_size=5), st.sampled_from([",", ", "]))
     @example([(1.0, {"current1": 7})], ",")
     @example([("x", 2.0), (',"current1":5', 3.0)], ",")

@@ -50,14 +50,14 @@ class SpikeTests(SynchronousTestCase):
         folder = scratch_path(self)
         writing = Writing(folder, START + data.draw(st.sampled_from([0, 2.3, 2950])))
         begin, samples = writing.now, []
-        for _ in range(data.draw(st.integers(1, 150))):
+        for _ in range(data.draw(st.integers(1, 20))):
             lines = []
-            for _ in range(chance.randrange(4)):
-                time = writing.now + chance.random()
+            for _ in range(chance.randrange(30)):
+                time = writing.now + 7 * chance.random()
                 value = chance.choice([chance.gauss(0, 1), chance.gauss(0, 1e6), math.nan])
                 lines.append(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
                 samples.append((time, value))
-            writing.turn(*sorted(lines))
+            writing.turn(*sorted(lines), seconds=7.0)
         if data.draw(st.booleans()):
             writing.finish()
         width = data.draw(st.floats(PIECE, 40) | st.floats(LONG_PIECE, 700))
@@ -82,10 +82,13 @@ class SpikeTests(SynchronousTestCase):
         writing = Writing(folder)
         chance = random.Random(3)
         samples = []
-        for _ in range(200):
-            time, value = writing.now + chance.random(), chance.gauss(1e3, 1)
-            samples.append((time, value))
-            writing.turn(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
+        for _ in range(20):
+            lines = []
+            for second in range(10):
+                time, value = writing.now + second + chance.random(), chance.gauss(1e3, 1)
+                samples.append((time, value))
+                lines.append(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
+            writing.turn(*lines, seconds=10.0)
         writing.finish()
         bins = Bins(START, START + 200, 20)
         bins.add(*np.array(samples).T)
@@ -106,15 +109,15 @@ class DigestTests(SynchronousTestCase):
     def follow(self, seconds: int, end: bool = True) -> None:
         """Record both axes, of which azimuth has an error of 1 arcsec."""
         begin = self.writing.now
-        for _ in range(seconds):
+        for _ in range(seconds // 5):
             lines = []
-            for number in range(10):
+            for number in range(50):
                 at = self.writing.now + number / 10
                 moved = 0.01 * (at - begin)
                 for topic, error in (("azimuth", 1 / 3600), ("elevation", 0.0)):
                     values = {"demandPosition": 60 + moved, "actualPosition": 60 + moved - error}
                     lines.append(item(at, topic_line(topic, at + 37, **values)))
-            self.writing.turn(*lines)
+            self.writing.turn(*lines, seconds=5.0)
         if end:
             self.writing.finish()
 

@@ -24,7 +24,7 @@ class HostileTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = scratch_path(self)
         writing = Writing(self.folder)
-        writing.record(130)
+        writing.record(130, every=10)
         writing.finish()
         self.path = writing.files[0]
         self.data = self.path.read_bytes()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,30 +41,35 @@ class KilledTests(SynchronousTestCase):
 
     def test_nothing_older_than_a_turn_is_lost(self) -> None:
         """All messages of the turns before the kill are in the recording, which any reader opens."""
-        for turns in (1, 59, 130):
-            writing, written = self.killed_after(turns)
-            writing.turn(seconds=7200)
-            writing.finish()
-            found = list(messages_of(writing.files[0]))
-            self.assertGreaterEqual(len(found), written)
-            for topic in ("azimuth", "elevation"):
-                numbers = [message.sequence for name, message in found if name == topic]
-                self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
-            self.assertNotIn(".tail", "".join(writing.names))
-            self.assertIn("of a killed daemon", writing.logged[0])
+        writing, written = self.killed_after(70)  # a chunk is written, and the tail file has the rest
+        writing.turn(seconds=7200)
+        writing.finish()
+        found = list(messages_of(writing.files[0]))
+        self.assertGreaterEqual(len(found), written)
+        for topic in ("azimuth", "elevation"):
+            numbers = [message.sequence for name, message in found if name == topic]
+            self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+        self.assertNotIn(".tail", "".join(writing.names))
+        self.assertIn("of a killed daemon", writing.logged[0])
+
+
+@cache
+def recorded() -> tuple[str, bytes, bytes, bytes]:
+    """The name of a recording; its bytes and those of its tail file before its end; its bytes after it."""
+    with TemporaryDirectory() as folder:
+        writing = Writing(Path(folder, "scratch"))
+        writing.record(70, ("azimuth", "elevation"))
+        [path] = writing.files
+        recording, tail = path.read_bytes(), Path(f"{path}.tail").read_bytes()
+        writing.finish()
+        return path.name, recording, tail, path.read_bytes()
 
 
 class CutTests(SynchronousTestCase):
     """A recording and its tail file as a crash of the machine may leave them."""
 
     def setUp(self) -> None:
-        writing = Writing(scratch_path(self))
-        writing.record(70, ("azimuth", "elevation"))
-        path = writing.files[0]
-        self.recording, self.tail = path.read_bytes(), Path(f"{path}.tail").read_bytes()
-        self.name = path.name
-        writing.finish()
-        self.whole = writing.files[0].read_bytes()
+        self.name, self.recording, self.tail, self.whole = recorded()
 
     def recovered(self, recording: bytes, tail: bytes | None) -> tuple[Writing, list[int]]:
         """The folder after a start, and the numbers of the messages about azimuth."""
@@ -134,10 +141,10 @@ class CutTests(SynchronousTestCase):
         """A query reads the chunks and the tail file of a recording that has no end."""
         folder = scratch_path(self)
         writing = Writing(folder)
-        writing.record(70)
+        writing.record(70, every=5)
         columns = signals.read(folder, ["azimuth.actualPosition"], START, START + 70, 70)
         self.assertEqual(columns.signals["azimuth.actualPosition"].greatest, list(range(1, 140, 2)))
-        writing.record(70, value=140)
+        writing.record(70, value=140, every=5)
         columns = signals.read(folder, ["azimuth.actualPosition"], START, START + 140, 140)
         self.assertEqual(columns.signals["azimuth.actualPosition"].least, list(range(0, 280, 2)))
         writing.finish()

@@ -24,7 +24,7 @@ class ReadTests(SynchronousTestCase):
     def test_over_two_recordings(self) -> None:
         """A span over the end of an hour comes from both recordings, with the unit."""
         writing = Writing(self.folder, START + 2900)
-        writing.record(200)
+        writing.record(200, every=10)
         writing.finish()
         self.assertEqual(len(writing.files), 2)
         columns = signals.read(self.folder, [AZIMUTH], START + 2900, START + 3100, 200)
@@ -103,14 +103,16 @@ class ReadTests(SynchronousTestCase):
 
     def test_span(self) -> None:
         """The span reaches from the first message of the first recording to the last of the last."""
-        self.writing.record(3000)
-        self.assertEqual(signals.span(self.folder), (START + 0.25, START + 2999.75))
-        self.writing.finish()
-        self.assertEqual(signals.span(self.folder), (START + 0.25, START + 2999.75))
+        writing = Writing(self.folder, START + 2990)
+        writing.record(20, every=5)
+        self.assertEqual(len(writing.files), 2)
+        self.assertEqual(signals.span(self.folder), (START + 2990.25, START + 3009.75))
+        writing.finish()
+        self.assertEqual(signals.span(self.folder), (START + 2990.25, START + 3009.75))
 
     def test_lines(self) -> None:
         """All lines come in the order of time, as they came."""
-        self.writing.record(70, ("azimuth", "elevation"))
+        self.writing.record(70, ("azimuth", "elevation"), every=7)
         self.writing.finish()
         found = list(signals.lines(self.folder))
         self.assertEqual(len(found), 280)
@@ -121,13 +123,14 @@ class ReadTests(SynchronousTestCase):
 
     def test_derived_signals(self) -> None:
         """The error is demand minus actual in arcsec; on the sky it is smaller by the cosine of elevation."""
+        items = []
         for tick in range(2400):
             at = START + tick / 20
             values = {"demandPosition": 10 + tick / 1000, "actualPosition": 10 + tick / 1000 - 1 / 3600}
             line = topic_line("azimuth", at + 37, **values)
-            self.writing.turn(
-                item(at, line, topic_line("elevation", at + 37, actualPosition=60.0)), seconds=0.05
-            )
+            items.append(item(at, line, topic_line("elevation", at + 37, actualPosition=60.0)))
+        for number in range(0, 2400, 300):
+            self.writing.turn(*items[number : number + 300], seconds=15.0)
         self.writing.finish()
         names = ["motion.azimuth.error", "motion.azimuth.errorSky"]
         columns = signals.read(self.folder, names, START + 1, START + 119, 118)
@@ -156,7 +159,7 @@ class ReadTests(SynchronousTestCase):
 
     def test_a_query_can_be_ended(self) -> None:
         """An error of the caller's own ends the query between two chunks."""
-        self.writing.record(200)
+        self.writing.record(200, every=10)
         self.writing.finish()
         calls = iter([None, None])
 
