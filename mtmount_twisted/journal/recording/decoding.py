@@ -69,8 +69,11 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
 
     def decode(lines: Lines, count: int) -> list[Floats]:
         places = lines.places() if are_plain and count else None
-        if places is not None and len(quantities) * SEARCHED * count < len(places[0]):
-            found = _search(places, quantities)
+        if places is not None:
+            _, starts, ends = places
+            found = None
+            if len(quantities) * SEARCHED * count < int((ends - starts).sum()):
+                found = _search(places, quantities)
             if found is not None:
                 return found
         try:

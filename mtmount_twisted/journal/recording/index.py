@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from mtmount_twisted.errors import RecordingError
 
-from .digests import LONG_PIECE, Digest, parted, unpacked
+from . import digests
+from .digests import Digest, parted, unpacked
 from .layout import (
     MESSAGE,
     MESSAGE_HEAD,
@@ -54,6 +55,10 @@ MOST_TAIL = 512 * 2**20
 PIECE = 2**17
 """The size of the pieces in which the messages of a chunk are read, in bytes: a thread decodes one in about
 0.5 ms, in which no other thread of Python runs."""
+
+LONG_PIECE = 2**20
+"""The size of the pieces in which one quantity is searched: of long lines, a thread searches one in less than
+0.5 ms, and nearly all of a query of many topics is that of long lines."""
 
 RECORDS = 500
 """The number of records of a tail file that are read in one piece of work: some 0.5 ms."""
@@ -114,11 +119,11 @@ class Messages:
         places[0], places[length] = _OPENING, _CLOSING
         return array
 
-    def pieces(self) -> Iterator[Messages]:
-        """Yield them in pieces of about `PIECE` bytes."""
+    def pieces(self, length: int = PIECE) -> Iterator[Messages]:
+        """Yield them in pieces of about so many bytes."""
         count = len(self.times)
         size = int((self._ends - self._starts).sum())
-        rows = max(1, count * PIECE // max(size, 1))
+        rows = max(1, count * length // max(size, 1))
         if count <= rows:
             yield self
             return
@@ -186,16 +191,17 @@ class Recording:
             if chunk.channel == number and chunk.end >= start and chunk.start < end
         ]
 
-    def read(self, topic: str, start: int, end: int) -> Iterator[Messages]:
+    def read(self, topic: str, start: int, end: int, length: int = PIECE) -> Iterator[Messages]:
         """Yield the messages of a topic in a time span (ns), in pieces; `end` is exclusive.
 
+        :param length: about the bytes of a piece: `LONG_PIECE` if one quantity is all that a query needs.
         :raises RecordingError: if a chunk is damaged.
         """
         for chunk in self.chunks(topic, start, end):
-            yield from self.messages(chunk).within(start, end).pieces()
+            yield from self.messages(chunk).within(start, end).pieces(length)
         channel = self.topics.get(topic)
         if channel is not None and channel.id in self.tail:
-            yield from self.tail[channel.id].within(start, end).pieces()
+            yield from self.tail[channel.id].within(start, end).pieces(length)
 
     def messages(self, chunk: Chunk) -> Messages:
         """Return all messages of a chunk.
@@ -326,7 +332,7 @@ def digests_of(path: Path, topics: Iterable[str], seconds: float) -> dict[str, D
     file = open_regular(path)
     try:
         contents = digest_places(path, file)
-        coarse = contents.coarse if seconds >= LONG_PIECE else None
+        coarse = contents.coarse if seconds >= digests.LONG_PIECE else None
         if coarse is not None:
             try:
                 together = parted(read_digest(path, file, coarse))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from operator import itemgetter
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .index import Recording
+    from .decoding import Decode
+    from .index import Messages, Recording
     from .thinning import Bins, Floats
 
 FRESH = 10.0
@@ -43,6 +44,10 @@ MARGIN = 1.0
 FILES_AT_ONCE, FILES_TOGETHER = 4, 64
 """The number of recordings whose digests are read in one piece of work, some 5 ms; and the number of those
 whose pieces are added to the bins together."""
+
+
+ROWS_TOGETHER = 2000
+"""The least number of lines whose values are added to the bins together."""
 
 
 class Series(NamedTuple):
@@ -259,6 +264,8 @@ def _only(recording: Recording, start: int, end: int) -> Iterator[Recording]:
 
 def _read_lines(query: _Query, source: _Source, names: Sequence[str], start: float, end: float) -> None:
     """Add the samples of signals in a time span to their bins, one by one."""
+    from .index import LONG_PIECE, PIECE
+
     if start >= end:
         return
     wanted: dict[str, list[str]] = {}
@@ -278,11 +285,31 @@ def _read_lines(query: _Query, source: _Source, names: Sequence[str], start: flo
             if any(f"{topic}.{quantity}" not in query.units for quantity in quantities):
                 query.units.update(_units(topic, quantities, topics[topic].schema))
             decode = decoder(tuple(quantities))
-            for messages in recording.read(topic, low, high):
-                query.proceed()
-                times = messages.seconds
-                for quantity, values in zip(quantities, decode(messages, len(messages.times))):
+            length = LONG_PIECE if len(quantities) == 1 else PIECE
+            for times, columns in _batches(query, recording.read(topic, low, high, length), decode):
+                for quantity, values in zip(quantities, columns):
                     query.bins[f"{topic}.{quantity}"].add(times, values)
+
+
+def _batches(
+    query: _Query, pieces: Iterable[Messages], decode: Decode
+) -> Iterator[tuple[Floats, list[Floats]]]:
+    """Yield the times and the values of many lines at a time: each addition to the bins has a cost."""
+    import numpy as np
+
+    found: list[list[Floats]] = []
+    rows = 0
+    for messages in pieces:
+        query.proceed()
+        found.append([messages.seconds, *decode(messages, len(messages.times))])
+        rows += len(messages.times)
+        if rows >= ROWS_TOGETHER:
+            times, *columns = map(np.concatenate, zip(*found))
+            yield times, columns
+            found, rows = [], 0
+    if found:
+        times, *columns = map(np.concatenate, zip(*found))
+        yield times, columns
 
 
 def _units(topic: str, quantities: Sequence[str], schema: bytes) -> dict[str, str]:
