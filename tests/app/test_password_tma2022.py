@@ -27,6 +27,8 @@ from mtmount_twisted.frontends.web.service import Areas, Parts
 from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.records import LineRecord
 from mtmount_twisted.simulator.tma2022 import settings
+from mtmount_twisted.station.events import Source, event_of
+from mtmount_twisted.station.journal_file import JournalFile
 from tests.support.bridges_tma2022 import BridgeTma2022Case, CommanderEnd
 from tests.support.commanders import LOG
 from tests.support.feeds import Notebook, Request
@@ -125,7 +127,7 @@ class PasswordTests(BridgeTma2022Case):
         return body.decode(errors="replace") + repr(answer.headers)
 
     def test_nowhere(self) -> None:
-        """The journal, its programs, the log, each route of the page, live events and fault reports."""
+        """The journal, its programs, log, broker, each route of the page, live events, fault reports."""
         self.assertIn(PASSWORD, Path(settings.__file__).read_text(encoding="utf-8"))
         csc, desk, hall = self.join_pair(), self.join_port(), self.join_port(1)
         stream = Request()
@@ -167,11 +169,14 @@ class PasswordTests(BridgeTma2022Case):
             for word in ("show", "export"):
                 self.assertEqual(main([word, "--journal", str(self.path)]), 0)
         found |= {"programs": out.getvalue(), "log": self.log.getvalue()}
+        last = self.notebook.writer.settled.number
+        events = [event_of(entry, Source("t1", "a")) for entry in JournalFile(self.path).rows(0, last)]
+        found["broker"] = "".join(f"{event.subject} {event.id} {event.body.decode()}" for event in events)
         found["known"] = repr(self.service.bridge.known.current_apart)
         self.service.bridge.close()
         self.notebook.writer.turn()
         for file in self.path.parent.iterdir():
             found[file.name] = file.read_bytes().decode("latin-1")
         self.assertEqual([name for name, text in found.items() if PASSWORD in text], [])
-        for name in ("programs", "log", "journal.sqlite-wal", "history", "stream"):
+        for name in ("programs", "log", "journal.sqlite-wal", "history", "stream", "broker"):
             self.assertIn(MASK, found[name], name)

@@ -26,6 +26,7 @@ from mtmount_twisted.journal.recorder import (
     RETRY,
     Journal,
     JournalOff,
+    Settled,
     Waiting,
 )
 from mtmount_twisted.journal.schema import default_path
@@ -145,6 +146,31 @@ class WaitingTests(SynchronousTestCase):
             waiting.free([row for table in batch for row in table])
             sizes.append([len(table) for table in batch])
         self.assertEqual(sizes, [[BATCH_ROWS, 0, 0], [0, 1, 1], [0, 0, 0]])
+
+
+class SettledTests(SynchronousTestCase):
+    """Up to which number the file has every row."""
+
+    def test_own_rows(self) -> None:
+        """A row of the journal's own, written before waiting rows with lower numbers, does not count."""
+        numbers = iter(range(1, 100))
+        settled = Settled(lambda: next(numbers))
+        waiting = [(next(numbers),) for _ in range(3)]
+        self.assertEqual(settled.own_number(), 4)
+        settled.pass_rows([])
+        self.assertEqual(settled.number, 0)
+        settled.pass_rows(waiting[:2])
+        self.assertEqual(settled.number, 2)
+        settled.pass_rows(waiting[2:])
+        self.assertEqual(settled.number, 4)
+
+    def test_first_row(self) -> None:
+        """An own row that is the first of all counts at once."""
+        numbers = iter(range(1, 100))
+        settled = Settled(lambda: next(numbers))
+        settled.own_number()
+        settled.pass_rows([])
+        self.assertEqual(settled.number, 1)
 
 
 class TurnTests(JournalCase):
@@ -293,6 +319,17 @@ class JournalTests(TestCase):
         await journal.stop()
         self.assertEqual(self.rows("SELECT id FROM event"), [((journal.base or 0) + number,)])
         self.assertIsNone(self.journal().base)
+
+    async def test_follow(self) -> None:
+        """A follower hears up to which id the file has every row, and of the last event, too."""
+        journal = self.journal()
+        heard: list[int] = []
+        journal.follow(lambda id: heard.append(id - (journal.base or 0)))
+        numbers = [records(journal).change("started", "", 0) for _ in range(3)]
+        journal.start()
+        await journal.stop(last="stopped")
+        self.assertEqual(heard[-1], numbers[-1] + 1)
+        self.assertEqual(heard, sorted(set(heard)))
 
     async def test_writes_by_itself(self) -> None:
         """Rows get into the file without a stop: the thread is woken by the first."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds in which what a test waits for must have come."""
 
 T = TypeVar("T")

@@ -160,13 +160,9 @@ class _Child:
             )
             factory = ServerFactory.forProtocol(lambda: self._link)
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)  # type: ignore[arg-type]
+        self.pid = int(self._process.pid or 0)  # it has none once it has ended
         self._deadline: Deadline | None = Deadline(reactor, START_TIME, self.kill, "it does not start")
         self._asking: IDelayedCall = reactor.callLater(PING_INTERVAL, self._ask)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return int(self._process.pid or 0)
 
     def send(self, line: ToChild) -> bool:
         """Send a line, unless the child has unread ones; return True if it was sent."""
