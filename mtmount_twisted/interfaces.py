@@ -11,10 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from mtmount_twisted.dialects.facts import Event
+    from mtmount_twisted.motion.limits import AxisLimits
+    from mtmount_twisted.motion.present import Present, Rules
+    from mtmount_twisted.motion.rows import KeptRows, Row, SignalRows
+    from mtmount_twisted.motion.slews import Slew
 
 
 class IHostNames(Interface):
@@ -305,14 +312,14 @@ class ISignals(Interface):
         :raises KeyError: if there is no such signal.
         """
 
-    def snapshot(names: Iterable[str]) -> Sequence[Any]:
-        """Return the rows of some signals in memory, for a thread: each an `upstream.signals.SignalRows`.
+    def snapshot(names: Iterable[str]) -> Sequence[SignalRows]:
+        """Return the rows of some signals in memory, for a thread.
 
         :raises KeyError: if there is no such signal.
         """
 
-    def kept() -> Mapping[int, Any]:
-        """Return the rows of each topic in memory, by its number: each `upstream.signals.KeptRows`."""
+    def kept() -> Mapping[int, KeptRows]:
+        """Return the rows of each topic in memory, by its number, for a thread."""
 
     def oldest(names: Iterable[str]) -> float | None:
         """Return the time from which memory has all of these signals (UTC, s); None if it has none.
@@ -324,44 +331,44 @@ class ISignals(Interface):
 class IMotion(Interface):
     """The motion of the mount."""
 
-    rules = Attribute("The settings of the site: a `motion.present.Rules`.")
-    slews = Attribute(
-        "The finished slews in memory, the latest last: each the start (UTC, s) and a `motion.slews.Slew`."
+    rules: Rules = Attribute("The settings of the site.")
+    slews: Sequence[tuple[float, Slew]] = Attribute(
+        "The finished slews in memory, the latest last, each with the time of its start (UTC, s)."
     )
 
-    def present() -> Any:
-        """Return the motion now: a `motion.present.Present`. All calls within a moment share one."""
+    def present() -> Present:
+        """Return the motion now. All calls within a moment share one answer."""
 
     def remembers_from() -> float:
         """Return the time from which `present_in_memory` has the motion (UTC, s)."""
 
-    def present_in_memory(time: float) -> Callable[[Mapping[int, Any], Callable[[], None]], Any]:
+    def present_in_memory(time: float) -> Callable[[Mapping[int, Row], Callable[[], None]], Present]:
         """Return a function that returns the motion at a time since `remembers_from` (UTC, s).
 
         A thread may call the function. It takes a few milliseconds, with the latest row of each topic at that
-        time, by its number, and a function that it calls between two pieces of work. It returns a
-        `motion.present.Present`, whose moments are UTC, s.
+        time, by its number, and a function that it calls between two pieces of work. The moments of the
+        result are UTC, s.
         """
 
-    def limits_of(axis: str) -> Any:
+    def limits_of(axis: str) -> AxisLimits | None:
         """Return the software limits of an axis: those of the mount, else those in the settings.
 
         :param axis: the name of the axis in facts, such as ``camera_cable_wrap``.
-        :returns: a `motion.limits.AxisLimits`; None if there is no such axis.
+        :returns: None if there is no such axis.
         """
 
     def present_at(
         time: float,
-        events: Iterable[Any],
+        events: Iterable[Event],
         lines: Iterable[tuple[float, bytes]],
         proceed: Callable[[], None] = lambda: None,
-    ) -> Any:
+    ) -> Present:
         """Return the motion at a time in the past (UTC, s), from a recording; a thread may call it.
 
-        :param events: the mount's events before that time, the oldest first: `dialects.facts.Event`.
+        :param events: the mount's events before that time, the oldest first.
         :param lines: the telemetry of the axes in the seconds before that time, the oldest first.
         :param proceed: called between two pieces of work.
-        :returns: a `motion.present.Present`, whose moments are UTC, s.
+        :returns: the motion, whose moments are UTC, s.
         """
 
 

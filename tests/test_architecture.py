@@ -82,7 +82,6 @@ ROOMS: dict[str, Room] = {
     "files": room("files"),
     "hosts": room("hosts"),
     "errors": room("errors", "hosts"),
-    "interfaces": room("interfaces"),
     "wire": room("wire", "errors"),
     "motion": room("motion"),
     "dialect": room(
@@ -90,6 +89,7 @@ ROOMS: dict[str, Room] = {
         "dialects.preview dialects.sources",
         "wire",
     ),
+    "interfaces": room("interfaces", "motion dialect"),
     "layout": room(  # separator, terminator, JSON: known to the messages and codecs only
         "dialects.tma2020.framing dialects.tma2022.framing dialects.tma2022.json_lines", "errors wire"
     ),

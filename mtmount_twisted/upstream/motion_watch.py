@@ -32,11 +32,12 @@ from mtmount_twisted.motion import sky
 from mtmount_twisted.motion.following import WINDOW, Followed, Following, Sample, followed
 from mtmount_twisted.motion.limits import NAMES, AxisLimits, AxisMotion, AxisName, Limit, limits
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew, time_to_go
+from mtmount_twisted.motion.rows import Row
 from mtmount_twisted.motion.slews import Axis, Slew, SlewWatch
 from mtmount_twisted.motion.words import AxisReport, Motion, State, motion
 from mtmount_twisted.records import ChangeRecord, LineRecord
 
-from .signals import SPAN, Row, SignalGroup, SignalMemory
+from .signals import SPAN, SignalGroup, SignalMemory
 
 T = TypeVar("T")
 

@@ -47,7 +47,7 @@ from mtmount_twisted.journal.reading import OUTCOMES
 from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.schema import CONTROLLER, EVERYONE, OBSERVERS, is_end
 from mtmount_twisted.motion.limits import AHEAD
-from mtmount_twisted.motion.present import AxisPresent, Present
+from mtmount_twisted.motion.present import AxisPresent
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
 from .acks import AckTimes
@@ -320,7 +320,7 @@ class Metrics(Collector):
         """Return a value of each axis, by its name; none while it is not known or stale."""
         if self.motion is None:
             return []
-        now: Present = self.motion.present()
+        now = self.motion.present()
         found: list[tuple[tuple[str], float]] = []
         for name, axis in now.axes.items():
             sample = value(axis)
@@ -333,7 +333,7 @@ class Metrics(Collector):
         """Return the time to each limit, at most 12 h, by the name of the limit."""
         if self.motion is None:
             return []
-        now: Present = self.motion.present()
+        now = self.motion.present()
         return [((each.name,), AHEAD if each.seconds is None else each.seconds) for each in now.limits]
 
     def of_telemetry_ports(self, value: Callable[[ITelemetryPort], float]) -> Samples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw
@@ -32,14 +32,9 @@ from mtmount_twisted.interfaces import IRecorderState, ISignals
 from mtmount_twisted.journal.reading import JournalError
 from mtmount_twisted.journal.recording.signals import read
 from mtmount_twisted.journal.times import iso, parse_time
+from mtmount_twisted.motion.rows import SignalRows
 
 from .history import Shelf, proceeding
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Piece: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 T = TypeVar("T")
 
@@ -105,18 +100,6 @@ class Wanted(msgspec.Struct, frozen=True):
     points: int
 
 
-class SignalRows(Protocol):
-    """The rows of a signal; see `upstream.signals.SignalRows`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def unit(self) -> str: ...
-
-    def between(self, start: float, end: float) -> list[Piece]: ...
-
-
 class SignalHistoryRoutes:
     """The route of the past of signals.
 
@@ -167,7 +150,7 @@ class SignalHistoryRoutes:
         if signals is None:
             raise RequestError(503, "the mount sends no telemetry")
         observes = call.user.observes
-        rows: Sequence[SignalRows] = signals.snapshot(wanted.names)
+        rows = signals.snapshot(wanted.names)
         memory_from = signals.oldest(wanted.names)
         with_gzip = takes_gzip(call.headers.get("accept-encoding", ""))
         try:

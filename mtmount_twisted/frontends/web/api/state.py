@@ -235,6 +235,39 @@ class Pending(Protocol):
     def is_acked(self) -> bool: ...
 
 
+class Latest(NamedTuple):
+    """The latest line of a topic.
+
+    :ivar topic: the decoded line.
+    :ivar age: s, to the millisecond.
+    :ivar time: the time of its arrival.
+    """
+
+    topic: object
+    age: float
+    time: str
+    connected: bool
+
+    def is_stale(self, after: float = STALE_AFTER) -> bool:
+        """Return True if it is older than so many seconds, or the connection of telemetry is lost."""
+        return self.age > after or not self.connected
+
+
+def latest_line(
+    telemetry: ITelemetry | None, number: int | None, clock: IReactorTime, stamps: Stamps
+) -> Latest | None:
+    """Return the latest line of a topic; None if there is none, or if it is malformed."""
+    value = None if telemetry is None or number is None else telemetry.latest(number)
+    if telemetry is None or value is None:
+        return None
+    try:
+        topic = value.decoded()
+    except LineError:
+        return None
+    age = max(0.0, value.age)
+    return Latest(topic, round(age, 3), stamps.of(clock.seconds() - age), telemetry.connected)
+
+
 class StateRoutes:
     """The route of the state.
 
@@ -346,23 +379,18 @@ class StateRoutes:
         return {name: replace(axis, telemetry=self._motion(name, format)) for name, axis in axes.items()}
 
     def _motion(self, axis: str, format: TelemetryFormat) -> AxisTelemetry | None:
-        topic_id = format.axes.get(axis)
-        latest = None if self._telemetry is None or topic_id is None else self._telemetry.latest(topic_id)
-        if self._telemetry is None or latest is None:
+        latest = latest_line(self._telemetry, format.axes.get(axis), self._clock, self._stamps)
+        if latest is None:
             return None
-        try:
-            motion = format.position_of(latest.decoded())
-        except LineError:
-            return None
-        age = max(0.0, latest.age)
+        motion = format.position_of(latest.topic)
         return AxisTelemetry(
             position=motion.position,
             demand_position=motion.demand_position,
             velocity=motion.velocity,
             demand_velocity=motion.demand_velocity,
-            stale=age > STALE_AFTER or not self._telemetry.connected,
-            age=round(age, 3),
-            time=self._stamps.of(self._clock.seconds() - age),
+            stale=latest.is_stale(),
+            age=latest.age,
+            time=latest.time,
         )
 
     def _telemetry_state(self) -> TelemetryState | None:

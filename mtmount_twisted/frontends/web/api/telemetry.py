@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 from msgspec.structs import replace
@@ -32,11 +32,12 @@ from mtmount_twisted.journal.times import iso, parse_time
 from mtmount_twisted.motion.following import WINDOW
 from mtmount_twisted.motion.limits import LIMITS, Limit
 from mtmount_twisted.motion.present import AxisPresent, Present, Rules, RunningSlew
+from mtmount_twisted.motion.rows import KeptRows, Row
 from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
 
 from .history import Shelf, proceeding
-from .state import STALE_AFTER, Reported
+from .state import STALE_AFTER, Reported, latest_line
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -433,27 +434,22 @@ class TelemetryRoutes:
         )
 
     def _topics(self) -> dict[str, TopicNow]:
-        telemetry, format = self._telemetry, self._bridge.dialect.telemetry
-        if telemetry is None or format is None:
+        format = self._bridge.dialect.telemetry
+        if format is None:
             return {}
-        found = {number: self._topic(telemetry, format, number) for number in format.names}
+        found = {number: self._topic(format, number) for number in format.names}
         return {format.names[number]: topic for number, topic in found.items() if topic is not None}
 
-    def _topic(self, telemetry: ITelemetry, format: TelemetryFormat, number: int) -> TopicNow | None:
-        value = telemetry.latest(number)
-        if value is None:
+    def _topic(self, format: TelemetryFormat, number: int) -> TopicNow | None:
+        latest = latest_line(self._telemetry, number, self._clock, self._stamps)
+        if latest is None:
             return None
         facts = format.topics()[number]
-        try:
-            decoded = value.decoded()
-        except LineError:
-            return None
-        age = round(max(0.0, value.age), 3)
         return TopicNow(
-            age=age,
-            stale=_is_old(age, facts) or not telemetry.connected,
-            time=self._stamps.of(self._clock.seconds() - age),
-            values=_values(facts, facts.values_of(decoded)),
+            age=latest.age,
+            stale=latest.is_stale(_old_after(facts)),
+            time=latest.time,
+            values=_values(facts, facts.values_of(latest.topic)),
         )
 
 
@@ -496,22 +492,6 @@ class Past(NamedTuple):
     present: Present
     topics: dict[str, PastTopic]
     devices: Devices | None = None
-
-
-class Row(Protocol):
-    """The values of a topic at a time (UTC, s); see `upstream.signals.Row`."""
-
-    @property
-    def at(self) -> float: ...
-
-    @property
-    def values(self) -> Sequence[float]: ...
-
-
-class KeptRows(Protocol):
-    """The rows of a topic; see `upstream.signals.KeptRows`."""
-
-    def row_at(self, time: float) -> Row | None: ...
 
 
 class Kept(NamedTuple):
@@ -593,7 +573,7 @@ def read_moment(
     axes = [format.names[number] for number in format.axes.values()]
     found = moment(folder, at, Before(EVENTS_BEFORE, LINES_BEFORE, axes), proceed)
     events = read_events(found.events, format, proceed)
-    present: Present = motion.present_at(at, events, found.lines, proceed)
+    present = motion.present_at(at, events, found.lines, proceed)
     numbers = {name: number for number, name in format.names.items()}
     topics: dict[str, PastTopic] = {}
     for name, value in found.values.items():
@@ -610,14 +590,15 @@ def _topic(topic: PastTopic, moments: Moments) -> TopicNow:
     age = moments.age(topic.came_at)
     return TopicNow(
         age=age,
-        stale=_is_old(age, topic.facts),
+        stale=age > _old_after(topic.facts),
         time=moments.of(topic.came_at),
         values=_values(topic.facts, topic.values),
     )
 
 
-def _is_old(age: float, facts: TopicFacts) -> bool:
-    return age > max(STALE_AFTER, 3 * (facts.period or STALE_AFTER))
+def _old_after(facts: TopicFacts) -> float:
+    """Return the age beyond which a line of a topic is stale, in s."""
+    return max(STALE_AFTER, 3 * (facts.period or STALE_AFTER))
 
 
 def _axis(axis: AxisPresent, moments: Moments) -> AxisNow:
