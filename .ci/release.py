@@ -39,9 +39,7 @@ def faults(tag: str, metadata: str, cited: str, news: str, fragments: list[str])
     version = re.findall(r"^Version: (.*)$", head, re.M)[0]
     found = []
     if tag != f"v{version}":
-        found.append(
-            f"the tag is {tag}, the version {version}: correct mtmount_twisted/version.py or the tag"
-        )
+        found.append(f"the tag is {tag}, the version {version}: correct one of them")
     if f"\nversion: {version}\n" not in cited:
         found.append(f"CITATION.cff: expected the line 'version: {version}'")
     if f"mtmount_twisted {version} (" not in news:
