@@ -189,6 +189,26 @@ class TestPlayback(DashboardCase):
                 expect(page.locator(f"#{name}-name")).to_have_text(text)
             expect(page.locator("#lease-panel")).to_contain_text("Now: ")
             expect(page.locator("#move-send")).to_be_disabled()
+            expect(page.get_by_role("button", name="Take command")).to_be_disabled()
+
+        return self.browse(work, **self.viewport)
+
+    def test_commands_are_off(self) -> Deferred[None]:
+        """A command of the form that was filled in before is not sent, neither by its button nor by Enter."""
+
+        def work(page: Any) -> None:
+            page.click("#tab-commands")
+            page.fill("#command-find", "BothAxesMove")
+            page.locator("#command").select_option("BothAxesMove")
+            page.fill("#value-azimuth", "40")
+            expect(page.locator("#send")).to_be_enabled()
+            self.begin(page)
+            expect(page.locator("#send")).to_be_disabled()
+            page.press("#value-azimuth", "Enter")
+            expect(page.locator("#form-status")).to_have_text("Not sent: this is a recording.")
+            expect(page.locator("#lives")).to_have_text("Nothing yet.")
+            page.get_by_role("button", name="Back to live").click()
+            expect(page.locator("#send")).to_be_enabled()
 
         return self.browse(work, **self.viewport)
 
@@ -327,6 +347,25 @@ class TestPlayback(DashboardCase):
             expect(page.locator("#playback .night")).to_have_attribute("aria-label", label)
             expect(page.locator("#safety")).to_have_text("not told")
             expect(page.locator("#safety-more")).to_have_text("not all alarms are read")
+
+        return self.browse(work, **self.viewport)
+
+    def test_alarms_of_the_recording(self) -> Deferred[None]:
+        """The alarms are those of the recorded events, where the recording has some."""
+        error = {"code": 7, "subsystem": "AZIMUTH", "what": "AZ: drive", "description": "", "remedy": "wait."}
+        told = {"active": True, "latched": False, "stale": False, "time": "2026-11-25T02:40:10Z"}
+
+        def answer(route: Any) -> None:
+            at = parse_qs(urlsplit(route.request.url).query)["at"][0]
+            route.fulfill(json={**telemetry(at), "errors": [{**error, **told}], "warnings": []})
+
+        def work(page: Any) -> None:
+            self.begin(page)
+            page.route(re.compile("/api/v1/telemetry[?]at="), answer)
+            page.get_by_role("slider", name="Time in the night").press("ArrowRight")
+            expect(page.locator("#alarms")).to_contain_text("AZ: driveVendor\u2019s advice: wait.1:01 min")
+            expect(page.locator("#alarms .alarm")).to_have_count(1)
+            expect(page.locator("#safety")).to_have_text("1 alarm")
 
         return self.browse(work, **self.viewport)
 

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects.dialect import dialect_named
-from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, System
+from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, SubsystemId, System
+from mtmount_twisted.dialects.tma2022.replies import ErrorReply, WarningReply
 from mtmount_twisted.dialects.tma2022.telemetry import Balancing
 from mtmount_twisted.frontends.web.api import signal_history
 from mtmount_twisted.frontends.web.api.history import PER_USER, REST_TIME, Shelf
@@ -310,6 +311,18 @@ class HistoryTests(RouteCase):
         self.assertEqual([round(seconds, 6) for seconds in rests], [0.12, REST_TIME])
 
 
+def alarms(tick: int, time: float) -> list[Any]:
+    """The events of a tick of 50 ms: an error begins with a warning, then both end, then it is reset."""
+    about = {"subsystem_id": SubsystemId.AZIMUTH, "subsystem_instance": "AZ", "description": ""}
+    states = {200: (True, True), 400: (False, True), 600: (False, False)}
+    if tick not in states:
+        return []
+    active, latched = states[tick]
+    error = ErrorReply(active=active, latched=latched, code=120, name="wrap", **about, timestamp=0.0)
+    warning = WarningReply(active=active, code=7, name="cold", **about, timestamp=0.0)
+    return [event(time, each.encode().rstrip()) for each in (error, warning)]
+
+
 class RecordingTests(RouteCase):
     """The past that the recorder has, and memory has not."""
 
@@ -326,10 +339,11 @@ class RecordingTests(RouteCase):
         mount.ready(AxisMotionState.TRACKING)
         mount.in_position(System.AZIMUTH)
         writing.turn(*(event(self.began, record.line) for record in events))
-        for _ in range(800):  # 40 s
+        for tick in range(800):  # 40 s
             position = mount.clock.seconds() / 100
             mount.say(position, 60.0, demand=(position + 0.02 / 3600, 60.0), velocity=(0.01, 0.0), wrap=1.0)
-            writing.turn(item(mount.wall_clock(), *lines), seconds=0.05)
+            now = mount.wall_clock()
+            writing.turn(item(now, *lines), *alarms(tick, now), seconds=0.05)
             lines.clear()
             mount.clock.advance(0.05)
         writing.finish()
@@ -398,6 +412,27 @@ class RecordingTests(RouteCase):
         self.assertEqual(past["axes"]["azimuth"]["position"], 77.0)
         self.assertEqual(past["devices"]["azimuth"]["motion"]["value"], "TRACKING")
         self.assertNotIn("devices", self.get("/telemetry"))
+
+    def test_alarms(self) -> None:
+        """The alarms of a moment are those that had begun and were not over, with the vendor's advice."""
+
+        def told(seconds: float) -> tuple[list[str], list[tuple[Any, ...]]]:
+            past = self.get("/telemetry", at=iso(self.began + seconds))
+            names = ("code", "active", "latched", "time")
+            errors = [tuple(each[name] for name in names) for each in past["errors"]]
+            return [each["what"] for each in past["warnings"]], errors
+
+        begun = iso(self.began + 10)
+        self.assertEqual(told(5), ([], []))
+        self.assertEqual(told(15), (["AZ: cold"], [(120, True, True, begun)]))
+        self.assertEqual(told(25), ([], [(120, False, True, begun)]))
+        self.assertEqual(told(35), ([], []))
+        self.assertEqual(set(self.get("/telemetry")) & {"errors", "warnings"}, set())
+
+    def test_no_events(self) -> None:
+        """A moment without recorded events has no list of alarms: an empty one says that there were none."""
+        past = self.get("/telemetry", at=iso(self.began - 600))
+        self.assertEqual((past["devices"], past["warnings"], past["errors"]), (None, None, None))
 
     def test_nothing_recorded(self) -> None:
         """A moment without telemetry has the numbers open."""

@@ -523,9 +523,9 @@ class Said:
                     case MountFact():
                         mount = Mount(description=fact.description, stale=stale, time=time)
                     case AlarmFact(severity="warning"):
-                        warnings.append(_warning(fact, stale, time))
+                        warnings.append(warning_of(fact, stale, time))
                     case AlarmFact():
-                        errors.append(_error(fact, stale, time))
+                        errors.append(error_of(fact, stale, time))
         return MountSaid(axes, devices, mount, warnings, errors)
 
     def _facts_of(self, line: bytes) -> Sequence[Fact]:
@@ -535,7 +535,8 @@ class Said:
             return ()
 
 
-def _warning(fact: AlarmFact, stale: bool, time: str) -> MountWarning:
+def warning_of(fact: AlarmFact, stale: bool, time: str) -> MountWarning:
+    """Return a warning in the shape of the API."""
     return MountWarning(
         code=fact.code,
         subsystem=fact.subsystem,
@@ -548,7 +549,8 @@ def _warning(fact: AlarmFact, stale: bool, time: str) -> MountWarning:
     )
 
 
-def _error(fact: AlarmFact, stale: bool, time: str) -> MountError:
+def error_of(fact: AlarmFact, stale: bool, time: str) -> MountError:
+    """Return an error in the shape of the API."""
     return MountError(
         code=fact.code,
         subsystem=fact.subsystem,

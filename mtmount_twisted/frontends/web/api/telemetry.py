@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat, TopicFacts
-from mtmount_twisted.dialects.facts import DeviceFact, Event
+from mtmount_twisted.dialects.facts import AlarmFact, DeviceFact, Event
 from mtmount_twisted.errors import LineError, RecordingError
 from mtmount_twisted.frontends.web.events.selection import refuse, unknown
 from mtmount_twisted.frontends.web.events.stamps import Stamps
@@ -37,7 +37,15 @@ from mtmount_twisted.motion.sky import Sky
 from mtmount_twisted.motion.words import WORDS
 
 from .history import Shelf, proceeding
-from .state import STALE_AFTER, Reported, latest_line
+from .state import (
+    STALE_AFTER,
+    MountError,
+    MountWarning,
+    Reported,
+    error_of,
+    latest_line,
+    warning_of,
+)
 
 MotionWord = Annotated[str, Meta(extra_json_schema={"enum": list(WORDS)})]
 
@@ -181,6 +189,8 @@ class TelemetryNow(Shape, frozen=True, kw_only=True):
     rules: RulesNow
     topics: dict[str, TopicNow] | UnsetType = UNSET
     devices: dict[str, dict[str, Reported]] | UnsetType | None = UNSET
+    warnings: list[MountWarning] | UnsetType | None = UNSET
+    errors: list[MountError] | UnsetType | None = UNSET
 
 
 class SignalInfo(Part, frozen=True, kw_only=True):
@@ -364,9 +374,9 @@ class TelemetryRoutes:
         moments = Moments(at, iso, lambda came_at: at - came_at > STALE_AFTER)
         topics = {name: _topic(topic, moments) for name, topic in past.topics.items()}
         now = self._shape(past.present, moments)
-        return replace(
-            now, at=iso(at), live=False, age=None, clock_offset=None, topics=topics, devices=past.devices
-        )
+        devices, warnings, errors = past.said
+        now = replace(now, devices=devices, warnings=warnings, errors=errors)
+        return replace(now, at=iso(at), live=False, age=None, clock_offset=None, topics=topics)
 
     async def list_signals(self, call: Call) -> Answer:
         """Answer with the names of all signals."""
@@ -486,12 +496,25 @@ Devices: TypeAlias = dict[str, dict[str, Reported]]
 """The last reports about each device, by device and thing, as in the answer of ``/api/v1/state``."""
 
 
+class PastSaid(NamedTuple):
+    """The last reports of the mount before a past moment, as in the answer of ``/api/v1/state``.
+
+    :ivar devices: those about each device; None, as the others, if no recording has an event of that time.
+    :ivar warnings: those that are active.
+    :ivar errors: those that are active or latched, each with the time at which it began.
+    """
+
+    devices: Devices | None = None
+    warnings: list[MountWarning] | None = None
+    errors: list[MountError] | None = None
+
+
 class Past(NamedTuple):
-    """A past moment; `devices` is None if no recording can tell."""
+    """A past moment."""
 
     present: Present
     topics: dict[str, PastTopic]
-    devices: Devices | None = None
+    said: PastSaid = PastSaid()
 
 
 class Kept(NamedTuple):
@@ -508,7 +531,7 @@ class Kept(NamedTuple):
 def read_memory(
     kept: Kept, folder: Path | None, at: float, format: TelemetryFormat, proceed: Callable[[], None]
 ) -> Past:
-    """Return a moment from memory, with the devices from the recordings if these can be read in time.
+    """Return a moment from memory, with the last reports from the recordings if these can be read in time.
 
     :param proceed: called between two pieces of work.
     """
@@ -525,7 +548,7 @@ def read_memory(
     if folder is not None:
         with suppress(JournalError, RecordingError):  # memory has the rest
             found = moment(folder, at, Before(EVENTS_BEFORE), proceed)
-            past = past._replace(devices=devices_at(at, read_events(found.events, format, proceed), proceed))
+            past = past._replace(said=said_before(at, read_events(found.events, format, proceed), proceed))
     return past
 
 
@@ -542,22 +565,36 @@ def read_events(
     return found
 
 
-def devices_at(at: float, events: Iterable[Event], proceed: Callable[[], None] = lambda: None) -> Devices:
-    """Return what events reported last about each device, at a time (UTC, s) after them."""
+def said_before(at: float, events: Sequence[Event], proceed: Callable[[], None] = lambda: None) -> PastSaid:
+    """Return what events reported last, at a time (UTC, s) after them."""
     last: dict[tuple[str, str], tuple[float, DeviceFact]] = {}
+    alarms: dict[tuple[object, ...], tuple[float, AlarmFact]] = {}
     for number, event in enumerate(events):
         if number % EVENTS_AT_ONCE == 0:
             proceed()
         for fact in event.facts:
-            if isinstance(fact, DeviceFact):
-                last[fact.device, fact.name] = event.came_at, fact
+            match fact:
+                case DeviceFact():
+                    last[fact.device, fact.name] = event.came_at, fact
+                case AlarmFact():
+                    key = fact.severity, fact.subsystem, fact.what, fact.code
+                    began, _ = alarms.pop(key, (event.came_at, fact))
+                    if fact.active or fact.latched:
+                        alarms[key] = began, fact
+    if not events:
+        return PastSaid()
     devices: Devices = {}
     for (device, name), (time, fact) in last.items():
         age = round(max(0.0, at - time), 3)
         devices.setdefault(device, {})[name] = Reported(
             value=fact.value, unit=fact.unit, stale=False, age=age, time=iso(time)
         )
-    return devices
+    on = [(iso(began), alarm) for began, alarm in alarms.values()]
+    return PastSaid(
+        devices,
+        [warning_of(alarm, False, began) for began, alarm in on if alarm.severity == "warning"],
+        [error_of(alarm, False, began) for began, alarm in on if alarm.severity == "error"],
+    )
 
 
 def read_moment(
@@ -583,7 +620,7 @@ def read_moment(
                 facts = format.topics()[numbers[name]]
                 values = facts.values_of(format.decode(value.line))
                 topics[name] = PastTopic(value.time, facts, values)
-    return Past(present, topics, devices_at(at, events, proceed))
+    return Past(present, topics, said_before(at, events, proceed))
 
 
 def _topic(topic: PastTopic, moments: Moments) -> TopicNow:

@@ -4,7 +4,8 @@
 // form has lists and radio buttons and no menus: while a menu is open, the browser withholds every key from the page,
 // also that of STOP.
 //
-// It touches its own form, the API's catalogue, and sends by commands.js.
+// It touches its own form, the API's catalogue, and sends by commands.js. It commands the real mount, and is off while the
+// page shows the past.
 
 import { ApiError, getCatalogue } from "./api.js";
 import { fate } from "./commands.js";
@@ -13,7 +14,7 @@ import { fieldsOf, groups, hint, isElsewhere, meant, read, words } from "./schem
 
 const ONCE = 500; // ms in which the same command with the same values is sent once
 
-export function form(store, commands) {
+export function form(store, shown, commands) {
   const [find, chooser, status] = [byId("command-find"), byId("command"), byId("form-status")];
   let catalogue = {};
   let fields = [];
@@ -118,6 +119,7 @@ export function form(store, commands) {
   }
 
   async function submit() {
+    if (byId("send").disabled) return tell(shown.at === null ? "Not sent: you may not command." : "Not sent: this is a recording.", true);
     if (!(chooser.value in catalogue)) return tell("No command is chosen.", true);
     const parameters = {};
     const faults = new Map();
@@ -160,8 +162,9 @@ export function form(store, commands) {
   }
 
   store.on("lives", follow);
-  store.on("state", () => {
-    byId("send").disabled = !store.state.you.roles.some((role) => role !== "observe");
+  store.on("state moment", () => {
+    const may = store.state?.you.roles.some((role) => role !== "observe") ?? false;
+    byId("send").disabled = !may || shown.at !== null;
   });
   chooser.addEventListener("change", () => {
     showCommand();

@@ -1,6 +1,7 @@
 // The lease: take command, request it, give it up, and grant a request.
 //
-// It touches its own panel and the API's lease. Taking command from another commander needs two presses.
+// It touches its own panel and the API's lease. Taking command from another commander needs two presses. The lease is the
+// real mount's, and its buttons are off while the page shows the past.
 
 import { ApiError, giveUpCommand, grantCommand, requestCommand, takeCommand } from "./api.js";
 import { since } from "./clock.js";
@@ -8,7 +9,7 @@ import { byId, fill, make, write } from "./dom.js";
 
 const ARMED = 5000; // ms in which the second press counts
 
-export function lease(store, refresh) {
+export function lease(store, shown, refresh) {
   const status = byId("lease-status");
   let asking = false;
 
@@ -91,10 +92,11 @@ export function lease(store, refresh) {
     const key = JSON.stringify([holder, source, you]);
     fill(byId("lease-buttons"), key, () => buttons(state));
     fill(byId("lease-requests"), JSON.stringify([all, you.has_command]), () => requests(state));
+    for (const each of panel.querySelectorAll("button")) each.disabled = shown.at !== null;
     // A removed button loses the focus; move it to the heading, so that no other button receives the next press.
     if (held && !panel.contains(document.activeElement)) byId("lease-name").focus();
   }
-  store.on("state tick", draw);
+  store.on("state tick moment", draw);
 }
 
 function sentence({ lease: { holder, since: from, number, holder_gone: gone }, you }) {

@@ -91,13 +91,16 @@ export function leaseAt(changes, time) {
 
 // The state of the daemon with the alarms and the holder of another time, and without what is known of now only. `known`
 // is {entries, changes, whole}: the messages with alarms, oldest first, and the changes of OF_HOLDER, each null if they are
-// not read; `whole` says that no message is missing. The devices of that time are not known unless they are given.
-export function pastState(state, { entries, changes, whole = true }, time, devices = null) {
+// not read; `whole` says that no message is missing. `past` is the answer about that time, or null: its devices and alarms
+// are those of the recorded events. Without such events the alarms are those of the messages.
+export function pastState(state, { entries, changes, whole = true }, time, past = null) {
   const axis = { in_position: null, stale: false, time: null, telemetry: null };
+  const { devices, errors, warnings } = past ?? {};
+  const recorded = Array.isArray(errors) && Array.isArray(warnings);
   return {
     ...state,
-    ...alarmsAt(entries ?? [], time),
-    alarms_unknown: entries === null || !whole,
+    ...(recorded ? { errors, warnings } : alarmsAt(entries ?? [], time)),
+    alarms_unknown: !recorded && (entries === null || !whole),
     axes: { azimuth: axis, elevation: axis, camera_cable_wrap: axis },
     devices: devices ?? {},
     in_flight: [],

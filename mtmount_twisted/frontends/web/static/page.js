@@ -35,8 +35,8 @@ export function assemble({ store, shown, commands, hurry, refresh }) {
   graphs(store, shown);
   known(store, shown);
   alarms(store, shown);
-  lease(store, refresh);
-  const { load, prepare } = form(store, commands);
+  lease(store, shown, refresh);
+  const { load, prepare } = form(store, shown, commands);
   const { fillIn } = move(store, shown, commands, { prepare, showTab: tabs(["tab-move", "tab-commands"]) });
   notice(store, shown, {
     "try-now": hurry,

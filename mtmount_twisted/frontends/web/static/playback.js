@@ -94,7 +94,7 @@ export function playback(store, shown) {
       if (past === null) {
         wanted ??= at === null ? null : moment;
         await new Promise((resolve) => setTimeout(resolve, AGAIN));
-      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night, moment, past.summary?.devices), ...past });
+      } else if (at !== null) shown.show({ at: moment * 1000, state: pastState(store.state, night, moment, past.summary), ...past });
     }
     reading = false;
   }

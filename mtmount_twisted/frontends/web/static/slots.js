@@ -2,8 +2,8 @@
 // connections to one origin, and a long request occupies one; the rest are for short requests, above all STOP.
 //
 // It touches the BroadcastChannel that connects the slots of one kind, and timers. A claim announces itself, waits for
-// the answers of the owners of slots, and takes a slot if fewer than `most` answer. Of simultaneous claims the oldest
-// wins. If two take the last slot nevertheless, the younger gives it up. Without such a channel, tabs cannot coordinate
+// the answers of the owners of slots and of older claims, and takes a slot if fewer than `most` answer. Of simultaneous
+// claims the oldest wins. If two take the last slot nevertheless, the younger gives it up. Without such a channel, tabs cannot coordinate
 // and get no slot: STOP has priority over events and history.
 
 import { after } from "./timers.js";
@@ -82,6 +82,11 @@ export class Slot {
     if (word === "who") {
       if (this.has) this.say("has");
       else if (this.asking && id < this.id) this.others.add(id);
+      else if (this.asking) this.say("first"); // a younger claim, which did not exist when this one was announced
+      return;
+    }
+    if (word === "first") {
+      if (this.asking && id < this.id) this.others.add(id);
       return;
     }
     if (word === "left") {
