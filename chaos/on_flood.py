@@ -16,7 +16,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 
-from mtmount_twisted.commands import Enable
 from mtmount_twisted.replies import WarningReply
 
 from . import records
@@ -158,7 +157,7 @@ class Probe:
         return max(0.0, float(reactor.seconds() - began) - (self._waits.read() - waited))
 
     async def _enable(self) -> bool:
-        await self.house.desk.send_and_wait(Enable)
+        await self.house.desk.send_and_wait(self.house.setting.simple)
         return True
 
     async def _stop(self) -> bool:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from mtmount_twisted.frontends.web.events.signals import MAX_SIGNALS, MOST_RATE
 from mtmount_twisted.simulator.faults import Fault
 from mtmount_twisted.testing import HOST
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
@@ -14,8 +15,10 @@ from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from . import cable, on_controller
 from .clients import TERMINATOR
 from .house import House
+from .on_flood import LOG_LINES, MEMORY_ROOM, STOPS, Probe, lost_rows, note, settle
 from .stage import Stage
 from .waits import rises, until
+from .web import Stream
 
 LATE = 1.5
 """How late the mount finishes the commands during which the telemetry is lost, in seconds."""
@@ -28,6 +31,23 @@ ROUND = 500
 
 ROUNDS = 12
 """How often. All of it is ten times as much as the systems at both ends keep for that reader."""
+
+UNREAD = 50
+"""How many readers of signals in the event stream do not read."""
+
+GOES_ON = MOST_RATE / 4
+"""The least rate of a reader that reads beside them, in Hz: the page's is 4."""
+
+CUT_OFF = "clients_cut_off_total"
+
+BOUNDS = 110.0
+"""The longest time until all of them are cut off, in seconds: the system first keeps some 2.4 MB for each."""
+
+URL_BYTES = 1900
+"""The longest list of signals in a request, in bytes: a URL has 2,048."""
+
+EVENTS = b"GET /api/v1/events?signals=%b&rate=%d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+"""The request of a reader of signals."""
 
 DROPPED = "dropped a line from"
 """The log's line about telemetry that is none."""
@@ -189,3 +209,54 @@ async def _read_up_to(house: House, reader: socket.socket, last: bytes) -> bool:
 
     await until(house.reactor, has_come, "the latest line comes")
     return data.count(TERMINATOR) < ROUND * ROUNDS / 2
+
+
+async def signals_unread(stage: Stage, times: int) -> None:
+    """50 readers of signals in the event stream do not read, while a commander works and a user stops.
+
+    Each asks for other signals, as many and as often as a reader may.
+    """
+    house = await stage.house(absent_after=1.0)
+    signals = json.loads((await house.web.get("/api/v1/telemetry/signals"))[1])["signals"]
+    names = sorted((each["name"] for each in signals), key=len)
+    await house.note()
+    house.memory += MEMORY_ROOM
+    reader = await house.web.events(f"?kind=request&signals=azimuth.actualPosition&rate={MOST_RATE:g}")
+    for _ in range(times):
+        await _leave_unread(house, reader, names)
+    reader.close()
+    await house.calm()
+
+
+async def _leave_unread(house: House, reader: Stream, names: list[str]) -> None:
+    outcome, reactor = house.outcome, house.reactor
+    outcome.inject()
+    lines, entries = house.daemon.log.count("\n"), len(house.ledger.entries)
+    all_cut = await house.web.figure_now(CUT_OFF) + UNREAD
+    unread = [_ask_for_signals(house, names, number) for number in range(UNREAD)]
+    probe, began, heard = Probe(house, STOPS, 1.0), reactor.seconds(), reader.events
+    await probe.run()
+    rate = (reader.events - heard) / (reactor.seconds() - began)
+    outcome.see("others go on", rate >= GOES_ON)
+    cut = await house.web.figure_now(CUT_OFF)
+    while cut < all_cut and reactor.seconds() < began + BOUNDS:
+        cut = await house.web.figure_now(CUT_OFF)
+    outcome.see("cut off", cut == all_cut and reader.is_open)
+    outcome.see("few log lines", house.daemon.log.count("\n") - lines <= LOG_LINES)
+    for each in unread:
+        each.close()
+    await settle(house, entries)
+    note(outcome, probe, lost_rows(house, entries), STOPS)
+
+
+def _ask_for_signals(house: House, names: list[str], number: int) -> socket.socket:
+    """Return the socket of a reader that asks for signals and does not read, from an address of its own."""
+    wanted = names[number : number + MAX_SIGNALS]
+    while len(",".join(wanted)) > URL_BYTES:
+        wanted.pop()
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.bind((f"127.1.6.{number + 1}", 0))
+    reader.connect((HOST, house.ports["web"]))
+    reader.sendall(EVENTS % (",".join(wanted).encode(), MOST_RATE))
+    return reader

@@ -317,6 +317,20 @@ _ROWS_2022 = (
         ("others received all", "commands go on", "misses lines, then gets the latest"),
     ),
     Row(
+        "telemetry: 50 readers of signals in the event stream do not read",
+        on_telemetry.signals_unread,
+        1,
+        0,
+        (
+            *on_flood.GOALS,
+            "each stop answered",
+            "others go on",
+            "cut off",
+            "few log lines",
+        ),
+        alone=True,
+    ),
+    Row(
         "recorder: kill -9 while it writes",
         on_recorder.killed,
         3,

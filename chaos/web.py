@@ -55,9 +55,12 @@ class Web:
         await deferLater(self._reactor, KEPT_TIME)
         return await self.figure(name)
 
-    async def events(self) -> Stream:
-        """A stream of all events, once its response has begun."""
-        response = await self._agent.request(b"GET", f"{self._base}/api/v1/events".encode())
+    async def events(self, query: str = "") -> Stream:
+        """A stream of all events, once its response has begun.
+
+        :param query: what it asks for besides, such as ``?signals=azimuth.actualPosition``.
+        """
+        response = await self._agent.request(b"GET", f"{self._base}/api/v1/events{query}".encode())
         stream = Stream()
         response.deliverBody(stream)
         return stream
