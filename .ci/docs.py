@@ -113,6 +113,12 @@ FAULTS = (
 """What a block raises that is wrong."""
 
 
+def as_in_a_terminal() -> None:
+    """In a new process: take the terminal, whose Ctrl-C must work also if this script was started with ``&``."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A process that goes on: its output as it comes, and its end."""
 
@@ -128,7 +134,7 @@ class Running:
             stdin=far,
             stdout=far,
             stderr=far,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=as_in_a_terminal,
             start_new_session=True,
         )
         os.close(far)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,7 +144,7 @@ class BesideTests(SynchronousTestCase):
             "esac",
         )
 
-    def start(self, *steps: str) -> subprocess.Popen[str]:
+    def start(self, *steps: str, sigint: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
         """Start a run, which is stopped at the end of the test if it has not ended."""
         run = subprocess.Popen(
             ["bash", self.tree / ".ci" / "run", *steps],
@@ -151,6 +152,7 @@ class BesideTests(SynchronousTestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
         )
         self.addCleanup(run.__exit__, None, None, None)
         self.addCleanup(run.terminate)
@@ -201,16 +203,17 @@ class BesideTests(SynchronousTestCase):
         self.assertEqual((run.returncode, os.listdir(self.temporary)), (3, []))
 
     def test_stopped(self) -> None:
-        """A run that is stopped stops its steps, and prints what they have printed."""
-        run = self.start("lint", "types")
-        self.let("types", "pass")
-        self.read_until(run, "== types: passed")
-        run.terminate()
-        rest, _ = run.communicate()
-        self.assertIn("\nasked: -m ruff check .\n", rest)
-        self.assertNotIn("lint: passed", rest)
-        self.assertNotEqual(run.returncode, 0)
-        self.assertEqual(os.listdir(self.temporary), [])
+        """A run that is stopped stops its steps, and prints what they have printed; also one started with ``&``."""
+        for sigint in (signal.SIG_DFL, signal.SIG_IGN):
+            run = self.start("lint", "types", sigint=sigint)
+            self.let("types", "pass")
+            self.read_until(run, "== types: passed")
+            run.terminate()
+            rest, _ = run.communicate()
+            self.assertIn("\nasked: -m ruff check .\n", rest)
+            self.assertNotIn("lint: passed", rest)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertEqual(os.listdir(self.temporary), [])
 
     def test_other_browser(self) -> None:
         """Where the headless shell can't be installed, a Chromium that is there will do."""
