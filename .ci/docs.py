@@ -114,7 +114,7 @@ FAULTS = (
 
 
 def as_in_a_terminal() -> None:
-    """In a new process: take the terminal, whose Ctrl-C must work also if this script was started with ``&``."""
+    """In a new process: take the terminal; Ctrl-C works there, also if this script was started with ``&``."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
