@@ -203,7 +203,7 @@ class BesideTests(SynchronousTestCase):
         self.assertEqual((run.returncode, os.listdir(self.temporary)), (3, []))
 
     def test_stopped(self) -> None:
-        """A run that is stopped, also one started with ``&``, stops its steps and prints what they have printed."""
+        """A run that is stopped stops its steps and prints their output, also one started with ``&``."""
         for sigint in (signal.SIG_DFL, signal.SIG_IGN):
             run = self.start("lint", "types", sigint=sigint)
             self.let("types", "pass")
