@@ -32,6 +32,7 @@ class HostileTests(SynchronousTestCase):
     def query(self) -> None:
         """Ask for everything that can be asked for."""
         signals.read(self.folder, [AZIMUTH], START, START + 130, 10)
+        signals.read(self.folder, [AZIMUTH], START, START + 600, 2)
         signals.values_at(self.folder, START + 100)
         for _ in signals.lines(self.folder):
             pass
@@ -77,6 +78,14 @@ class HostileTests(SynchronousTestCase):
         at = self.chunk_at()
         self.path.write_bytes(self.data[:at] + b"\x80" + bytes(8) + (b"\x81" + bytes(8)) * MOST_RECORDS)
         self.assertIn(f"more than {MOST_RECORDS} records", self.refusal())
+
+    def test_damaged_long_pieces(self) -> None:
+        """A changed byte in the digests of 300 s: the error names the file and the record."""
+        at = self.data.index(b"digest-300") - 29
+        changed = bytearray(self.data)
+        changed[at + 100] ^= 0xFF
+        self.path.write_bytes(changed)
+        self.assertIn(f"{self.path}: the record at byte {at} is damaged: its checksum", self.refusal())
 
     def test_bomb(self) -> None:
         """A chunk that claims to have a terabyte is refused before it is decompressed."""
