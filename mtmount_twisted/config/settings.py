@@ -830,7 +830,7 @@ class MotionSettings:
     slew_jump: float = field(
         default=0.1,
         metadata={
-            "doc": "jump of the demand position with which a slew begins",
+            "doc": "jump of the demand position, or least way of a move, with which a slew begins",
             "unit": "deg",
             "least": 0.001,
             "most": 360,

@@ -111,6 +111,9 @@ class ControllerTests(Tma2022Case):
 class BuiltInTests(Tma2022Case):
     """The mount is the built-in simulator."""
 
+    timeout = 90
+    """Seconds: `test_slews` waits for four motions in real time, on a machine that may be loaded."""
+
     async def test_moves(self) -> None:
         """It is ready: the axis moves without more ado, and the journal tells it in the dialect's words."""
         program, port = await self.bridge("--config", self.file(BUILT_IN))
