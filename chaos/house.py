@@ -91,6 +91,14 @@ path = {recordings}
 min_free = 0
 """
 
+STATION = """
+[station]
+mount = "t1"
+node = "a"
+[station.broker]
+servers = [{broker}]
+"""
+
 USUAL = {
     "ack_timeout": 5.0,
     "lease_grace": 5.0,
@@ -153,17 +161,19 @@ class House:
         self.journal = folder / "mtmount-bridge" / "journal.sqlite"
         self.recordings = folder / "recordings"
         self.has_recorder = False
+        self.broker = ""
 
-    async def open(self, *, rows: int = 0, recorder: bool = False, **options: Any) -> None:
+    async def open(self, *, rows: int = 0, recorder: bool = False, broker: str = "", **options: Any) -> None:
         """Start everything, and wait until the mount can be commanded from the desk.
 
         :param rows: how many lines the journal has from earlier.
         :param recorder: record telemetry.
+        :param broker: the URL of a message broker to publish to; empty for none.
         :param options: numbers for the configuration, in place of those in `USUAL`; texts for the daemon's
             environment.
         """
         numbers = {name: options.pop(name, usual) for name, usual in USUAL.items()}
-        self.has_recorder = recorder
+        self.has_recorder, self.broker = recorder, broker
         if rows:
             records.fill(self.journal, rows)
         await self.mount.start()
@@ -193,9 +203,11 @@ class House:
             "dialect": dialect,
             "yard": self.yard,
             "recordings": json.dumps(str(self.recordings)),
+            "broker": json.dumps(self.broker),
         }
         text = CONFIG if setting.mount.telemetry is None else CONFIG + TELEMETRY
         text += RECORDER if self.has_recorder else ""
+        text += STATION if self.broker else ""
         return text.format(**(self.ports | parts | USUAL | numbers))
 
     @property

@@ -17,6 +17,7 @@ from . import (
     on_simulator,
     on_soak,
     on_start,
+    on_station,
     on_telemetry,
     on_today,
     on_translated,
@@ -29,6 +30,8 @@ SOAKED = ("tables empty at the end", "nothing left over")
 UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
 
 THAT_ONE = ("the others go on", "one warning", "nothing executed")
+
+COMPLETE = ("commanding goes on", "events complete", "goes on")
 
 FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
@@ -340,6 +343,12 @@ _ROWS_2022 = (
     Row(
         "recorder: disk full", on_recorder.full, 2, 1, ("commanding goes on", "no line lost", "readers stay")
     ),
+    Row("broker is killed, back after 2 s", on_station.broker_killed, 10, 1, COMPLETE),
+    Row("broker is restarted without its last seconds", on_station.broker_loses_tail, 10, 1, COMPLETE),
+    Row("broker hangs for 6 s", on_station.broker_hangs, 5, 0, COMPLETE),
+    Row("station's process is killed", on_station.child_killed, 5, 1, COMPLETE),
+    Row("station's process is stopped", on_station.child_stopped, 3, 0, COMPLETE),
+    Row("station's process floods the daemon", on_station.child_floods, 3, 1, (*COMPLETE, "killed")),
     Row(
         "link for commands resets, telemetry lives",
         on_telemetry.link_lost,

@@ -1,0 +1,208 @@
+"""Faults of the message broker and of the process that publishes to it: the commander notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+from twisted.internet.threads import deferToThread
+
+from mtmount_twisted.station.contracts import Stored
+from mtmount_twisted.station.journal_file import JournalFile
+from mtmount_twisted.station.nats_engine import NatsEngine
+from tests.support.broker import Broker, in_time
+
+from .house import House
+from .stage import Stage
+from .waits import pause, until
+
+HANGS = 6.0
+"""Seconds for which the broker hangs: longer than the child waits for a confirmation."""
+
+FLOOD = """
+import os, sys
+if "mtmount_twisted.station" in sys.orig_argv and os.path.exists({flag!r}):
+    os.unlink({flag!r})
+    while True:
+        os.write(3, b"x" * 65536)
+"""
+"""What a child does that floods, before its first line of our own."""
+
+
+class _Reader:
+    """Reads the ids of all events up to a position."""
+
+    def __init__(self, last: int) -> None:
+        self.ids: list[int] = []
+        self.done = asyncio.Event()
+        self._last = last
+
+    async def received(self, message: Stored) -> None:
+        self.ids.append(int(json.loads(message.body)["id"].rpartition(".")[2]))
+        if message.position >= self._last:
+            self.done.set()
+
+    async def gap(self, first: int, last: int) -> None:
+        raise AssertionError(f"a gap from {first} to {last}")
+
+
+def published(broker: Broker) -> list[int]:
+    """Return the ids of the rows at the broker, in the order of the stream."""
+
+    async def read() -> list[int]:
+        engine = NatsEngine([broker.url], [])
+        engine.start()
+        await engine.wait_connected()
+        log = engine.log("MT_EV")
+        last = await log.last("mt.t1.a.>")
+        if last is None:
+            return []
+        reader = _Reader(last.position)
+        await log.read("mt.t1.a.>", 1, reader)
+        await reader.done.wait()
+        await engine.close()
+        return reader.ids
+
+    return in_time(read())
+
+
+async def _house(stage: Stage, broker: Broker, **options: str) -> House:
+    house = await stage.house(broker=broker.url, **options)
+    await house.daemon.said("the broker is connected", 30.0)
+    return house
+
+
+async def _is_complete(house: House, broker: Broker) -> bool:
+    """Wait until nothing waits for the broker. Return True if it has each row of the journal, once and in
+    order."""
+    deadline = house.reactor.seconds() + 40.0
+    while not await house.web.figure_now("broker_up") or await house.web.figure_now("broker_lag_events"):
+        if house.reactor.seconds() > deadline:
+            house.outcome.problems.append("events wait for the broker")
+            return False
+        await pause(house.reactor, 0.1)
+    found = await deferToThread(published, broker)
+    file = JournalFile(house.journal)
+    rows = [entry.id for entry in file.rows(0, found[-1])]
+    file.close()
+    if found != rows:
+        missing, doubled = set(rows) - set(found), len(found) - len(set(found))
+        house.outcome.problems.append(f"events: {len(missing)} missing, {doubled} doubled")
+    return found == rows
+
+
+def child_of(house: House) -> int:
+    """Return the number of the child's process; 0 if there is none now."""
+    pid = house.daemon.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else 0
+
+
+async def broker_killed(stage: Stage, times: int) -> None:
+    """``kill -9`` of the broker, which is back after 2 s."""
+    broker = Broker()
+    try:
+        house = await _house(stage, broker)
+        for _ in range(times):
+            await house.goes_on(0.5)
+            house.outcome.inject()
+            broker.kill()
+            house.outcome.see("commanding goes on", await house.goes_on(2.0))
+            broker.start()
+            house.outcome.see("events complete", await _is_complete(house, broker))
+            house.outcome.see("goes on", await house.answers())
+    finally:
+        broker.close()
+
+
+async def broker_loses_tail(stage: Stage, times: int) -> None:
+    """The broker is restarted with what it had stored some seconds before."""
+    broker = Broker()
+    try:
+        house = await _house(stage, broker)
+        for _ in range(times):
+            await _is_complete(house, broker)
+            copy = broker.keep()
+            await house.goes_on(1.0)
+            house.outcome.inject()
+            broker.restart_with(copy)
+            house.outcome.see("commanding goes on", await house.goes_on(1.0))
+            house.outcome.see("events complete", await _is_complete(house, broker))
+            house.outcome.see("goes on", await house.answers())
+    finally:
+        broker.close()
+
+
+async def broker_hangs(stage: Stage, times: int) -> None:
+    """The broker is stopped for some seconds."""
+    broker = Broker()
+    try:
+        house = await _house(stage, broker)
+        for _ in range(times):
+            house.outcome.inject()
+            broker.signal(signal.SIGSTOP)
+            house.outcome.see("commanding goes on", await house.goes_on(HANGS))
+            broker.signal(signal.SIGCONT)
+            house.outcome.see("events complete", await _is_complete(house, broker))
+            house.outcome.see("goes on", await house.answers())
+    finally:
+        broker.signal(signal.SIGCONT)
+        broker.close()
+
+
+async def _harmed(stage: Stage, times: int, number: int, why: str) -> None:
+    """Send the child a signal; it ends, and the next one publishes the rest."""
+    broker = Broker()
+    try:
+        house = await _house(stage, broker)
+        for time in range(times):
+            await until(house.reactor, lambda: child_of(house), "the child runs", 40.0)
+            await _is_complete(house, broker)
+            house.outcome.inject()
+            os.kill(child_of(house), number)
+            house.outcome.see("commanding goes on", await house.goes_on(2.0))
+            await house.daemon.said(f"station: the process .* has ended: {why}", 20.0, time + 1)
+            house.outcome.see("events complete", await _is_complete(house, broker))
+            house.outcome.see("goes on", await house.answers())
+    finally:
+        broker.close()
+
+
+async def child_killed(stage: Stage, times: int) -> None:
+    """``kill -9`` of the child."""
+    await _harmed(stage, times, signal.SIGKILL, "it ended with signal SIGKILL")
+
+
+async def child_stopped(stage: Stage, times: int) -> None:
+    """The child is stopped, and nobody wakes it."""
+    await _harmed(stage, times, signal.SIGSTOP, "it does not answer")
+
+
+async def child_floods(stage: Stage, times: int) -> None:
+    """The next child writes to the daemon without end."""
+    broker = Broker()
+    flag = stage.folder / "flood"
+    (stage.folder / "sitecustomize.py").write_text(FLOOD.format(flag=str(flag)))
+    path = f"{stage.folder}:{Path(__file__).resolve().parent.parent}"
+    try:
+        house = await _house(stage, broker, PYTHONPATH=path)
+        for time in range(times):
+            await until(house.reactor, lambda: child_of(house), "the child runs", 40.0)
+            await _is_complete(house, broker)
+            house.outcome.inject()
+            flag.touch()
+            os.kill(child_of(house), signal.SIGKILL)
+            house.outcome.see("commanding goes on", await house.goes_on(2.0))
+            await until(house.reactor, lambda: not flag.exists(), "the child floods", 40.0)
+            ended = "station: the process .* has ended: "
+            await until(house.reactor, lambda: child_of(house), "a child runs again", 40.0)
+            house.outcome.see("events complete", await _is_complete(house, broker))
+            house.outcome.see(
+                "killed", await house.web.figure_now("station_restarts_total") >= 2 * (time + 1)
+            )
+            house.outcome.see("goes on", await house.answers() and house.daemon.says(ended) > 0)
+    finally:
+        broker.close()
