@@ -23,6 +23,7 @@ from . import (
     round_trip,
     sending,
     starting,
+    station,
     web_signals,
     web_streams,
 )
@@ -31,7 +32,7 @@ from .runner import HEADINGS, RESULTS, Run, joined
 GROUPS = {module.__name__.partition(".")[2]: module for module in (
     codec, codec_tma2022, receiving, sending, one_way, round_trip, bridge, bridge_tma2022, web_streams,
     web_signals, page, page_today,
-    recorder, starting, motion,
+    recorder, starting, motion, station,
 )}  # fmt: skip
 
 

@@ -165,9 +165,12 @@ async def directly(stack: ExitStack, mount: str, commander: Any) -> None:
     await commander.take_command()
 
 
-async def joined(stack: ExitStack, kind: str, mount: str, commander: Any, folder: str) -> Daemon:
+async def joined(
+    stack: ExitStack, kind: str, mount: str, commander: Any, folder: str, broker: str = ""
+) -> Daemon:
     """A commander and a mount that are joined through a daemon of a kind; the commander has command."""
-    daemon = stack.enter_context(Daemon(kind, commander.port, str(Path(folder, f"{mount}.sqlite"))))
+    path = str(Path(folder, f"{mount}.sqlite"))
+    daemon = stack.enter_context(Daemon(kind, commander.port, path, broker))
     peer = stack.enter_context(Peer(mount, daemon.ports["replies"], 1))
     daemon.tell(peer.port)
     await commander.connect(daemon.ports["commands"])

@@ -1,7 +1,8 @@
-"""The daemon between commanders and mount: ``python -m benchmarks.bridge_daemon KIND REPLY_PORT [PATH]``.
+"""The daemon between commanders and mount: ``python -m benchmarks.bridge_daemon KIND PORT [PATH [URL]]``.
 
-KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``profile``, which writes the
-result of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. REPLY_PORT is the
+KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``station``, which also publishes
+to the message broker at URL; ``profile``, which writes the
+result of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. PORT is the
 port on which the one commander with a pair listens for replies, 0 for none. The daemon prints its ports as
 JSON (see `Ports`), and reads the port of the mount's commands from standard input.
 """
@@ -95,7 +96,7 @@ class Relay:
 class Bridged:
     """The package's bridge, offered like the relay."""
 
-    def __init__(self, reactor: Any, reply_port: int, path: str) -> None:
+    def __init__(self, reactor: Any, reply_port: int, path: str, broker: str) -> None:
         from mtmount_twisted.app.bridge_service import BridgeService
         from mtmount_twisted.bridge.event_bus import EventBus
         from mtmount_twisted.config.loading import Config
@@ -111,6 +112,26 @@ class Bridged:
         config = Config(pairs=(pair,) if reply_port else (), ports=(port,))
         service = BridgeService(config, log, EventBus(reactor, journal), reactor)
         service.startService()
+        if journal is not None and broker:
+            from mtmount_twisted.frontends.broker.service import BrokerService
+            from mtmount_twisted.frontends.broker.words import Begin
+
+            begin = Begin(
+                mount="t1",
+                node="a",
+                journal=str(journal.path),
+                dialect=config.dialect,
+                servers=[broker],
+                credentials=None,
+                ca=None,
+                replicas=1,
+                events=True,
+                telemetry=False,
+                window=256,
+            )
+            station = BrokerService(begin, log, reactor=reactor)
+            journal.follow(station.settle)
+            reactor.callWhenRunning(station.startService)
         commands = service.pairs[0].server_port if reply_port else 0
         clients = service.ports[0].getHost().port  # type: ignore[attr-defined]
         self.ports = Ports(commands=commands, replies=service.link.server_port, clients=clients)
@@ -118,7 +139,8 @@ class Bridged:
 
 
 def main() -> None:
-    kind, reply_port, path = sys.argv[1], int(sys.argv[2]), "".join(sys.argv[3:])
+    kind, reply_port, path = sys.argv[1], int(sys.argv[2]), "".join(sys.argv[3:4])
+    broker = "".join(sys.argv[4:])
     logging.disable()
     from twisted.internet import reactor
 
@@ -126,7 +148,7 @@ def main() -> None:
     if kind == "relay":
         between = Relay(reactor, reply_port)
     else:
-        between = Bridged(reactor, reply_port, path if kind == "journal" else "")
+        between = Bridged(reactor, reply_port, path if kind in ("journal", "station") else "", broker)
     print(json.dumps(between.ports), flush=True)
     between.connect(int(sys.stdin.readline()))
     run: Any = reactor.run  # type: ignore[attr-defined]

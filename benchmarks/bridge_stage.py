@@ -32,6 +32,12 @@ def allow_many_sockets() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def busy(pid: int) -> float:
+    """How long a process used a processor so far, all its threads together, in seconds."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
 class Child(AbstractContextManager[Any]):
     """A process of ours that reads orders, one a line, and answers with lines of JSON."""
 
@@ -70,14 +76,19 @@ class Daemon(Child):
     :ivar ports: where it listens.
     """
 
-    def __init__(self, kind: str, reply_port: int = 0, path: str = "") -> None:
-        super().__init__("bridge_daemon", kind, reply_port, path)
+    def __init__(self, kind: str, reply_port: int = 0, path: str = "", broker: str = "") -> None:
+        super().__init__("bridge_daemon", kind, reply_port, path, broker)
         self.ports: Ports = self.answer()
 
     def busy(self) -> float:
         """How long it used a processor so far, all its threads together, in seconds."""
-        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+        return busy(self.process.pid)
+
+    def child(self) -> int:
+        """The number of the child process of a station; 0 if there is none."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(children[0]) if children else 0
 
     def memory(self) -> float:
         """Return its memory with its share of shared memory (PSS), in kB."""
