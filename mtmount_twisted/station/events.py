@@ -7,6 +7,7 @@ A body is a CloudEvent 1.0 in structured JSON (``docs/reference/station.rst``). 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -57,9 +58,22 @@ class Source(NamedTuple):
         return f"{self.prefix}.ev.>"
 
 
+@lru_cache(maxsize=1024)
 def kind_word(kind: str) -> str:
     """Return a kind as a word of a subject: ``code 1234`` becomes ``code_1234``."""
     return _OTHER.sub("_", kind[:LONGEST_KIND]) or "_"
+
+
+@lru_cache(maxsize=16)
+def _constants(source: Source) -> tuple[bytes, str, str]:
+    """Return the beginning of a body up to its id, that of a subject, and that of an identity."""
+    head = b'{"specversion":"1.0","type":"mtmount.row","source":"%b","id":"' % source.uri.encode()
+    return head, f"{source.prefix}.ev.", f"{source.uri}/"
+
+
+@lru_cache(maxsize=256)
+def _subject_attribute(peer: str) -> bytes:
+    return b',"subject":%b' % as_json(peer) if peer else b""
 
 
 def event_of(entry: Entry, source: Source) -> Event:
@@ -70,14 +84,13 @@ def event_of(entry: Entry, source: Source) -> Event:
     kind = kind_word(_kind(row))
     if len(data) > MAX_BODY - 1024 and isinstance(told, Message):
         data = as_json(msgspec.structs.replace(told, fields=None, truncated=True))
-    subject = b',"subject":%b' % as_json(told.peer) if told.peer else b""
-    body = (
-        b'{"specversion":"1.0","type":"mtmount.row","source":"%b","id":"%b","time":"%b"%b,"epoch":%d,'
-        b'"datacontenttype":"application/json","data":%b}'
-    ) % (source.uri.encode(), (told.id or "").encode(), told.time.encode(), subject, told.epoch, data)
+    head, subject, identity = _constants(source)
+    id, when = told.id or "", told.time
+    body = b'%b%b","time":"%b"%b,"epoch":%d,"datacontenttype":"application/json","data":%b}' % (
+        *(head, id.encode(), when.encode(), _subject_attribute(told.peer), told.epoch, data),
+    )
     # A journal that begins anew has the ids of the earlier one again: its rows are others all the same.
-    id = f"{source.uri}/{told.id}/{entry.time:.3f}"
-    return Event(f"{source.prefix}.ev.{told.type}.{kind}", body, id)
+    return Event(f"{subject}{told.type}.{kind}", body, f"{identity}{id}/{when}")
 
 
 def _kind(row: Row) -> str:
