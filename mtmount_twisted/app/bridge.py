@@ -32,6 +32,7 @@ from twisted.internet.defer import (
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
 from mtmount_twisted.config import preflight
+from mtmount_twisted.config.example import toml_file
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
 from mtmount_twisted.config.settings import (
     WEB_ENDPOINT,
@@ -62,7 +63,7 @@ from mtmount_twisted.version import __version__, how_to_install
 from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
-from . import daemon
+from . import daemon, doctor
 from .bridge_service import DRAIN_TIME, BridgeService
 from .built_in import HOST, BuiltIn, built_in, closed
 
@@ -156,6 +157,8 @@ class Options(daemon.OneLineOptions):
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["check-config", None, "check the file and the options, then exit"],
+        ["doctor", None, "check this machine, one line for each thing, then exit; 1 if there is a fault"],
+        ["example-config", None, "print an example configuration with every key, then exit"],
         ["verbose", "v", "log more"],
     ]
     converters = {  # noqa: RUF012
@@ -171,7 +174,10 @@ class Options(daemon.OneLineOptions):
     def postOptions(self) -> None:
         """Convert the options, and merge them with the file into the configuration."""
         super().postOptions()
-        if not self["check-config"]:
+        if self["example-config"]:
+            say(DAEMON, toml_file().rstrip())
+            raise SystemExit(0)
+        if not self["check-config"] and not self["doctor"]:
             daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
         path = self["config"]
         self.config_file = None if path is None else os.path.abspath(path)  # twistd may change its folder
@@ -179,6 +185,8 @@ class Options(daemon.OneLineOptions):
             self.config = configured(self, path)
         except ConfigError as error:
             daemon.stop_all(DAEMON, _in_options(self, error))
+        if self["doctor"]:
+            raise SystemExit(_examine(self))
         if self["check-config"]:
             _check_here(self)
             say(DAEMON, f"{DAEMON}: the configuration is right")
@@ -708,6 +716,27 @@ def _check_here(options: Options) -> None:
     ]
     if wrong:
         daemon.stop_all(DAEMON, wrong)
+
+
+def _check_tokens(options: Options) -> tuple[()]:
+    _tokens(options)
+    return ()
+
+
+def _examine(options: Options) -> int:
+    """Print the report of ``--doctor``. Return the exit status."""
+    config = options.config
+    secrets: dict[str, Callable[[], Iterable[str]]] = {
+        "certificates": lambda: certificate_warnings(_with_certificates(options, config), utc_now())
+    }
+    if config.web.enabled is not False:
+        secrets["tokens"] = partial(_check_tokens, options)
+    listens = tuple(listen for _, listen in _listens(options, config) if listen.port)
+    patient = doctor.Patient(config, options["config"], listens, partial(_place, options), secrets)
+    findings = list(doctor.examine(patient))
+    say(DAEMON, "\n".join(map(str, findings)))
+    say(DAEMON, doctor.summary(findings))
+    return int(any(finding.level is doctor.FAULT for finding in findings))
 
 
 def _on_this_machine(
