@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.support.browsers import browser  # noqa: E402
-from tests.support.pages_shown import NIGHT, ago, serve, tell  # noqa: E402
+from tests.support.pages_shown import NIGHT, PLAYED, ago, serve, tell  # noqa: E402
 from tests.web.test_page_layout import STATES  # noqa: E402
 
 DESK = {"width": 1440, "height": 900}
@@ -46,11 +46,12 @@ SAID = """([time, age]) => {
 
 
 class Picture(NamedTuple):
-    """A picture: the page in a state, by day or by night, at a size."""
+    """A picture: the page in a state, by day or by night, at a size; in playback, so many seconds ago."""
 
     state: str
     theme: str = "light"
     size: dict[str, int] = DESK
+    played: float | None = None
 
 
 PICTURES = {
@@ -60,6 +61,7 @@ PICTURES = {
     "dashboard-limit": Picture("limit"),
     "dashboard-lost": Picture("lost"),
     "dashboard-old": Picture("old"),
+    "dashboard-playback": Picture("tracking", played=300.0),
     "dashboard-phone": Picture("alarm", size=PHONE),
     "dashboard-narrow": Picture("tracking", "dark", {"width": 320, "height": 640}),
 }
@@ -69,13 +71,16 @@ def take(page: Any, picture: Picture, path: Path) -> None:
     """Take one picture."""
     page.set_viewport_size(picture.size)
     page.emulate_media(color_scheme=picture.theme)
-    serve(page, NIGHT)
+    serve(page, NIGHT if picture.played is None else PLAYED)
     for _ in range(2):  # the plots begin with the first state, and read their history
         tell(page, *STATES[picture.state], VALUES)
         page.wait_for_timeout(SETTLED)
     page.evaluate(SAID, [ago(38), 1000])
     tell(page, *STATES[picture.state], VALUES)
     page.wait_for_timeout(SETTLED)
+    if picture.played is not None:
+        page.evaluate(f"location.hash = '#play={ago(picture.played)}'")
+        page.wait_for_timeout(2 * SETTLED)
     page.screenshot(path=path)
     print(path)
 

@@ -368,8 +368,47 @@ def slews(query: Mapping[str, str]) -> dict[str, Any]:
     return {"slews": rows[::-1][: int(query["limit"])]}
 
 
+def moment(query: Mapping[str, str]) -> dict[str, Any]:
+    """What ``GET /api/v1/telemetry?at=`` answers of that night: the mount tracks, and an alarm is latched."""
+    at = datetime.fromisoformat(query["at"]).timestamp()
+    azimuth, elevation = (signal(f"{name}.actualPosition", at) or 0.0 for name in ("azimuth", "elevation"))
+    axes = {
+        "azimuth": axis(azimuth, -270.0, 270.0, -0.002, 0.0020),
+        "elevation": axis(elevation, 15.1, 86.4, 0.001, 0.0028),
+    }
+    motion = {"word": "Tracking", "detail": "", "since": ago(NOW - at + 36), "seconds": None}
+    latched = alarm(120, "Azimuth: Critical AZCW Deviation Limit", active=False, time=ago(NOW - at + 95))
+    known = {"devices": state()["devices"], "warnings": [], "errors": [latched], "topics": {}}
+    return summary(at=query["at"], live=False, axes=axes, motion=motion, **known)
+
+
+def messages(query: Mapping[str, str]) -> dict[str, Any]:
+    """What ``GET /api/v1/messages`` answers of that night: two holders, an alarm, the mount's events."""
+    if "lease_granted" in query.get("kind", ""):
+        entries = [
+            {"type": "change", "id": "1.2", "kind": "lease_granted", "time": ago(seconds), "peer": peer}
+            for seconds, peer in ((120, "web/ben"), (9000, "scheduler"))
+        ]
+    elif query.get("kind") == "ERROR,WARNING":
+        entries = [_told(395, "ERROR", {"code": 120, "active": True, "subsystem": "AZIMUTH"})]
+    else:
+        fields = {"axis": "AZIMUTH", "in_position": True}
+        entries = [_told(900 - begun, "IN_POSITION", fields) for begun, _, _ in VISITS[::-1]]
+    until = datetime.fromisoformat(query["until"]) if "until" in query else None
+    told = [one for one in entries if until is None or datetime.fromisoformat(one["time"]) <= until]
+    return {"entries": told, "next": None}
+
+
+def _told(seconds: float, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    message = {"type": "message", "peer": "controller", "direction": "from", "id": "1.1"}
+    return {**message, "kind": kind, "time": ago(seconds), "fields": fields}
+
+
 NIGHT: Answers = {"telemetry/history": history, "slews": slews}
 """The answers about that night."""
+
+PLAYED: Answers = {**NIGHT, "telemetry": moment, "messages": messages}
+"""The answers about that night in playback."""
 
 
 def tell(
