@@ -110,7 +110,7 @@ class Child:
                 case More(id) if self.outbox is not None:
                     self.outbox.settle(id)
                 case Telemetry(lines) if self.telemetry is not None:
-                    self.telemetry.keep(map(bytes, lines))
+                    self.telemetry.keep(map(str.encode, lines))
                 case End():
                     await self._finish()
                     return

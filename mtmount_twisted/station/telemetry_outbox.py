@@ -7,9 +7,12 @@ newer one takes its place. What the broker misses is not sent later. Next to rea
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from asyncio import Future
 from collections.abc import Callable, Iterable
+
+import msgspec
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, LineError
@@ -20,6 +23,21 @@ from .events import Source, telemetry_of
 
 MAX_LINE = 60 * 1024
 """The longest line that is published, in bytes."""
+
+
+def strict_json(line: bytes) -> bytes | None:
+    """Return a line of the mount as JSON that every reader takes: with null for NaN and infinity.
+
+    :returns: None if it is not JSON, or nested too deeply.
+    """
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.MsgspecError, RecursionError):
+        try:
+            return msgspec.json.encode(json.loads(line))
+        except (ValueError, RecursionError):
+            return None
+    return line
 
 
 class TelemetryOutbox:
@@ -53,8 +71,9 @@ class TelemetryOutbox:
                 topic, _ = self._format.read_header(line)
             except LineError:
                 continue
-            if len(line) <= MAX_LINE:
-                self._latest[topic] = line, now
+            data = strict_json(line)
+            if data is not None and len(data) <= MAX_LINE:
+                self._latest[topic] = data, now
         self._changed.set()
 
     async def run(self) -> None:

@@ -13,6 +13,8 @@ from mtmount_twisted.frontends.broker import supervisor
 from mtmount_twisted.frontends.broker.service import BrokerService
 from mtmount_twisted.frontends.broker.words import (
     CONNECTING,
+    MAX_LINE,
+    MAX_TELEMETRY,
     Begin,
     End,
     Log,
@@ -115,7 +117,7 @@ class StartTests(BrokerCase):
         self.reactor.advance(0.2)
         [told] = self.child.got
         assert isinstance(told, Telemetry)
-        self.assertEqual([bytes(line) for line in told.lines], self.values.all)
+        self.assertEqual([line.encode() for line in told.lines], self.values.all)
         self.reactor.advance(0.2)
         self.assertEqual(self.child.got, [])
         self.child.link.pauseProducing()
@@ -123,6 +125,24 @@ class StartTests(BrokerCase):
         self.reactor.advance(0.2)
         self.child.link.resumeProducing()
         self.assertEqual(self.child.got, [])
+
+    def test_telemetry_that_is_no_strict_json(self) -> None:
+        """NaN, a line end within a line and many quotes reach the child, and end no other line."""
+        self.service.stopService()
+        self.make(telemetry=True)
+        self.child.got  # noqa: B018
+        head = b'{"topicID":6,"timestamp":1.0,'
+        self.values.all = [head + b'"a":NaN}', head + b'\n"a":1}', head + b'"a":"%b"}' % (b'\\"' * 30_000)]
+        self.reactor.advance(0.2)
+        [told] = self.child.got
+        self.assertEqual([line.encode() for line in told.lines], self.values.all)
+        quotes = b'"' * (MAX_TELEMETRY // 100)
+        self.values.all += [quotes] * 200
+        self.reactor.advance(0.2)
+        line = self.child.transport.value()
+        self.assertLess(len(line), MAX_LINE)
+        [told] = self.child.got
+        self.assertLess(90, len(told.lines))
 
     def test_lines(self) -> None:
         """Each line to the child can be read by it."""

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import cast
 
-from msgspec import Raw
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,7 +19,7 @@ from mtmount_twisted.interfaces import IBrokerState, ITelemetry
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .supervisor import Supervisor
-from .words import CONNECTING, MAX_LINE, Begin, End, More, Pong, Telemetry
+from .words import CONNECTING, MAX_TELEMETRY, Begin, End, More, Pong, Telemetry
 
 TELEMETRY_INTERVAL = 0.2
 """The least time between two rounds of telemetry for the child, in seconds."""
@@ -135,9 +134,9 @@ class BrokerService(Service):
         lines, size = [], 0
         for line in reversed(self._telemetry.since(self._sent_lines)):
             size += len(line) + 1
-            if size > MAX_LINE // 2:
+            if size > MAX_TELEMETRY:
                 break
-            lines.append(Raw(line))
+            lines.append(line.decode("utf-8", "replace"))
         self._sent_lines = self._telemetry.lines
         if lines:
             self._supervisor.send(Telemetry(lines[::-1]))

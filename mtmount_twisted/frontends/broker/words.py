@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 MAX_LINE = 2**21
-"""The longest line from the daemon, in bytes: the latest lines of all topics are bounded to half of that."""
+"""The longest line from the daemon, in bytes."""
+
+MAX_TELEMETRY = MAX_LINE // 4
+"""The most bytes of telemetry in a line: a text of quotes has twice as many bytes in JSON."""
 
 MAX_ANSWER = 2**13
 """The longest line from the child, in bytes."""
@@ -59,9 +62,12 @@ class Ping(Struct, tag="ping", frozen=True):
 
 
 class Telemetry(Struct, tag="telemetry", frozen=True):
-    """The latest lines of telemetry topics, as the mount sent them."""
+    """The latest lines of telemetry topics, as the mount sent them.
 
-    lines: list[Raw]
+    They are texts, and no part of the JSON: a line of the mount may have NaN, and a line end within it.
+    """
+
+    lines: list[str]
 
 
 class End(Struct, tag="end", frozen=True):
