@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 from mtmount_twisted.frontends.broker.words import DATA_FD
+
+MOST_MEMORY = 256 * 2**20
+"""The most memory of the child, in bytes; it usually has 50 MiB. A message of a broker may be longer."""
+
+
+def bound_memory() -> None:
+    """Bound the memory, and let the system end this process first if the memory of the service is used up.
+
+    The daemon shares its ``MemoryMax`` with this process. Where the unit forbids the one, the other remains.
+    """
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
 
 
 def main() -> int:
@@ -22,6 +39,7 @@ def main() -> int:
         return 2
     # Ctrl-C in a terminal reaches the whole group of processes; the daemon says when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    bound_memory()
     from .child import serve
 
     asyncio.run(serve())

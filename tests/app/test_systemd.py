@@ -67,6 +67,7 @@ class UnitFile(SynchronousTestCase):
             "WatchdogSec=20",
             "PrivateUsers=yes",
             "LimitCORE=0",
+            "OOMPolicy=continue",
             "PrivateMounts=yes",
             "DevicePolicy=closed",
         ):
