@@ -193,6 +193,13 @@ class NatsEngine:
                 await connection.close()
                 await pause(REFUSED_RETRY if isinstance(error, EngineRefused) else RETRY_AFTER)
                 continue
+            except Exception as error:  # an answer of any shape must not end the attempts
+                self.problem = f"the server sends a malformed answer ({type(error).__name__}: {error})"
+                self._tell(logging.ERROR, self.problem)
+                self._notify()
+                await connection.close()
+                await pause(REFUSED_RETRY)
+                continue
             except BaseException:
                 await connection.close()
                 raise
