@@ -98,6 +98,21 @@ class Login(NamedTuple):
         return options
 
 
+class _Client(Client):
+    """A client that says nothing in the clear to a server with a ``tls:`` URL.
+
+    `nats-py` encrypts only if the server asks for it. Without this rule anybody between the two could take
+    that demand away, and would read all events and sign in with the signature of the nonce.
+    """
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        server = self._current_server
+        is_tls = server is not None and server.uri.scheme == "tls"
+        if initial_connection and is_tls and info.get("tls_required") is not True:
+            raise NatsError("the server offers no TLS, which tls: asks for")
+        await super()._process_info(info, initial_connection)
+
+
 class Connection:
     """One connection to a server.
 
@@ -106,7 +121,7 @@ class Connection:
     """
 
     def __init__(self) -> None:
-        self._client = Client()
+        self._client = _Client()
         self._loop = asyncio.get_running_loop()
         self.lost: Future[str] = self._loop.create_future()
         self.version = ""
