@@ -63,6 +63,9 @@ LONG_PIECE = 2**20
 RECORDS = 500
 """The number of records of a tail file that are read in one piece of work: some 0.5 ms."""
 
+MOST_MESSAGES = 2**20
+"""The most messages of a chunk that are read. A minute has 24,000, and a flood of short lines 400,000 at once."""
+
 MOST_KNOWN = 1000
 """Number of files whose contents are remembered: twice as many as 14 days have."""
 
@@ -208,6 +211,8 @@ class Recording:
 
         :raises RecordingError: if it is damaged.
         """
+        if chunk.messages > MOST_MESSAGES:
+            raise damaged(self.path, chunk.offset, f"it has more than {MOST_MESSAGES} messages")
         length = chunk.length + chunk.index_length
         record = os.pread(self.file, length, chunk.offset)
         if len(record) != length:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
-from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording import index, signals
 from mtmount_twisted.journal.recording.layout import MOST_RECORDS
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, topic_line
@@ -78,6 +78,11 @@ class HostileTests(SynchronousTestCase):
         at = self.chunk_at()
         self.path.write_bytes(self.data[:at] + b"\x80" + bytes(8) + (b"\x81" + bytes(8)) * MOST_RECORDS)
         self.assertIn(f"more than {MOST_RECORDS} records", self.refusal())
+
+    def test_messages_without_end(self) -> None:
+        """A chunk with more messages than a minute can have is refused before memory is taken for them."""
+        self.patch(index, "MOST_MESSAGES", 5)
+        self.assertIn("is damaged: it has more than 5 messages", self.refusal())
 
     def test_damaged_long_pieces(self) -> None:
         """A changed byte in the digests of 300 s: the error names the file and the record."""
