@@ -34,8 +34,11 @@ CHUNK_TIME = 60.0
 """The time that a chunk covers, in seconds."""
 
 MAX_PENDING_BYTES = 64 * 2**20
-"""The most bytes of messages that wait for their chunk: 4 minutes. Beyond it, messages are counted and
-dropped."""
+"""The most bytes of messages that wait for their chunk, with `LINE_COST`: 4 minutes. Beyond it, messages are
+counted and dropped."""
+
+LINE_COST = 300
+"""The bytes of memory that a message takes besides its own: its object, and the numbers in it."""
 
 MOST_PENDING = 20_000
 """The most messages that wait for their chunk, without those of the last turn: 50 s of telemetry. Beyond it,
@@ -105,7 +108,7 @@ class RecordingWriter:
         self._sequences: dict[str, int] = {}
         self._digests: Digests | None = None  # it imports numpy, in the recorder's thread
         self._fresh: list[tuple[str, float, int, bytes]] = []  # not in the tail file yet
-        self._bytes = 0  # of the fresh and pending ones
+        self._bytes = 0  # of the fresh and pending ones, with `LINE_COST`
         self._chunks_at = 0.0
         self._tend_at = 0.0
         self._failing_since = 0.0
@@ -164,10 +167,10 @@ class RecordingWriter:
                     self._add(topic, item.time, header.timestamp - ahead, line)
 
     def _add(self, topic: str, arrived: float, published: float, line: bytes) -> None:
-        if self._is_full or self._bytes + len(line) > MAX_PENDING_BYTES:
+        if self._is_full or self._bytes + len(line) + LINE_COST > MAX_PENDING_BYTES:
             self.lost += 1
             return
-        self._bytes += len(line)
+        self._bytes += len(line) + LINE_COST
         at = min(max(to_nanoseconds(published), 0), 2**64 - 1)
         self._fresh.append((topic, arrived, at, line))
         if len(self._fresh) % REST_LINES == 0:
@@ -197,7 +200,7 @@ class RecordingWriter:
 
     def _drop_fresh(self) -> None:
         self.lost += len(self._fresh)
-        self._bytes -= sum(len(line) for *_, line in self._fresh)
+        self._bytes -= sum(len(line) + LINE_COST for *_, line in self._fresh)
         self._fresh.clear()
 
     def _open(self) -> RecordingFile:
@@ -272,7 +275,7 @@ class RecordingWriter:
             if not count:
                 continue
             self._write_chunk(recording, topic, messages, compress)
-            self._bytes -= sum(len(message.data) for message in messages)
+            self._bytes -= sum(len(message.data) + LINE_COST for message in messages)
             del messages[:count]
             self._receive(self._more())
             self._append(recording)
@@ -309,7 +312,7 @@ class RecordingWriter:
             except OSError:
                 self._pending[topic] = messages
                 raise
-            self._bytes -= sum(len(message.data) for message in messages)
+            self._bytes -= sum(len(message.data) + LINE_COST for message in messages)
         if self._digests is None:
             recording.finish()
         else:
@@ -330,7 +333,7 @@ class RecordingWriter:
         self._recording = self._tail = None
         lost = [message for messages in self._pending.values() for message in messages]
         self.lost += len(lost)
-        self._bytes -= sum(len(message.data) for message in lost)
+        self._bytes -= sum(len(message.data) + LINE_COST for message in lost)
         self._pending.clear()
         self._digests = None
 

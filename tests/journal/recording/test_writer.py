@@ -58,6 +58,20 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(writing.rests, 2 * 1200 // writer.REST_LINES)
         self.assertEqual((writing.writer.written, writing.writer.lost), (1200, 0))
 
+    def test_bound_of_short_lines(self) -> None:
+        """The bound of memory counts the object of each message, which is longer than a short line."""
+        self.patch(writer, "MAX_PENDING_BYTES", 100_000)
+        writing = Writing(self.folder)
+        line = topic_line("azimuth", START + 37)
+        for minute in (1, 2):
+            writing.turn(item(writing.now, *[line] * 1000))
+            taken = writing.writer.written
+            self.assertLess(taken, minute * 100_000 / (200 + len(line)))
+            self.assertEqual(taken + writing.writer.lost, minute * 1000)
+            writing.now += writer.CHUNK_TIME
+            writing.turn()  # the chunks are written, and their place is free again
+        self.assertGreater(taken, 450)
+
     def test_stops_when_the_disk_is_nearly_full(self) -> None:
         """Below the least free space nothing is recorded; the log says so once, and again at its end."""
         writing = Writing(self.folder, min_free=1000)
