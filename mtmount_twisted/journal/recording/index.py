@@ -64,7 +64,7 @@ RECORDS = 500
 """The number of records of a tail file that are read in one piece of work: some 0.5 ms."""
 
 MOST_MESSAGES = 2**20
-"""The most messages of a chunk that are read. A minute has 24,000, and a flood of short lines 400,000 at once."""
+"""The most messages of a chunk that are read. A minute has 24,000; a flood of short lines, 400,000."""
 
 MOST_KNOWN = 1000
 """Number of files whose contents are remembered: twice as many as 14 days have."""
