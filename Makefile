@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated
+.PHONY: test coverage lint types packaging architecture docs browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs
 
 test:
 	bash .ci/run tests
@@ -70,3 +70,7 @@ mutation:
 # The reference of the configuration, from the settings: docs/bridge.toml, and the tables of docs/reference/configuration.rst.
 docs-generated:
 	$(PYTHON) docs/generate.py
+
+# The man pages and shell completions of all programs in share/, from their options.
+programs:
+	$(PYTHON) docs/generate_programs.py

@@ -37,6 +37,8 @@ print("mtmount_twisted", metadata.version("mtmount_twisted"), "from", mtmount_tw
 SHARED = (
     *("mtmount-bridge.service", "operations.rst"),
     *("prometheus/rules.yml", "prometheus/dashboard.json"),
+    *("../man/man1/mtmount-bridge.1", "../bash-completion/completions/mtmount-journal"),
+    *("../zsh/site-functions/_mtmount-commander", "../fish/vendor_completions.d/mtmount-telemetry.fish"),
 )
 """The files below ``share/mtmount_twisted`` of an environment, unless the install is editable."""
 
