@@ -57,6 +57,23 @@ class ReadTests(SynchronousTestCase):
             self.assertEqual([each for _, each in found.lines], said)
             self.assertGreater(len(pieces), len(line) * len(said) / PIECE)
 
+    def test_moment_after_a_flood(self) -> None:
+        """Of a flood of events and of lines, a moment has the latest ones of each topic."""
+        self.patch(signals, "MOST_EVENTS", 3)
+        self.patch(signals, "MOST_LINES", 2)
+        for second in range(1, 7):
+            at = START + second
+            lines = [topic_line(topic, at) for topic in ("azimuth", "elevation")]
+            self.writing.turn(event(at, b"%d" % second), item(at, *lines))
+            if second == 3:
+                self.writing.finish()
+                self.writing = Writing(self.folder, self.writing.now)
+        self.writing.finish()
+        before = signals.Before(10.0, 10.0, ["azimuth", "elevation"])
+        found = signals.moment(self.folder, START + 6, before)
+        self.assertEqual([line for _, line in found.events], [b"4", b"5", b"6"])
+        self.assertEqual([time - START for time, _ in found.lines], [2, 2, 3, 3, 5, 5, 6, 6])
+
     def test_part_of_a_span(self) -> None:
         """Only messages of the span count; bins without any have None."""
         self.writing.record(10)
