@@ -80,7 +80,8 @@ SHOWN_WITHIN = 20.0
 STOPPED_WITHIN = 5.0
 
 FOREGROUND = re.compile(
-    r"(?:twistd -n |\.venv/bin/)mtmount-(?:bridge|simulator)\b(?!.*--(?:check-config|help|version))[^\n]*$"
+    r"(?:twistd -n |\.venv/bin/)mtmount-(?:bridge|simulator)\b"
+    r"(?!.*--(?:check-config|doctor|example-config|help|version))[^\n]*$"
 )
 NEEDS_DAEMON = re.compile(r"mtmount-commander|mtmount-journal|127\.0\.0\.1:8080|30005|localhost:")
 SERVING = re.compile(r"the controller is connected|serving a commander( of \w+)? on")
