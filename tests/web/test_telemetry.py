@@ -14,7 +14,7 @@ from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, SubsystemId, System
 from mtmount_twisted.dialects.tma2022.replies import ErrorReply, WarningReply
 from mtmount_twisted.dialects.tma2022.telemetry import Balancing
-from mtmount_twisted.frontends.web.api import signal_history
+from mtmount_twisted.frontends.web.api import signal_history, telemetry
 from mtmount_twisted.frontends.web.api.history import PER_USER, REST_TIME, Shelf
 from mtmount_twisted.frontends.web.api.signal_history import SignalHistoryRoutes
 from mtmount_twisted.frontends.web.api.slews import Query, SlewRoutes, read_slews
@@ -428,6 +428,12 @@ class RecordingTests(RouteCase):
         self.assertEqual(told(25), ([], [(120, False, True, begun)]))
         self.assertEqual(told(35), ([], []))
         self.assertEqual(set(self.get("/telemetry")) & {"errors", "warnings"}, set())
+
+    def test_many_alarms(self) -> None:
+        """Of more alarms than the present can have, a moment has the latest ones."""
+        self.patch(telemetry, "MOST_ALARMS", 1)
+        past = self.get("/telemetry", at=iso(self.began + 15))
+        self.assertEqual(len(past["warnings"]) + len(past["errors"]), 1)
 
     def test_no_events(self) -> None:
         """A moment without recorded events has no list of alarms: an empty one says that there were none."""

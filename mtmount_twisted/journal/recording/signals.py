@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -373,9 +374,26 @@ class Moment(NamedTuple):
     values: dict[str, Value]
 
 
-MOST_EVENTS, MOST_LINES = 50_000, 20_000
-"""The most events of a moment, and the most lines of a topic: the latest ones. A mount has a few thousand
-events in 12 h, and 4,000 lines of an axis in 20 s at 200 Hz. A flood took 230 MiB for each reading."""
+MOST_EVENTS, MOST_LINES, MOST_BYTES = 50_000, 20_000, 16 * 2**20
+"""The most events of a moment, the most lines of a topic, and the most bytes of each: the latest ones. A
+mount has a few thousand events in 12 h, and 4,000 lines of an axis in 20 s at 200 Hz."""
+
+
+class _Latest:
+    """The latest lines, up to a number and to `MOST_BYTES`."""
+
+    def __init__(self, most: int) -> None:
+        self.lines: deque[tuple[float, bytes]] = deque()
+        self._most = most
+        self._bytes = 0
+
+    def add(self, messages: Messages) -> None:
+        """Add lines that came later."""
+        for time, line in zip(messages.seconds.tolist(), messages.lines(), strict=True):
+            self.lines.append((time, line))
+            self._bytes += len(line)
+        while len(self.lines) > self._most or self._bytes > MOST_BYTES:
+            self._bytes -= len(self.lines.popleft()[1])
 
 
 class Before(NamedTuple):
@@ -398,36 +416,22 @@ def moment(folder: Path, time: float, before: Before, proceed: Callable[[], None
     """
     from .index import in_span
 
-    found = Moment([], [], {})
+    events, lines = _Latest(MOST_EVENTS), {topic: _Latest(MOST_LINES) for topic in before.topics}
+    values: dict[str, Value] = {}
     end = to_nanoseconds(time + 0.001)
-    for recording in in_span(folder, to_nanoseconds(time - before.events), end, proceed):
-        first, first_line = to_nanoseconds(time - before.events), to_nanoseconds(time - before.lines)
-        _add_lines(found.events, recording, EVENTS, first, end, MOST_EVENTS, proceed)
-        del found.events[:-MOST_EVENTS]
-        for topic in before.topics:
-            _add_lines(found.lines, recording, topic, first_line, end, MOST_LINES, proceed)
+    first, first_line = to_nanoseconds(time - before.events), to_nanoseconds(time - before.lines)
+    for recording in in_span(folder, first, end, proceed):
+        for messages in recording.read(EVENTS, first, end):
+            proceed()
+            events.add(messages)
+        for topic, latest in lines.items():
+            for messages in recording.read(topic, first_line, end):
+                proceed()
+                latest.add(messages)
         if before.topics:
-            _add_values(found.values, recording, time, proceed)
-    found.events.sort(key=itemgetter(0))
-    found.lines.sort(key=itemgetter(0))
-    return found
-
-
-def _add_lines(
-    found: list[tuple[float, bytes]],
-    recording: Recording,
-    topic: str,
-    start: int,
-    end: int,
-    most: int,
-    proceed: Callable[[], None],
-) -> None:
-    """Add the latest lines of a topic in a recording, at most so many."""
-    before = len(found)
-    for messages in recording.read(topic, start, end):
-        proceed()
-        found += zip(messages.seconds.tolist(), messages.lines(), strict=True)
-        del found[before : max(before, len(found) - most)]
+            _add_values(values, recording, time, proceed)
+    of_all = chain.from_iterable(latest.lines for latest in lines.values())
+    return Moment(sorted(events.lines, key=itemgetter(0)), sorted(of_all, key=itemgetter(0)), values)
 
 
 def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: None) -> dict[str, Value]:

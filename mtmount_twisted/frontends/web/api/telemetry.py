@@ -230,6 +230,9 @@ EVENTS_BEFORE, LINES_BEFORE = 12 * 3600.0, 20.0
 """How long before a past moment the events of the mount are read, and the telemetry of its axes, in s: the
 mount sends an event only when something changes, and the RMS is over 15 s."""
 
+MOST_ALARMS = 1000
+"""The most warnings and errors of a past moment: the latest ones. The present has no more either."""
+
 EVENTS_AT_ONCE = 20
 """The number of recorded events that are decoded in one piece of work: some 0.5 ms."""
 
@@ -589,7 +592,7 @@ def said_before(at: float, events: Sequence[Event], proceed: Callable[[], None] 
         devices.setdefault(device, {})[name] = Reported(
             value=fact.value, unit=fact.unit, stale=False, age=age, time=iso(time)
         )
-    on = [(iso(began), alarm) for began, alarm in alarms.values()]
+    on = [(iso(began), alarm) for began, alarm in list(alarms.values())[-MOST_ALARMS:]]
     return PastSaid(
         devices,
         [warning_of(alarm, False, began) for began, alarm in on if alarm.severity == "warning"],
