@@ -81,7 +81,7 @@ STOPPED_WITHIN = 5.0
 
 FOREGROUND = re.compile(
     r"(?:twistd -n |\.venv/bin/)mtmount-(?:bridge|simulator)\b"
-    r"(?!.*--(?:check-config|doctor|example-config|help|version))[^\n]*$"
+    r"(?!.*--(?:check-config|doctor|example-config|station-config|help|version))[^\n]*$"
 )
 NEEDS_DAEMON = re.compile(r"mtmount-commander|mtmount-journal|127\.0\.0\.1:8080|30005|localhost:")
 SERVING = re.compile(r"the controller is connected|serving a commander( of \w+)? on")

@@ -159,6 +159,7 @@ class Options(daemon.OneLineOptions):
         ["check-config", None, "check the file and the options, then exit"],
         ["doctor", None, "check this machine, one line for each thing, then exit; 1 if there is a fault"],
         ["example-config", None, "print an example configuration with every key, then exit"],
+        ["station-config", None, "print a configuration of nats-server for [station], then exit"],
         ["verbose", "v", "log more"],
     ]
     converters = {  # noqa: RUF012
@@ -177,7 +178,7 @@ class Options(daemon.OneLineOptions):
         if self["example-config"]:
             say(DAEMON, toml_file().rstrip())
             raise SystemExit(0)
-        if not self["check-config"] and not self["doctor"]:
+        if not any(self[name] for name in ("check-config", "doctor", "station-config")):
             daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
         path = self["config"]
         self.config_file = None if path is None else os.path.abspath(path)  # twistd may change its folder
@@ -187,6 +188,9 @@ class Options(daemon.OneLineOptions):
             daemon.stop_all(DAEMON, _in_options(self, error))
         if self["doctor"]:
             raise SystemExit(_examine(self))
+        if self["station-config"]:
+            _print_station_config(self.config)
+            raise SystemExit(0)
         if self["check-config"]:
             _check_here(self)
             say(DAEMON, f"{DAEMON}: the configuration is right")
@@ -631,6 +635,22 @@ def _broker_service(
     bridge.broker = service
     journal.follow(service.settle)
     return service
+
+
+def _print_station_config(config: Config) -> None:
+    """Print the configuration of the broker's server. The daemon imports nothing of ``station``, so a process
+    of its own makes the text.
+    """
+    import subprocess
+    import sys
+
+    if config.station is None:
+        daemon.stop(DAEMON, "--station-config: the configuration has no [station]")
+    replicas = (config.broker or BrokerSettings()).replicas
+    words = [sys.executable, "-P", "-m", "mtmount_twisted.station", "config", config.station.mount]
+    package = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run([*words, str(replicas)], env={**os.environ, "PYTHONPATH": paths}, check=True)
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:

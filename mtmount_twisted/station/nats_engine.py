@@ -9,6 +9,7 @@ to read: `nats_reading`; `streams`, which declares the streams.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -42,6 +43,9 @@ RETRY_AFTER = 0.25
 
 REFUSED_RETRY = 10.0
 """The time to the next attempt at a server of a version that is refused, in seconds."""
+
+RIGHTS_TIME = 1.0
+"""The longest time for the question about the rights of this user, in seconds."""
 
 CLOSE_TIME = 0.5
 """The longest time to take a presence away at the end, in seconds."""
@@ -219,11 +223,28 @@ class NatsEngine:
         if why := version_problem(connection.version):
             self._tell(logging.ERROR, why)
             raise EngineRefused(why)
+        if self._login.credentials:
+            await self._look_at_rights(connection)
         for stream in self._streams.values():
             await self._look_at_stream(connection, stream)
         self._signs.clear()
         for subject in self._present:
             await self.be_present(connection, subject)
+
+    async def _look_at_rights(self, connection: Connection) -> None:
+        """Report if this user may publish everywhere. A user whose rights are narrow gets no answer here."""
+        try:
+            message = await (await connection.send("$SYS.REQ.USER.INFO", b"", within=RIGHTS_TIME))
+            found = json.loads(message.data).get("data", {})
+        except (EngineUnreachable, EngineRefused, ValueError):
+            return
+        rights = (found.get("permissions") or {}).get("publish") or {}
+        if ">" in rights.get("allow", [">"]):
+            self._tell(
+                logging.WARNING,
+                "the broker's user may publish to every subject: give it mt.MOUNT.> and $JS.API.> only, as "
+                "mtmount-bridge --station-config has them",
+            )
 
     async def _look_at_stream(self, connection: Connection, stream: StreamSettings) -> None:
         """Make a stream if it is missing. Report one line if it can't be made, or differs."""

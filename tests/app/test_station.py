@@ -13,6 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted import commands as c
+from mtmount_twisted.app.bridge import Options
 from mtmount_twisted.config import loading, preflight
 from mtmount_twisted.enums import Commander, Source
 from mtmount_twisted.errors import ConfigError
@@ -122,6 +123,14 @@ class StationTests(ProgramCase):
         file.close()
         self.assertEqual([body["id"] for body in found], rows)
 
+    async def test_server_config(self) -> None:
+        """``--station-config`` prints the configuration of the server for the mount, and ends."""
+        config = self.file(CONFIG.format(reply_port=1, url="nats://127.0.0.1:4222"))
+        program = self.twistd("-n", "mtmount-bridge", "--config", config, "--station-config")
+        self.assertEqual(await program.ended, 0)
+        self.assertIn('"mt.t1.>"', program.output)
+        self.assertNotIn("Traceback", program.output)
+
 
 def _is_end(body: Any, number: int | None) -> bool:
     """Whether an event is the end of a commander's command."""
@@ -143,6 +152,11 @@ class ConfigTests(SynchronousTestCase):
         """Without a journal there are no events: that is an error."""
         error = self.assertRaises(ConfigError, loading.load, f"{self.text}[journal]\nenabled = false\n")
         self.assertIn("station: the events for the broker come from the journal", str(error))
+
+    def test_server_config_without_a_station(self) -> None:
+        """There is no configuration of the server without the section."""
+        error = self.assertRaises(SystemExit, Options().parseOptions, ["--station-config"])
+        self.assertIn("--station-config: the configuration has no [station]", str(error))
 
     def test_later_keys(self) -> None:
         """A key of a later version is an unknown key."""

@@ -1,0 +1,102 @@
+"""The configuration of the server: a real server takes it, and the rights are as narrow as they can be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import nkeys
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.errors import EngineRefused, EngineUnreachable
+from mtmount_twisted.station.nats_connection import Login
+from mtmount_twisted.station.nats_engine import NatsEngine
+from mtmount_twisted.station.server_config import READER, server_config
+from mtmount_twisted.station.streams import events_stream, telemetry_stream
+from tests.support.broker import Broker, in_time, program
+from tests.support.folders import scratch_folder
+
+
+def new_seed() -> bytes:
+    """A new seed of a user's key, which begins with SU (the format of NKeys)."""
+    seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    return seed
+
+
+class ServerConfigTests(SynchronousTestCase):
+    """A server with this configuration, and its three users."""
+
+    def setUp(self) -> None:
+        self.folder: Path = scratch_folder(self)
+        self.text = server_config("t1", 1)
+        self.keys: dict[str, str] = {}
+        for name in ("ADMIN", "BRIDGE", "READER"):
+            seed = new_seed()
+            path = self.folder / name
+            path.write_bytes(seed)
+            self.keys[name] = str(path)
+            public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+            self.text = self.text.replace(f"${name}_NKEY", public)
+
+    def test_server_takes_it(self) -> None:
+        """nats-server finds no fault in it."""
+        path = self.folder / "nats.conf"
+        path.write_text(self.text.replace("/var/lib/nats", str(self.folder)))
+        done = subprocess.run([program(), "-t", "-c", str(path)], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_rights(self) -> None:
+        """The bridge makes its streams and publishes for its mount only; a reader writes nothing."""
+        text = self.text[self.text.index("accounts {") :]
+        broker = Broker(text)
+        told: list[str] = []
+
+        async def engine(name: str, *streams: Any) -> NatsEngine:
+            made = NatsEngine(
+                [broker.url], streams, Login(self.keys[name]), lambda level, text: told.append(text)
+            )
+            made.start()
+            await made.wait_connected()
+            return made
+
+        async def is_refused(work: Any) -> bool:
+            try:
+                await work
+            except (EngineRefused, EngineUnreachable):
+                return True
+            return False
+
+        async def run() -> None:
+            bridge = await engine("BRIDGE", events_stream(1), telemetry_stream())
+            log = bridge.log("MT_EV")
+            self.assertEqual(await log.append("mt.t1.a.ev.change.x", b"1"), 1)
+            self.assertTrue(await is_refused(log.append("mt.t2.a.ev.change.x", b"2")))
+            self.assertEqual(told, [])
+            admin = await engine("ADMIN")
+            self.assertIn("may publish to every subject", told.pop())
+            config = {"durable_name": READER, "ack_policy": "explicit"}
+            question = {"stream_name": "MT_EV", "config": config}
+            await admin.connection().ask(f"CONSUMER.DURABLE.CREATE.MT_EV.{READER}", question)
+            reader = await engine("READER")
+            connection, got = reader.connection(), asyncio.Queue[Any]()
+            inbox = connection.new_inbox()
+            await connection.subscribe(inbox, got.put)
+            await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.MT_EV.{READER}", b'{"batch":1}', inbox)
+            self.assertEqual((await got.get()).data, b"1")
+            for work in (
+                reader.log("MT_EV").append("mt.t1.a.ev.change.x", b"3"),
+                connection.ask("STREAM.INFO.MT_EV"),
+                connection.ask(f"CONSUMER.DURABLE.CREATE.MT_EV.{READER}2", question),
+            ):
+                self.assertTrue(await is_refused(work))
+            self.assertEqual((await log.last("mt.>")).body, b"1")  # type: ignore[union-attr]
+            for each in (bridge, admin, reader):
+                await each.close()
+
+        try:
+            in_time(run())
+        finally:
+            broker.close()
