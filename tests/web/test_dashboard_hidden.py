@@ -71,6 +71,27 @@ class TestHidden(TabsCase):
 
         return self.browse(work)
 
+    def test_stop_takes_the_place_of_a_probe(self) -> Deferred[None]:
+        """The title says that the daemon is gone also if STOP ended the request that looked for it."""
+
+        def work(page: Any) -> None:
+            self.hide(page, WITHOUT_WAKES)
+            held: list[Any] = []
+
+            def handle(route: Any) -> None:
+                """Leave the first state without a response; let all else fail."""
+                if route.request.url.endswith("/state") and not held:
+                    held.append(route)
+                else:
+                    route.abort("connectionrefused")
+
+            page.route("**/api/v1/**", handle)
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            press(page, "#stop")
+            expect(page).to_have_title("NOT LIVE: Mount")
+
+        return self.browse(work)
+
     def test_requests_failed_and_nothing_wakes_the_tab(self) -> Deferred[None]:
         """The title is true again with the next event where no worker can wake the tab."""
 

@@ -49,7 +49,8 @@ async function askOnce(method, path, options) {
   }
 }
 
-export const probeState = () => ask("GET", "api/v1/state", { patience: SOON });
+// Not repeated after a STOP that cancelled it: the STOP itself shows whether the daemon responds.
+export const probeState = () => askOnce("GET", "api/v1/state", { patience: SOON });
 export const getCatalogue = () => ask("GET", "api/v1/catalogue");
 export const getLife = (id) => ask("GET", `api/v1/commands/${encodeURIComponent(id)}`);
 export const takeCommand = () => ask("POST", "api/v1/lease", { value: { take: true } });

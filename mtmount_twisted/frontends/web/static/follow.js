@@ -120,7 +120,8 @@ export class Follower {
       await probeState();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 0) doubts = `the state can't be read: ${error.message}`; // otherwise the daemon has responded
+      if (error.gaveWay) doubts = this.doubts; // nothing is learned: the STOP that cancelled it has an outcome of its own
+      else if (error.status === 0) doubts = `the state can't be read: ${error.message}`; // otherwise the daemon has responded
     } finally {
       this.probing = false;
     }
