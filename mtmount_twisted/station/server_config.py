@@ -27,11 +27,12 @@ def reader_rights(consumer: str) -> dict[str, dict[str, list[str]]]:
     A reader that may make push consumers can let the server write to subjects where the reader may not
     (nats-server, issue 8274).
     """
-    asking = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{consumer}"
-    return {
-        "publish": {"allow": [asking, f"$JS.ACK.{EVENTS}.{consumer}.>"]},
-        "subscribe": {"allow": ["_INBOX.>"]},
-    }
+    return {"publish": {"allow": list(_questions(consumer))}, "subscribe": {"allow": ["_INBOX.>"]}}
+
+
+def _questions(consumer: str) -> tuple[str, str]:
+    """Return the subjects on which a reader asks for messages, and acknowledges them."""
+    return f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{consumer}", f"$JS.ACK.{EVENTS}.{consumer}.>"
 
 
 def _stream_line(stream: StreamSettings) -> str:
@@ -44,6 +45,7 @@ def server_config(mount: str, replicas: int) -> str:
     The public keys of the users come from the environment of the server, so that the text has no key.
     """
     streams = "\n".join(map(_stream_line, (events_stream(replicas), telemetry_stream())))
+    asking, confirming = _questions(READER)
     return f"""\
 # A configuration of nats-server (2.9 or newer, not 2.10.20 to 2.10.22) for the mount {mount}.
 # Set ADMIN_NKEY, BRIDGE_NKEY and READER_NKEY in the environment of the server: the public keys of the users,
@@ -64,8 +66,22 @@ accounts {{
     users: [
       {{ nkey: $ADMIN_NKEY }}
       {{ nkey: $BRIDGE_NKEY, permissions: {json.dumps(bridge_rights(mount))} }}
+    ]
+    exports: [
+      {{ service: "{asking}", response: "stream", accounts: [READERS] }}
+      {{ service: "{confirming}", accounts: [READERS] }}
+    ]
+  }}
+  # Readers have an account of their own. The server sends messages to any subject that a reader names, and
+  # does not look at the reader's rights: in the account MOUNT, copies of events would fill the stream.
+  READERS: {{
+    users: [
       # A reader for each program: the administrator makes its pull consumer, here of the name {READER}.
       {{ nkey: $READER_NKEY, permissions: {json.dumps(reader_rights(READER))} }}
+    ]
+    imports: [
+      {{ service: {{ account: MOUNT, subject: "{asking}" }} }}
+      {{ service: {{ account: MOUNT, subject: "{confirming}" }} }}
     ]
   }}
 }}

@@ -49,7 +49,9 @@ class ServerConfigTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_rights(self) -> None:
-        """The bridge makes its streams and publishes for its mount only; a reader writes nothing."""
+        """The bridge makes its streams and publishes for its mount only; a reader writes nothing, not even
+        by the subject to which it has messages sent.
+        """
         text = self.text[self.text.index("accounts {") :]
         broker = Broker(text)
         told: list[str] = []
@@ -92,7 +94,18 @@ class ServerConfigTests(SynchronousTestCase):
                 connection.ask(f"CONSUMER.DURABLE.CREATE.MT_EV.{READER}2", question),
             ):
                 self.assertTrue(await is_refused(work))
-            self.assertEqual((await log.last("mt.>")).body, b"1")  # type: ignore[union-attr]
+            # The server sends a message to the subject that a reader names, also in its confirmation of one.
+            asking, copies = f"$JS.API.CONSUMER.MSG.NEXT.MT_EV.{READER}", "mt.t1.a.ev.change.copy"
+            for each in (b"4", b"5", b"6"):
+                await log.append("mt.t1.a.ev.change.x", each)
+            await connection.publish(asking, b'{"batch":1}', copies)
+            await connection.publish(asking, b'{"batch":1}', inbox)
+            await connection.publish((await got.get()).reply, b"+NXT", copies)
+            await log.append("mt.t1.a.ev.change.x", b"7")
+            await connection.publish(asking, b'{"batch":1}', inbox)
+            await got.get()
+            info = await admin.connection().ask("STREAM.INFO.MT_EV")
+            self.assertEqual(info["state"]["messages"], 5)  # a copy would have the subject of its original
             for each in (bridge, admin, reader):
                 await each.close()
 
