@@ -96,9 +96,11 @@ class Broker:
                 raise AssertionError(f"nats-server does not start:\n{output.decode()}")
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send it a signal; return once SIGSTOP has stopped all threads: some go on to work until then."""
         assert self._process is not None
         self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
         """Kill it, as a loss of power does; `start` starts it again with what it has stored."""
