@@ -52,6 +52,8 @@ class TextTests(SynchronousTestCase):
         """An answer that no bridge gives is an error that names the member."""
         error = self.assertRaises(WebError, read_verdict, {"verdict": "maybe"})
         self.assertIn("verdict", str(error))
+        error = self.assertRaises(WebError, read_verdict, {"verdict": "x" * 500_000})
+        self.assertLess(len(str(error)), 300)
 
 
 class EventTests(MountCase):

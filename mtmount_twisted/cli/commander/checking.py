@@ -56,7 +56,7 @@ def read_verdict(answer: dict[str, Any]) -> Verdict:
     try:
         return msgspec.convert(answer, Verdict)
     except msgspec.ValidationError as error:
-        raise WebError(f"this prompt can't read the page's answer: {error}") from None
+        raise WebError(f"this prompt can't read the page's answer: {error!s:.200}") from None
 
 
 def body_of(command: CommandMessage, dialect: Dialect) -> dict[str, Any]:

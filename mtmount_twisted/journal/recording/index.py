@@ -233,6 +233,8 @@ class Recording:
             is_checked or crc32(data) == int.from_bytes(record[33:37], "little")
         ):
             raise damaged(self.path, chunk.offset, "its checksum is wrong")
+        if chunk.messages < 1:
+            raise damaged(self.path, chunk.offset, "its index does not fit its messages")
         pairs = np.frombuffer(record, "<u8", 2 * chunk.messages, chunk.length + 15).reshape(-1, 2)
         starts = pairs[:, 1].astype(np.int64)
         ends = np.append(starts[1:], len(data))

@@ -84,6 +84,25 @@ class HostileTests(SynchronousTestCase):
         self.patch(index, "MOST_MESSAGES", 5)
         self.assertIn("is damaged: it has more than 5 messages", self.refusal())
 
+    def test_short_index(self) -> None:
+        """The summary gives a chunk an index that is shorter than its own messages: that is damage."""
+        changed = bytearray(self.data)
+        # A chunk's index begins with its opcode, its length, and two times.
+        place = self.data.rindex(struct.pack("<Q", self.chunk_at())) - 25
+        self.assertEqual(self.data[place], 8)
+        length = 9 + 8 * 4 + 4 + 10
+        struct.pack_into("<Q", changed, place + length, 10)
+        self.path.write_bytes(changed)
+        self.assertIn("its index does not fit its messages", self.refusal())
+
+    def test_place_beyond_every_number(self) -> None:
+        """The digests of 300 s stand at byte 2**64 - 1: that is damage."""
+        at = self.data.rindex(b"digest-300") - 44
+        changed = bytearray(self.data)
+        struct.pack_into("<Q", changed, at, 2**64 - 1)
+        self.path.write_bytes(changed)
+        self.assertIn("expected an attachment", self.refusal())
+
     def test_damaged_long_pieces(self) -> None:
         """A changed byte in the digests of 300 s: the error names the file and the record."""
         at = self.data.index(b"digest-300") - 29
