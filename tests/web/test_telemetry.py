@@ -435,6 +435,14 @@ class RecordingTests(RouteCase):
         past = self.get("/telemetry", at=iso(self.began + 15))
         self.assertEqual(len(past["warnings"]) + len(past["errors"]), 1)
 
+    def test_rests_between_long_events(self) -> None:
+        """A query rests after a few KiB of events: malformed ones take long to read."""
+        rests: list[None] = []
+        format: Any = dialect_named("tma2022").telemetry
+        events = [(float(number), b"[" * 4000) for number in range(20)]
+        telemetry.read_events(events, format, lambda: rests.append(None))
+        self.assertGreaterEqual(len(rests), 10)
+
     def test_no_events(self) -> None:
         """A moment without recorded events has no list of alarms: an empty one says that there were none."""
         past = self.get("/telemetry", at=iso(self.began - 600))

@@ -378,18 +378,26 @@ MOST_EVENTS, MOST_LINES, MOST_BYTES = 50_000, 20_000, 16 * 2**20
 """The most events of a moment, the most lines of a topic, and the most bytes of each: the latest ones. A
 mount has a few thousand events in 12 h, and 4,000 lines of an axis in 20 s at 200 Hz."""
 
+LONG, MOST_LONG = 4096, 3
+"""A line of more bytes is long: a malformed one of 64 KiB takes up to 50 ms to read. A moment has the latest
+long ones, up to this number. The only long events of a mount are its settings, after each connection."""
+
 
 class _Latest:
-    """The latest lines, up to a number and to `MOST_BYTES`."""
+    """The latest lines, up to a number and to `MOST_BYTES`; and `MOST_LONG` long ones."""
 
     def __init__(self, most: int) -> None:
         self.lines: deque[tuple[float, bytes]] = deque()
+        self.long: deque[tuple[float, bytes]] = deque(maxlen=MOST_LONG)
         self._most = most
         self._bytes = 0
 
     def add(self, messages: Messages) -> None:
         """Add lines that came later."""
         for time, line in zip(messages.seconds.tolist(), messages.lines(), strict=True):
+            if len(line) > LONG:
+                self.long.append((time, line))
+                continue
             self.lines.append((time, line))
             self._bytes += len(line)
         while len(self.lines) > self._most or self._bytes > MOST_BYTES:
@@ -430,8 +438,11 @@ def moment(folder: Path, time: float, before: Before, proceed: Callable[[], None
                 latest.add(messages)
         if before.topics:
             _add_values(values, recording, time, proceed)
-    of_all = chain.from_iterable(latest.lines for latest in lines.values())
-    return Moment(sorted(events.lines, key=itemgetter(0)), sorted(of_all, key=itemgetter(0)), values)
+    return Moment(_sorted([events]), _sorted(lines.values()), values)
+
+
+def _sorted(found: Iterable[_Latest]) -> list[tuple[float, bytes]]:
+    return sorted(chain.from_iterable((*each.lines, *each.long) for each in found), key=itemgetter(0))
 
 
 def values_at(folder: Path, time: float, proceed: Callable[[], None] = lambda: None) -> dict[str, Value]:

@@ -78,6 +78,16 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual([line for _, line in found.events], [b"5", b"6"])
         self.assertEqual(found.lines, [])
 
+    def test_moment_after_long_lines(self) -> None:
+        """Of long events and lines, a moment has the latest ones; they displace no short ones."""
+        long = b"x" * 60_000
+        self.writing.turn(event(START + 1, b"short"), *(event(START + 2, long) for _ in range(300)))
+        self.writing.turn(event(START + 3, b"later"))
+        self.writing.finish()
+        found = signals.moment(self.folder, START + 6, signals.Before(10.0))
+        lines = [line for _, line in found.events]
+        self.assertEqual(lines, [b"short", *[long] * signals.MOST_LONG, b"later"])
+
     def test_part_of_a_span(self) -> None:
         """Only messages of the span count; bins without any have None."""
         self.writing.record(10)
