@@ -300,6 +300,10 @@ def _shown_key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else _shown(name)
 
 
+_USER = re.compile(r"""^(['"](?:[a-z]+://)?).*@""")
+"""The user and the password of a URL, which must reach no log."""
+
+
 def _shown(value: Any) -> str:
     """Return a value of the file as one short line."""
     if isinstance(value, dict | list):
@@ -310,4 +314,5 @@ def _shown(value: Any) -> str:
         text = repr(value) if isinstance(value, str) else str(value)
     except ValueError:  # Python refuses to convert a whole number of 5000 digits
         return "a number too long to show"
+    text = _USER.sub(r"\1***@", text)
     return text if len(text) <= 80 else f"{text[:80]}..."

@@ -159,6 +159,15 @@ class ConfigTests(SynchronousTestCase):
         error = self.assertRaises(SystemExit, Options().parseOptions, ["--station-config"])
         self.assertIn("--station-config: the configuration has no [station]", str(error))
 
+    def test_password_in_a_url(self) -> None:
+        """A server with a password is refused, and the error, which goes to the log, does not show it."""
+        for url in ("nats://me:pass/w@rd@127.0.0.1:1", "me:pass/w@rd@127.0.0.1:1"):
+            text = f'{self.text}[station.broker]\nservers = ["{url}"]\n'
+            error = str(self.assertRaises(ConfigError, loading.load, text))
+            self.assertIn("without a user", error)
+            self.assertIn("***@127.0.0.1:1", error)
+            self.assertNotIn("rd", error.partition("got")[2])
+
     def test_later_keys(self) -> None:
         """A key of a later version is an unknown key."""
         error = self.assertRaises(ConfigError, loading.load, f"{self.text}preferred = true\n")
