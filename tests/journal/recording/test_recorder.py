@@ -88,14 +88,14 @@ class RecorderTests(TestCase):
 
     async def test_hanging_disk(self) -> None:
         """A disk that hangs neither blocks the caller nor the end; what does not fit is counted."""
-        released, hangs = threading.Event(), threading.Event()
+        released, hangs, finished = threading.Event(), threading.Event(), threading.Event()
 
         def hang(writer: RecordingWriter, items: Any) -> None:
             hangs.set()
             released.wait(60)
 
         self.patch(RecordingWriter, "turn", hang)
-        self.patch(RecordingWriter, "finish", lambda writer, items: None)
+        self.patch(RecordingWriter, "finish", lambda writer, items: finished.set())
         self.patch(module, "MAX_WAITING_BYTES", 1000)
         self.recorder.start()
         self.assertTrue(hangs.wait(60))
@@ -108,6 +108,7 @@ class RecorderTests(TestCase):
         self.assertIn("does not end within", self.logged[0])
         self.assertIn("hangs", self.recorder.fault)
         released.set()
+        self.assertTrue(finished.wait(60))  # or the thread makes the folder anew after the test
 
     def test_thread_that_failed(self) -> None:
         """After an error in its thread the recorder counts what is lost, and its end waits for nothing."""
