@@ -10,6 +10,8 @@ import asyncio
 import socket
 from asyncio import StreamReader, StreamWriter
 
+import msgspec
+
 from mtmount_twisted.frontends.broker.words import (
     MAX_LINE,
     MAX_TEXT,
@@ -60,7 +62,7 @@ class DaemonLink:
 
     def answer(self, pong: Pong) -> None:
         """Send the state of the child."""
-        self._send(encode(pong))
+        self._send(encode(msgspec.structs.replace(pong, problem=_sendable(pong.problem))))
 
     def log(self, level: int, text: str) -> None:
         """Send a line for the daemon's log, or count it if there are too many."""
@@ -73,7 +75,7 @@ class DaemonLink:
         self._logged += 1
         more = f" ({self._dropped} lines were dropped before)" if self._dropped else ""
         self._dropped = 0
-        self._send(encode(Log(level, f"{text[: MAX_TEXT - 100]}{more}")))
+        self._send(encode(Log(level, f"{_sendable(text[: MAX_TEXT - 100])}{more}")))
 
     def _send(self, line: bytes) -> None:
         if self._writer.transport.get_write_buffer_size() <= MAX_BACKLOG:
@@ -82,3 +84,8 @@ class DaemonLink:
     async def close(self) -> None:
         """Close the connection, after what was sent."""
         self._writer.close()
+
+
+def _sendable(text: str) -> str:
+    """Return a text that UTF-8 can have: the JSON of a broker may have half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
