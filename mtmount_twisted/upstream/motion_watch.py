@@ -518,9 +518,11 @@ class MotionWatch:
                     axis.came_at = row.at
                 if (kept := errors.get(name)) is not None:
                     last = kept.row_at(time)
+                    begin = time if last is None else last.at - WINDOW
                     axis.followed = followed(
-                        [] if last is None else kept.between(last.at - WINDOW, time),
-                        kept.between(math.nextafter(arrived, math.inf), time) if arrived < time else [],
+                        [] if last is None else kept.between(begin, time),
+                        # no earlier rows: an hour of them held the interpreter for 20 ms
+                        kept.between(max(begin, math.nextafter(arrived, math.inf)), time),
                     )
             proceed()
             watch._words = report.words
