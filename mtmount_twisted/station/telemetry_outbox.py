@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat
-from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, LineError
+from mtmount_twisted.errors import EngineUnreachable, LineError
 from mtmount_twisted.journal.times import iso
 
 from .contracts import IEngine, ILog
@@ -101,7 +101,5 @@ class TelemetryOutbox:
     def _note_end(self, topic: int, done: Future[int]) -> None:
         self._under_way.discard(topic)
         self._changed.set()
-        if not done.cancelled() and not isinstance(
-            done.exception(), EngineUnreachable | EngineFull | EngineRefused
-        ):
+        if not done.cancelled() and done.exception() is None:
             self.published += 1
