@@ -179,9 +179,7 @@ def _room(name: str, path: Path, wanted: int) -> Finding:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    text = (
-        f"{path}, {size / 1e6:.0f} MB; {free / 1e6:.0f} MB are free, and it may grow to {wanted / 1e6:.0f} MB"
-    )
+    text = f"{path}, {_mb(size)}; {_mb(free)} are free, and it may grow to {_mb(wanted)}"
     if free + size < wanted:
         return Finding(WARNING, name, f"{text}; free space, or lower {name}.keep_bytes")
     return Finding(OK, name, text)
