@@ -317,12 +317,12 @@ def followed(errors: Sequence[tuple[float, ...]], arrived: Sequence[tuple[float,
     """Return the errors at the end of a window: on the axis and on the sky, arcsec.
 
     :param errors: all errors in the window.
-    :param arrived: those since the last slew: the way to a target is no error of following.
+    :param arrived: those of them since the last slew: the way to a target is no error of following.
     """
     if not errors:
         return Followed()
     error, error_sky = errors[-1]
-    on_sky = [each for _, each in arrived[-len(errors) :]]
+    on_sky = [each for _, each in arrived]
     if not on_sky:
         return Followed(error, error_sky)
     rms = math.sqrt(math.fsum(each * each for each in on_sky) / len(on_sky))
