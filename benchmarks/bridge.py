@@ -121,15 +121,17 @@ class RawCommander:
             got += self._replies.recv(65536)
 
     async def trip(self) -> list[float]:
-        times = []
-        for _ in range(TRIPS):
-            start = time.perf_counter()
-            self._commands.sendall(COMMAND_LINE)
-            answer = self._replies.recv(65536)
-            times.append(time.perf_counter() - start)
-            if not answer.startswith(b"0\n"):
-                raise RuntimeError(f"no Ack: {answer!r}")
-        return times
+        return [self.trip_once() for _ in range(TRIPS)]
+
+    def trip_once(self) -> float:
+        """Send a command, wait for its Ack, and return the time in s."""
+        start = time.perf_counter()
+        self._commands.sendall(COMMAND_LINE)
+        answer = self._replies.recv(65536)
+        seconds = time.perf_counter() - start
+        if not answer.startswith(b"0\n"):
+            raise RuntimeError(f"no Ack: {answer!r}")
+        return seconds
 
     async def close(self) -> None:
         for each in (self._commands, self._replies, self._listening):
