@@ -190,7 +190,7 @@ async def child_killed(stage: Stage, times: int) -> None:
 
 
 async def child_stopped(stage: Stage, times: int) -> None:
-    """The child is stopped, and nobody wakes it."""
+    """The child is stopped, and stays so."""
     await _harmed(stage, times, signal.SIGSTOP, "it does not answer")
 
 

@@ -54,7 +54,7 @@ class IRegister(Interface):
         """
 
     async def swap(value: bytes, revision: int) -> int:
-        """Set the value if nobody has changed it since a revision.
+        """Set the value if it is unchanged since a revision.
 
         :param revision: the revision that the caller saw; 0 for a register that was never set.
         :returns: the new revision; 0 if another writer was first.
@@ -130,7 +130,7 @@ class IPresence(Interface):
         """Be present, also after each reconnection, until the engine is closed."""
 
     async def gone() -> bool:
-        """Return True if nobody is present. A process that is present and hangs is not gone.
+        """Return True if no process is present. A process that is present and hangs is not gone.
 
         :raises EngineUnreachable: if the broker does not answer.
         """

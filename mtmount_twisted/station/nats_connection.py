@@ -290,7 +290,7 @@ class Connection:
         return answer
 
     async def is_answered(self, subject: str) -> bool | None:
-        """Ask other clients. Return True for an answer, False if nobody listens, None if nobody answers."""
+        """Ask other clients. Return True for an answer, False without a listener, None without an answer."""
         try:
             message: Msg = await (await self.send(subject, b"", within=REQUEST_TIME))
         except EngineUnreachable:

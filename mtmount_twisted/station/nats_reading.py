@@ -41,7 +41,7 @@ BATCH_TIME = 30.0
 """The time after which the server ends a batch that is not full, in seconds."""
 
 UNUSED_TIME = 60.0
-"""The time after which the server deletes a consumer that nobody asks, in seconds."""
+"""The time after which the server deletes a consumer without requests, in seconds."""
 
 RETRY_AFTER = 0.5
 """The time to the next attempt if the stream does not answer, in seconds."""

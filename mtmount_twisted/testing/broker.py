@@ -112,7 +112,7 @@ class MemoryBroker:
         self.log(log).is_full = False
 
     def refuse(self, log: str) -> None:
-        """Let nobody have the right to write to a log."""
+        """Take the right to write to a log from all users."""
         self.log(log).is_refused = True
 
     def lose_tail(self, log: str, number: int) -> None:

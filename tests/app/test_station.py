@@ -174,7 +174,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertIn("station.preferred: unknown key", str(error))
 
     def test_files(self) -> None:
-        """Credentials that are missing, open to others or no seed, and a bad authority, are told."""
+        """Credentials that are missing, open to others or no seed, and a bad authority, are reported."""
         self.assertEqual(self.problems(""), [])
         folder = scratch_folder(self)
         seed, ca = folder / "bridge.nk", folder / "ca.pem"

@@ -220,7 +220,7 @@ class FactsTests(SynchronousTestCase):
             self.assertEqual(len(set(names)), len(names))
 
     def test_number_beyond_every_limit(self) -> None:
-        """A setting with more digits than a float has is left out, and the others are told."""
+        """A setting with more digits than a float has is left out, and the others are there."""
         limits = {
             "LimitsMinPositionEnable": True,
             "LimitsMinPositionValue": -200,

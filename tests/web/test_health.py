@@ -58,7 +58,7 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual((answer.status, as_read(answer.body)), (200, {"ready": True, "lacks": [], **LOST}))
 
     def test_broker(self) -> None:
-        """The state of the broker is told, and the mount is ready without it."""
+        """The response has the state of the broker, and the mount is ready without it."""
         state = {"connected": False, "problem": "no connection", "restarts": 2}
         self.service.broker = SimpleNamespace(**state, rows=12, seconds=3.5)
         answer = self.ask("/readyz")
