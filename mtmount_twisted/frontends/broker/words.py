@@ -70,6 +70,18 @@ class Telemetry(Struct, tag="telemetry", frozen=True):
     lines: list[str]
 
 
+class Tenure(Struct, tag="tenure", frozen=True):
+    """The bridge's place in the election: sent at each change, and after each start of the child.
+
+    :ivar epoch: the number of the bridge's tenure, larger than that of every bridge before it; 0 before the
+        first one.
+    :ivar active: True while this bridge has the lease and the link to the controller.
+    """
+
+    epoch: Annotated[int, Meta(ge=0)]
+    active: bool
+
+
 class End(Struct, tag="end", frozen=True):
     """The daemon ends: publish what the journal has, and end."""
 
@@ -103,7 +115,7 @@ class Log(Struct, tag="log", frozen=True):
     text: Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
-ToChild: TypeAlias = Begin | More | Ping | Telemetry | End
+ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | End
 FromChild: TypeAlias = Pong | Log
 
 encode = msgspec.json.encode
