@@ -658,12 +658,15 @@ class CommandArbiter:
     def _stopped(self, stop: str, meaning: Meaning | None, explanation: str) -> None:
         """Log a stop that failed; if its outcome is unknown and no client has command, stop again later.
 
-        The mount refuses the stop of a part that is off, which does not move. An unknown outcome is worse.
+        A mount refuses the stop of a part that is off. Such a part does not move, so this is no warning. An
+        unknown outcome is critical.
         """
         if meaning is None and self._lease.holder is None:
             self._become(_Loss.STOP)
         if meaning is not Meaning.SUCCEEDED:
             level = logging.CRITICAL if meaning is None else logging.WARNING
+            if meaning is Meaning.REJECTED and self._dialect.says_off(explanation):
+                level = logging.INFO
             text = "%s, because the holder of command is gone, failed: %s"
             self._log(level, text, stop, explanation)
 

@@ -436,6 +436,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     :ivar questions: return the commands with which the bridge asks a newly connected mount; each `recalls`
         something.
     :ivar stops: return the commands that stop every part of the mount.
+    :ivar says_off: return True if the explanation of a refusal says that a part of the mount is off.
     :ivar acknowledged: return an acknowledgement with a timeout in seconds, to be rewritten to its receiver.
     :ivar succeeded: return the end of a command that is done, to be rewritten to its receiver.
     :ivar refused: return a refusal with its explanation, to be rewritten to its receiver. It raises
@@ -502,6 +503,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     ask: Ask
     questions: Callable[[], Sequence[CommandMessage]]
     stops: Callable[[], Sequence[CommandMessage]]
+    says_off: Callable[[str], bool]
     acknowledged: Callable[[float], ReplyEnvelope]
     succeeded: Callable[[], ReplyEnvelope]
     refused: Callable[[str], ReplyEnvelope]

@@ -140,13 +140,13 @@ class GraceTests(CommandCase):
         self.assertEqual(self.house.connect().read(), [])
 
     def test_stop_fails(self) -> None:
-        """A stop that the mount refuses is a warning in its words: what is off does not move. One that
-        it does not answer is critical."""
+        """A stop that the mount refuses is a warning in its words. One that it does not answer is
+        critical."""
         self.csc.go()
         self.house.advance(5.1)
         with self.assertLogs(LOG, logging.WARNING) as logs:
             stops = self.house.link.read()[:4]
-            self.house.link.refuse(stops[0], b"power is off")
+            self.house.link.refuse(stops[0], b"in local mode")
             self.house.link.finish(stops[1])
             self.house.link.ack(stops[2])
             self.house.advance(6)
@@ -154,11 +154,30 @@ class GraceTests(CommandCase):
         self.assertEqual([level for level, _ in told], [logging.WARNING, *[logging.CRITICAL] * 2])
         for (_, text), words in zip(
             told,
-            ["BothAxesStop, power is off", "MirrorCoversStop, not done in", "MirrorCoverLocksStop, no Ack"],
+            ["BothAxesStop, in local mode", "MirrorCoversStop, not done in", "MirrorCoverLocksStop, no Ack"],
             strict=True,
         ):
             for word in words.split(", "):
                 self.assertIn(word, text)
+
+    def test_stop_of_what_is_off(self) -> None:
+        """A refused stop of a part that is off is no warning: the part does not move."""
+        self.csc.go()
+        self.house.advance(5.1)
+        refusals = (b"mirror covers is off: turn its power on first", b"<System.MIRROR_COVERS: 4> off')")
+        with self.assertLogs(LOG, logging.INFO) as logs:
+            stops = self.house.link.read()[:4]
+            for stop, why in zip(stops, refusals):
+                self.house.link.refuse(stop, why)
+            for stop in stops[2:]:
+                self.house.link.finish(stop)
+        self.assertEqual(
+            [(record.levelno, record.getMessage()) for record in logs.records],
+            [
+                (logging.INFO, f"{stop}, because the holder of command is gone, failed: {why.decode()}")
+                for stop, why in zip(("BothAxesStop", "CameraCableWrapStop"), refusals, strict=True)
+            ],
+        )
 
     def test_stop_lost(self) -> None:
         """A stop that waits or was sent when the link is lost is critical: nobody knows what moves."""

@@ -262,6 +262,18 @@ class PortTests(BridgeCase):
         watch.return_value.assert_called_once_with()
 
 
+class AbsentTests(BridgeCase):
+    """Commanders that do not run yet."""
+
+    def test_no_warning(self) -> None:
+        """A pair without a commander is normal: in a bridge that starts first no line is a warning."""
+        with self.assertNoLogs(LOG, logging.WARNING):
+            self.start(self.controller)
+            self.pass_time(60)
+            self.assertIsNotNone(self.service.bridge.link)
+        self.stop()
+
+
 class HalfAPairTests(BridgeCase):
     """A pair of which one connection is up."""
 

@@ -21,6 +21,7 @@ from mtmount_twisted.dialects.dialect import (
     Topology,
 )
 from mtmount_twisted.dialects.recorded import renewing, undecoded
+from mtmount_twisted.dialects.refusals import says_off
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.wire.fields import utc_now, write_timestamp
@@ -178,6 +179,7 @@ DIALECT = Dialect(
     ask=_ask,
     questions=tuple,
     stops=_stops,
+    says_off=says_off,
     acknowledged=new_acknowledgement,
     succeeded=new_end,
     refused=new_refusal,

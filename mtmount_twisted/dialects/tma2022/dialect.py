@@ -22,6 +22,7 @@ from mtmount_twisted.dialects.dialect import (
     Topology,
 )
 from mtmount_twisted.dialects.recorded import renewing, undecoded
+from mtmount_twisted.dialects.refusals import says_off
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.dialects.sources import Source as AnySource
 from mtmount_twisted.errors import LineError
@@ -201,6 +202,7 @@ DIALECT = Dialect(
     ask=_ask,
     questions=_questions,
     stops=_stops,
+    says_off=says_off,
     acknowledged=new_acknowledgement,
     succeeded=new_end,
     refused=new_refusal,
