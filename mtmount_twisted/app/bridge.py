@@ -44,7 +44,7 @@ from mtmount_twisted.config.settings import (
     TelemetryReaders,
     WebSettings,
 )
-from mtmount_twisted.dialects.dialect import Topology, dialect_named
+from mtmount_twisted.dialects.dialect import Dialect, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError, ListenError
 from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
 from mtmount_twisted.hosts import host_and_port, parse_host_and_port
@@ -52,7 +52,7 @@ from mtmount_twisted.interfaces import IJournalState
 from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff
 from mtmount_twisted.journal.recording.items import RecorderOptions
 from mtmount_twisted.journal.recording.recorder import Recorder
-from mtmount_twisted.journal.schema import FileOptions
+from mtmount_twisted.journal.schema import FileOptions, is_end
 from mtmount_twisted.net.addresses import replies_by_default
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.endpoints import Endpoint
@@ -154,6 +154,7 @@ class Options(daemon.OneLineOptions):
         ["journal", "j", None, "file of the journal, or 'none' [default: see docs/reference/journal.rst]"],
         ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
          "or 'none' [default: see docs/reference/web.rst]"],
+        ["log-format", None, "text", "form of the log: text, or json, one object a line"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["check-config", None, "check the file and the options, then exit"],
@@ -170,6 +171,7 @@ class Options(daemon.OneLineOptions):
         "simulator-dialect": daemon.dialect,
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
+        "log-format": daemon.log_format,
     }
 
     def postOptions(self) -> None:
@@ -511,17 +513,34 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._bridge.stopService()
 
 
-def show_traffic(bus: EventBus, log: logging.Logger) -> None:
-    """Log every line and every step of a command, for ``--verbose``. The log contains changes in any case."""
+def show_traffic(bus: EventBus, log: logging.Logger, dialect: Dialect) -> None:
+    """Log every line and every step of a command, for ``--verbose``. The log contains changes in any case.
+
+    :param dialect: the controller's protocol, for the names of commands.
+    """
 
     def log_line(record: LineRecord, number: int) -> None:
         line = record.line
         more = "..." * (len(line) > SHOWN_BYTES)
-        log.debug("%s %s: %r%s", record.direction, record.peer, line[:SHOWN_BYTES], more)
+        fields: dict[str, object] = {"peer": record.peer, "epoch": record.epoch}
+        if record.sequence_id is not None:
+            fields["sequence_id"] = record.sequence_id
+        log.debug("%s %s: %r%s", record.direction, record.peer, line[:SHOWN_BYTES], more, extra=fields)
 
     def log_step(record: CommandRecord, number: int) -> None:
         command = record.peer, record.code, record.sequence_id
-        log.debug("%s's command %d with id %d: %s %s", *command, record.step, record.explanation)
+        fields: dict[str, object] = {
+            "peer": record.peer,
+            "command": dialect.kind_of(record.code).name,
+            "sequence_id": record.sequence_id,
+            "epoch": record.epoch,
+        }
+        if record.lease:
+            fields["lease"] = record.lease
+        if is_end(record.step, record.code, dialect):
+            fields["outcome"] = record.step
+        text = "%s's command %d with id %d: %s %s"
+        log.debug(text, *command, record.step, record.explanation, extra=fields)
 
     bus.subscribe(log_line, LineRecord)
     bus.subscribe(log_step, CommandRecord)
@@ -549,7 +568,7 @@ def makeService(options: Options) -> IService:
     bus = EventBus(reactor, journal, log=log)
     recorder = _recorder(options, config, bus, log)
     if verbose:
-        show_traffic(bus, log)
+        show_traffic(bus, log, dialect_named(config.dialect))
     wanted = [(listen.host, listen.port) for _, listen in _listens(options, config)]
     ports = daemon.privileged_ports(options, reactor, wanted)
     simulator = None if config.controller is not None else built_in(config.dialect, DAEMON, log)

@@ -39,7 +39,7 @@ from mtmount_twisted.wire.fields import INT, Kind
 
 from .privileged import PrivilegedPorts
 from .systemd import ServiceManager
-from .twistd_log import TwistdLog
+from .twistd_log import LOG_FORMATS, TwistdLog
 
 T = TypeVar("T")
 
@@ -126,6 +126,13 @@ def dialect(text: str) -> str:
     names: tuple[DialectName, ...] = get_args(DialectName)
     if text not in names:
         raise ValueError(f"expected {' or '.join(names)}, got {text[:50]!r}")
+    return text
+
+
+def log_format(text: str) -> str:
+    """Return the name of a form of the log, which an option's text must be."""
+    if text not in LOG_FORMATS:
+        raise ValueError(f"expected {' or '.join(LOG_FORMATS)}, got {text[:50]!r}")
     return text
 
 
@@ -346,14 +353,16 @@ class DaemonService(Service):
     twistd: ServerOptions | None = None
     twistd_log: TwistdLog | None = None
     manager: ServiceManager | None = None
+    _log_format = LOG_FORMATS[0]
     _ports: PrivilegedPorts | None = None
 
     def run_by(self, options: usage.Options, ports: PrivilegedPorts | None = None) -> None:
-        """Store the options of ``twistd``, which are the parent of the service's options.
+        """Store the service's options, and those of ``twistd``, which are their parent.
 
         :param ports: the ports to bind while the process still has root's rights; from `privileged_ports`.
         """
         self.twistd = _above(options)
+        self._log_format = options["log-format"]
         self._ports = ports
 
     def setServiceParent(self, parent: Any) -> None:
@@ -361,7 +370,7 @@ class DaemonService(Service):
         if isinstance(parent, Componentized) and self.twistd is not None:
             _check_user(self.twistd)
             try:
-                self.twistd_log = TwistdLog(self.twistd)
+                self.twistd_log = TwistdLog(self.twistd, self._log_format)
             except OSError as error:
                 why = f"can't write {error.filename or self.twistd['logfile']}: {error.strerror or error}"
                 stop(str(self.twistd.subCommand), f"--logfile: {why}; give another file")

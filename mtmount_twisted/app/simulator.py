@@ -81,6 +81,7 @@ class Options(daemon.OneLineOptions):
         ["commander", "c", "NONE", "commander that has command at the start: NONE, CSC, EUI or HHD"],
         ["fault-seed", None, 0, "seed of the random numbers of faults and noise"],
         ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
+        ["log-format", None, "text", "form of the log: text, or json, one object a line"],
     ]  # fmt: skip
     optFlags = [  # noqa: RUF012
         ["realistic", None, "take minutes to warm up, as a real mount does"],
@@ -104,6 +105,7 @@ class Options(daemon.OneLineOptions):
         "commander": _commander,
         "fault-seed": daemon.number(0, 2**63),
         "speed": daemon.number(SLOWEST, FASTEST, FLOAT),
+        "log-format": daemon.log_format,
     }
 
     def opt_fault(self, text: str) -> None:

@@ -8,20 +8,26 @@ options. Next to read: `net.output`, which writes; `daemon`, which sets the appl
 from __future__ import annotations
 
 import atexit
+import json
 import sys
 import syslog
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, formatEventAsClassicLogText
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from mtmount_twisted.net.logs import LAYOUT
+from mtmount_twisted.net.logs import FIELDS, LAYOUT
 from mtmount_twisted.net.output import DescriptorSink, OutputThread, Sink
 from mtmount_twisted.net.threads import call_each_within
 from mtmount_twisted.visible import visible
+
+LOG_FORMATS = ("text", "json")
+"""The forms of the log; the first is the default."""
 
 LAST_WORDS = 0.3
 """The longest time that the process waits at its end for the last lines of the log, in seconds."""
@@ -85,10 +91,34 @@ def classic_text(event: LogEvent) -> str:
     return formatEventAsClassicLogText(event) or ""
 
 
-def syslog_text(event: LogEvent) -> str:
+def json_text(event: LogEvent) -> str:
+    """Return an event as one line with a JSON object.
+
+    Its members are ``time`` (UTC), ``level``, ``namespace``, ``text``, the traceback of a failure, and those
+    of `FIELDS` that the event has.
+    """
+    when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    level = event.get("log_level", LogLevel.info)
+    shown = {
+        "time": when.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "level": level.name,
+        "namespace": event.get("log_namespace", "-"),
+        "text": visible(formatEvent(event), LAYOUT),
+    }
+    if (failure := event.get("log_failure")) is not None:
+        shown["traceback"] = visible(failure.getTraceback(), LAYOUT)
+    fields = {name: _plain(event[name]) for name in FIELDS if name in event}
+    return json.dumps(shown | fields) + "\n"
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int) else visible(str(value))
+
+
+def syslog_text(event: LogEvent, text_of: Callable[[LogEvent], str] = formatEvent) -> str:
     """Return an event in the form that `SyslogSink` reads."""
     priority = _PRIORITIES.get(event.get("log_level", LogLevel.info), syslog.LOG_INFO)
-    text = formatEvent(event).rstrip("\n").replace("\n", "\n\t")  # so that no line looks like another record
+    text = text_of(event).rstrip("\n").replace("\n", "\n\t")  # so that no line looks like another record
     return f"<{priority}>{text}"
 
 
@@ -132,26 +162,30 @@ class TwistdLog:
     Construct it after all options are checked, because it opens the log file.
 
     :param options: the options of ``twistd`` itself.
+    :param log_format: one of `LOG_FORMATS`.
     :raises OSError: if the log file can't be opened within `OPEN_TIME`.
     :ivar observer: the application's ``ILogObserver``; None if ``twistd`` makes its own observer, because
         ``--logger`` names one or because ``twistd`` refuses the options.
     :ivar has_file: True if there is a log file, which `reopen` can open again.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], log_format: str = LOG_FORMATS[0]) -> None:
         self.observer: ThreadLogObserver | None = None
         self.has_file = False
         if options.get("logger"):
             return
         stays = bool(options["nodaemon"] or options["debug"])
         path = options["logfile"] or ("-" if stays else "twistd.log")
+        is_json = log_format == "json"
+        text = json_text if is_json else classic_text
         if options.get("syslog"):
-            self.observer = ThreadLogObserver(SyslogSink(options["prefix"]), syslog_text)
+            text = partial(syslog_text, text_of=json_text) if is_json else syslog_text
+            self.observer = ThreadLogObserver(SyslogSink(options["prefix"]), text)
         elif path != "-":
-            self.observer = ThreadLogObserver(_open_in_thread(path))
+            self.observer = ThreadLogObserver(_open_in_thread(path), text)
             self.has_file = True
         elif stays and sys.stdout is not None:
-            self.observer = ThreadLogObserver(DescriptorSink(sys.stdout.fileno()))
+            self.observer = ThreadLogObserver(DescriptorSink(sys.stdout.fileno()), text)
         if stays and self.observer is not None:
             self.observer.output.start()
 

@@ -50,6 +50,7 @@ from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, EventEnvelope, Meaning
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.journal.schema import CONTROLLER, STEPS
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.records import ChangeRecord
 
@@ -337,7 +338,8 @@ class CommandArbiter:
         if previous_holder is not None:
             self._ended(previous_holder, number, why)
         self._publish_change("lease_granted", grantee, f"lease {lease.number}")
-        self._log(logging.INFO, "%s has command (lease %d)", grantee.name, lease.number)
+        about = {"peer": grantee.name, "lease": lease.number}
+        self._log(logging.INFO, "%s has command (lease %d)", grantee.name, lease.number, **about)
         self._take_stops(grantee)
         if self._registry.sends_no_more(grantee):
             self._miss(grantee)
@@ -387,7 +389,8 @@ class CommandArbiter:
         self._dispatcher.withdraw(number, f"refused: {explanation or self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         text = "%s no longer has command (lease %d): %s"
-        self._log(logging.INFO, text, previous_holder.name, number, why)
+        about = {"peer": previous_holder.name, "lease": number}
+        self._log(logging.INFO, text, previous_holder.name, number, why, **about)
 
     def _lease_changed(self) -> None:
         self._heartbeats.forget()
@@ -465,7 +468,7 @@ class CommandArbiter:
         except ValueError:
             name = f"source {number}"
         why = f"the mount gave command to {name}"
-        self._log(logging.WARNING, "the mount gave command to %s", name)
+        self._log(logging.WARNING, "the mount gave command to %s", name, peer=CONTROLLER)
         self._end_grace()
         previous_holder, lease_number = self._lease.holder, self._lease.number
         if previous_holder is not None:
@@ -477,8 +480,8 @@ class CommandArbiter:
         bus = self._bus
         self._effects.append(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
 
-    def _log(self, level: int, text: str, *arguments: object) -> None:
-        self._effects.append(Log(level, text, arguments))
+    def _log(self, level: int, text: str, *arguments: object, **fields: object) -> None:
+        self._effects.append(Log(level, text, arguments, fields={"epoch": self._bus.epoch, **fields}))
 
     # Upstream
 
@@ -509,7 +512,9 @@ class CommandArbiter:
             self._release(f"the controller refused: {explanation}")
             explanation = f"refused: {explanation}"
         else:
-            self._log(logging.WARNING, "can't get command from the controller: %s", explanation)
+            self._log(
+                logging.WARNING, "can't get command from the controller: %s", explanation, peer=CONTROLLER
+            )
             not_granted = f"not sent: command was not granted: {explanation.partition(': ')[2]}"
         for each in waiting:
             if not self._take_out(each):  # a stop overtook it
@@ -587,7 +592,8 @@ class CommandArbiter:
         if self._lease.holder is client and self.grace:
             self._end_grace()
             text = "%s is back in time and keeps command (lease %d)"
-            self._log(logging.INFO, text, client.name, self._lease.number)
+            about = {"peer": client.name, "lease": self._lease.number}
+            self._log(logging.INFO, text, client.name, self._lease.number, **about)
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting asks and commands of a client before its connection is closed."""
@@ -617,7 +623,8 @@ class CommandArbiter:
             return
         how = "sends no more" if self._registry.sends_no_more(holder) else "is gone"
         text = "%s, which has command, %s: waiting %g s for it"
-        self._log(logging.WARNING, text, holder.name, how, self._grace_time)
+        about = {"peer": holder.name, "lease": self._lease.number}
+        self._log(logging.WARNING, text, holder.name, how, self._grace_time, **about)
         self._become(_Loss.GRACE)
         self._effects.append(SetTimer(Timer.GRACE, self._grace_time))
 
@@ -635,13 +642,13 @@ class CommandArbiter:
             self._lose(self._lease.holder)
 
     def _lose(self, holder: IClient, why: str = "its holder is gone") -> None:
-        rule = self._rules.on_loss
+        rule, about = self._rules.on_loss, {"peer": holder.name, "lease": self._lease.number}
         if self._registry.is_here(holder) and not self._registry.sends_no_more(holder):
-            self._log(
-                logging.WARNING, "%s sent no heartbeat in time: %s; nobody has command", holder.name, rule
-            )
+            text = "%s sent no heartbeat in time: %s; nobody has command"
+            self._log(logging.WARNING, text, holder.name, rule, **about)
         else:
-            self._log(logging.WARNING, "%s did not return in time: %s; nobody has command", holder.name, rule)
+            text = "%s did not return in time: %s; nobody has command"
+            self._log(logging.WARNING, text, holder.name, rule, **about)
         if rule == "stop":
             self._stop_all()
         self._release(why)
@@ -649,7 +656,8 @@ class CommandArbiter:
     def _stop_all(self) -> None:
         if self._dispatcher.link is None:
             self._become(_Loss.STOP)
-            self._log(logging.CRITICAL, "can't stop the mount until the controller is connected")
+            text = "can't stop the mount until the controller is connected"
+            self._log(logging.CRITICAL, text, peer=CONTROLLER)
             return
         for stop in self._dialect.stops():
             header = self._dispatcher.header_of(stop)
@@ -668,7 +676,9 @@ class CommandArbiter:
             if meaning is Meaning.REJECTED and self._dialect.says_off(explanation):
                 level = logging.INFO
             text = "%s, because the holder of command is gone, failed: %s"
-            self._log(level, text, stop, explanation)
+            outcome = "unknown" if meaning is None else STEPS[meaning]
+            about = {"peer": self._dispatcher.own.name, "command": stop, "outcome": outcome}
+            self._log(level, text, stop, explanation, **about)
 
     def _become(self, after: _Loss) -> None:
         self._loss = next_state(_LOSSES, self._loss, after)

@@ -480,7 +480,8 @@ class Bridge:
         self._bus.epoch += 1
         self._publish_change("link_up", CONTROLLER)
         text = "the controller is connected (epoch %d); %s"
-        self._effects.append(Log(logging.INFO, text, (self.epoch, self.lease.describe())))
+        fields = {"peer": CONTROLLER, "epoch": self.epoch}
+        self._effects.append(Log(logging.INFO, text, (self.epoch, self.lease.describe()), fields=fields))
         self._arbiter.link_up()
         if self._state is _State.OPEN:
             self._recollection.link_up()
@@ -494,7 +495,8 @@ class Bridge:
         self._publish_change("link_down", CONTROLLER, why)
         level = logging.INFO if self._state is _State.CLOSED else logging.WARNING
         text = "lost the controller (epoch %d, %d in flight): %s"
-        self._effects.append(Log(level, text, (self.epoch, len(self.pending), why)))
+        fields = {"peer": CONTROLLER, "epoch": self.epoch}
+        self._effects.append(Log(level, text, (self.epoch, len(self.pending), why), fields=fields))
         self._dispatcher.lose("the link to the controller was lost")
         self._arbiter.link_down()
         self._act()
@@ -510,7 +512,8 @@ class Bridge:
                 self._publish_line(CONTROLLER, error.line, None)
                 self.counts["unreadable"] += 1
                 text = "dropped a line of the controller that is not a reply: %s"
-                self._effects.append(Log(logging.WARNING, text, (error,), burst=1))
+                fields = {"peer": CONTROLLER, "epoch": self.epoch}
+                self._effects.append(Log(logging.WARNING, text, (error,), burst=1, fields=fields))
                 continue
             if isinstance(reply, EventEnvelope):
                 if reply.unmasked is not None and not self._rules.pass_settings_password:

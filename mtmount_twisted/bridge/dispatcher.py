@@ -216,7 +216,8 @@ class CommandDispatcher:
         if command is None or command.state is WAITING or (command.state is ACKED and is_ack):
             self._bus.counts["unmatched"] += 1
             text = "dropped a reply of the controller: no command with id %d is in flight"
-            self._effects.append(Log(logging.INFO, text, (answer.sequence_id,), burst=1))
+            fields = {"peer": CONTROLLER, "sequence_id": answer.sequence_id, "epoch": self._bus.epoch}
+            self._effects.append(Log(logging.INFO, text, (answer.sequence_id,), burst=1, fields=fields))
             return
         header, step = command.header, STEPS[meaning]
         why = ""

@@ -13,7 +13,7 @@ Next to read: `core`, which fills the list and calls `Performer.perform` after e
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TypeVar, cast
 
@@ -104,12 +104,14 @@ class Log(Struct, gc=False):
     """Write a log line.
 
     :ivar burst: the most lines with this text in a minute (see `net.rate_limited_log`); 0 for no limit.
+    :ivar fields: the fields of the event; see `net.logs.FIELDS`.
     """
 
     level: int
     text: str
     arguments: tuple[object, ...]
     burst: int = 0
+    fields: Mapping[str, object] | None = None
 
 
 Effect = (
@@ -230,9 +232,10 @@ class Performer:
 
     def _write_log(self, effect: Log) -> None:
         if not effect.burst:
-            self._log.log(effect.level, effect.text, *effect.arguments)
+            self._log.log(effect.level, effect.text, *effect.arguments, extra=effect.fields)
             return
-        self._limited_log(effect.burst).log(effect.level, effect.text, *effect.arguments)
+        log = self._limited_log(effect.burst)
+        log.log(effect.level, effect.text, *effect.arguments, extra=effect.fields)
 
     def _limited_log(self, burst: int) -> RateLimitedLog:
         log = self._limited_logs.get(burst)

@@ -23,6 +23,17 @@ ROOT = "mtmount_twisted"
 LAYOUT = "\n\t"
 """Characters that a record may contain besides visible text: a traceback has several lines."""
 
+FIELDS = ("peer", "command", "sequence_id", "lease", "epoch", "outcome")
+"""Fields of a log event, which an observer can select by. A line has those that it is about.
+
+``peer`` is the name of a client, port, pair or link, ``command`` the name of a command, ``sequence_id`` the
+sender's number of a command, ``lease`` the number of a grant of command, ``epoch`` the number of a connection
+to the controller, and ``outcome`` the end of a command, in the journal's words.
+"""
+
+_ABOUT_PEER = "%s: "
+"""The beginning of a text whose first argument is the name of the peer that the line is about."""
+
 _LEVELS = (
     (logging.CRITICAL, LogLevel.critical),
     (logging.ERROR, LogLevel.error),
@@ -43,7 +54,20 @@ class TwistedLogHandler(logging.Handler):
             self.handleError(record)
         else:
             # For a program with Twisted's own observers; those of `twistd_log` escape the rest anyway.
-            Logger(namespace=record.name).emit(level, "{text}", text=visible(text, LAYOUT))
+            log = Logger(namespace=record.name)
+            log.emit(level, "{text}", text=visible(text, LAYOUT), **fields_of(record))
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the `FIELDS` that a record has: from ``extra=``, and the peer from a text ``"%s: ..."``.
+
+    They are read from a record that is logged, so that a line below the level of the log costs nothing.
+    """
+    fields = {name: record.__dict__[name] for name in FIELDS if name in record.__dict__}
+    match record.args:
+        case (str(name), *_) if "peer" not in fields and str(record.msg).startswith(_ABOUT_PEER):
+            fields["peer"] = name
+    return fields
 
 
 def send_to_twisted(log: logging.Logger, level: int = logging.INFO) -> None:

@@ -18,6 +18,7 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.journal import main
 from mtmount_twisted.config.settings import ClientLimits, CommandRules, WebSettings
 from mtmount_twisted.dialects.tma2022 import commands
+from mtmount_twisted.dialects.tma2022.dialect import DIALECT
 from mtmount_twisted.frontends.web.api import history
 from mtmount_twisted.frontends.web.api.history import History, Shelf
 from mtmount_twisted.frontends.web.events.ring import Turns
@@ -76,7 +77,7 @@ class PasswordTests(BridgeTma2022Case):
         self.config = attrs.evolve(self.config, command=rules)
         self.notebook = Written(cast(Any, self))
         bus = EventBus(self.reactor, self.notebook, self.wall_clock, LOG)
-        show_traffic(bus, LOG)
+        show_traffic(bus, LOG, DIALECT)
         self.service = BridgeService(self.config, LOG, bus, self.reactor)
         self.service.startService()
         self.patch(history, "in_daemon_thread", lambda reactor, work, name: maybeDeferred(work))

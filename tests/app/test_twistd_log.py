@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,11 @@ from typing import Any
 
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.logger import ILogObserver, LogLevel
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from mtmount_twisted.app.twistd_log import ThreadLogObserver, TwistdLog, syslog_text
+from mtmount_twisted.app.twistd_log import ThreadLogObserver, TwistdLog, json_text, syslog_text
 from tests.support.folders import scratch_folder
 from tests.support.pages import DOCS
 from tests.support.programs import ProgramCase
@@ -72,6 +74,42 @@ class ObserverTests(SynchronousTestCase):
         self.assertEqual(syslog_text(event("text")), "<6>text")
 
 
+class JsonTests(SynchronousTestCase):
+    """``--log-format json``."""
+
+    def test_line(self) -> None:
+        """A line is an object with the time in UTC, the level, the text, and the fields of the event."""
+        fields = {"text": "two\nlines \x1b", "log_time": 0.5, "peer": "csc", "lease": 2, "mood": "good"}
+        line = json_text(event("{text}", LogLevel.warn) | fields)
+        self.assertEqual(line.count("\n"), 1)
+        self.assertEqual(
+            json.loads(line),
+            {
+                "time": "1970-01-01T00:00:00.500000Z",
+                "level": "warn",
+                "namespace": "mount",
+                "text": "two\nlines \\x1b",
+                "peer": "csc",
+                "lease": 2,
+            },
+        )
+
+    def test_failure(self) -> None:
+        """The traceback of a failure is a member of its own."""
+        try:
+            raise ZeroDivisionError("here")
+        except ZeroDivisionError:
+            failed = event("it failed") | {"log_failure": Failure()}
+        shown = json.loads(json_text(failed))
+        self.assertEqual(shown["text"], "it failed")
+        self.assertIn("ZeroDivisionError: here", shown["traceback"])
+
+    def test_syslog(self) -> None:
+        """The system's log receives the object behind the priority."""
+        text = syslog_text(event("text", LogLevel.error), json_text)
+        self.assertTrue(text.startswith('<3>{"time": '), text)
+
+
 class OptionsTests(SynchronousTestCase):
     """What ``twistd`` is told."""
 
@@ -123,6 +161,29 @@ class ProgramTests(ProgramCase):
         self.assertIn("starting up", old)
         self.assertIn("serving a commander", old + new)  # logged before or after the rename
         self.assertIn("Server Shut Down.", new)
+
+    async def test_json(self) -> None:
+        """With ``--log-format json`` each line of the daemon is an object; the peer can be selected by."""
+        path = scratch_folder(self) / "log"
+        commander = await self.communicator()
+        port = self.free_port()
+        ports = "--command-port", str(port), "--reply-port", str(commander.server_port)
+        program = self.twistd(
+            "-n", "--logfile", str(path), "mtmount-simulator", "--log-format", "json", *ports
+        )
+        await commander.connect(port)
+        program.transport.signalProcess("TERM")
+        await program.ended
+        shown = [json.loads(line) for line in path.read_text().splitlines()]
+        self.assertIn("Server Shut Down.", [each["text"] for each in shown])
+        self.assertIn("mtmount-simulator", [each.get("peer") for each in shown])
+
+    async def test_no_such_format(self) -> None:
+        """Another name is one line that says which there are."""
+        program = self.twistd("-n", "mtmount-simulator", "--log-format", "xml")
+        self.assertEqual(await program.ended, 1)
+        [line] = program.output.splitlines()
+        self.assertIn("--log-format: expected text or json, got 'xml'", line)
 
     async def test_logrotate(self) -> None:
         """The logrotate file of ``docs/howto/operations.rst`` moves the log away; no line is lost."""

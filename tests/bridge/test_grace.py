@@ -6,6 +6,7 @@ import logging
 
 from mtmount_twisted.dialects.tma2020.envelope import read_command
 from mtmount_twisted.enums import CommandCode, ReplyCode, Source
+from mtmount_twisted.net.logs import fields_of
 from tests.support.commanders import ASK, LOG, MOVE, STOP, CommandCase, RecordingClient
 
 ACK, DONE = ReplyCode.ACK, ReplyCode.DONE
@@ -178,6 +179,20 @@ class GraceTests(CommandCase):
                 for stop, why in zip(("BothAxesStop", "CameraCableWrapStop"), refusals, strict=True)
             ],
         )
+
+    def test_log_fields(self) -> None:
+        """A reader of the log can select by peer, lease, epoch, command and outcome."""
+        with self.assertLogs(LOG, logging.INFO) as logs:
+            self.csc.go()
+            self.house.advance(5.1)
+            stops = self.house.link.read()[:4]
+            self.house.link.refuse(stops[0], b"in local mode")
+            for stop in stops[1:]:
+                self.house.link.finish(stop)
+        fields = [fields_of(record) for record in logs.records]
+        csc = {"peer": "csc", "lease": 1, "epoch": 1}
+        stop = {"peer": "bridge", "command": "BothAxesStop", "outcome": "noack", "epoch": 1}
+        self.assertEqual(fields, [csc, csc, csc, stop])
 
     def test_stop_lost(self) -> None:
         """A stop that waits or was sent when the link is lost is critical: nobody knows what moves."""

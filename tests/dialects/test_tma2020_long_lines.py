@@ -129,7 +129,7 @@ class BoundedTests(SynchronousTestCase):
     def test_log(self) -> None:
         """Nor is what the log says of it, also where it logs all traffic."""
         bus = EventBus(Clock())
-        show_traffic(bus, LOG)
+        show_traffic(bus, LOG, DIALECT)
         records = RecordMaker(bus.publish, bus.now)
         with self.assertLogs(LOG, logging.DEBUG) as logged:
             for line in (self.warning(), COMMAND):

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.logger import LogEvent, Logger, LoggingFile, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.logs import ROOT, send_to_twisted, send_unconfigured_to_twisted
+from mtmount_twisted.net.logs import FIELDS, ROOT, send_to_twisted, send_unconfigured_to_twisted
 from mtmount_twisted.testing import MemoryReactor
 from tests.support.folders import scratch_path
 from tests.support.programs import ProgramCase
@@ -70,6 +70,16 @@ class SendToTwistedTests(SynchronousTestCase):
         """Braces and percent signs in a message mean nothing."""
         self.log.info("{text} {0} {log_level} {%s", "%d}")
         self.assertEqual(self.told(), [(LogLevel.info, "tests.logs", "{text} {0} {log_level} {%d}")])
+
+    def test_fields(self) -> None:
+        """An observer finds the fields of a record, and the peer that a text begins with; no others."""
+        self.log.info("%s: gone: %s", "csc", "closed")
+        self.log.info("lease %d", 7, extra={"peer": "eui", "lease": 7, "mood": "good"})
+        self.log.info("%s: %s", "csc", "it names another", extra={"peer": "eui"})
+        self.log.info("%s: only percent")
+        self.log.info("%s things", "many")
+        found = [{name: event[name] for name in (*FIELDS, "mood") if name in event} for event in self.events]
+        self.assertEqual(found, [{"peer": "csc"}, {"peer": "eui", "lease": 7}, {"peer": "eui"}, {}, {}])
 
     def test_traceback(self) -> None:
         """The traceback of an exception is told with it."""

@@ -51,7 +51,7 @@ function _shtab_mtmount_simulator_using
 end
 
 set -g _shtab_mtmount_simulator_commands
-set -g _shtab_mtmount_simulator_opts_with_value --command-port --commander --dialect --event-period --fault-seed --heartbeat-timeout --listen --noise --reply-host --reply-port --speed --telemetry-port -c -d -l -p -r -s -t
+set -g _shtab_mtmount_simulator_opts_with_value --command-port --commander --dialect --event-period --fault-seed --heartbeat-timeout --listen --log-format --noise --reply-host --reply-port --speed --telemetry-port -c -d -l -p -r -s -t
 
 complete -c mtmount-simulator -e
 complete -c mtmount-simulator -f
@@ -70,6 +70,7 @@ complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l noise -x -d '
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l commander -s c -x -d 'commander that has command at the start: NONE, CSC, EUI or HHD'
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l fault-seed -x -d 'seed of the random numbers of faults and noise'
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l speed -s s -x -d 'how many times faster than a real mount it moves, 0.01 to 1000'
+complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l log-format -x -d 'form of the log: text, or json, one object a line'
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l realistic -d 'take minutes to warm up, as a real mount does'
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l ready -d 'tma2022: start with power, oil and homing done'
 complete -c mtmount-simulator -n _shtab_mtmount_simulator_using -l vendor-events -d 'tma2022: send what the vendor'"'"'s documents have and the mock controller has not'

@@ -197,8 +197,9 @@ class Leases:
         if now - self._requests.get(commander.name, -RENEW_TIME) < RENEW_TIME:
             return Answer(self.shape(), 202)
         self._requests[commander.name] = now
-        self._limited_log.info("%s requests command, which %s has", commander.name, holder.name)
         bus, why = self._bus, f"{holder.name} has command"
+        text, about = "%s requests command, which %s has", {"peer": commander.name, "epoch": bus.epoch}
+        self._limited_log.log(logging.INFO, text, commander.name, holder.name, extra=about)
         bus.publish(ChangeRecord(bus.now(), bus.epoch, commander.name, "lease_requested", why, False))
         self._publish("request", LeaseRequest(by=commander.name, time=self._stamps.of(now)))
         return Answer(self.shape(), 202)
