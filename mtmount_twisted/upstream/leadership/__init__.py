@@ -1,0 +1,5 @@
+"""Leadership: which of several bridges commands the mount.
+
+`tenure` decides, `service` performs its decisions, `guard` notices that the process stood still, and `hook`
+runs the site's program for the address.
+"""
