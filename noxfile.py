@@ -13,7 +13,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-CHECKS = ["coverage", "lint", "types", "packaging", "architecture", "docs"]
+CHECKS = ["coverage", "lint", "types", "packaging", "architecture", "docs", "site"]
 
 
 def choose_all_of_pyenv() -> None:
