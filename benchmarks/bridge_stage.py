@@ -25,6 +25,10 @@ from .stacks import one_core, raw_socket
 SILENCE = 30.0
 """After which a process that shall answer counts as stuck, in seconds."""
 
+AT_ONCE = 100
+"""The clients that connect at once: beyond 256 that wait for their turn, the bridge closes the newest
+(`net.accepts.MAX_WAITING`)."""
+
 
 def allow_many_sockets() -> None:
     """Let this process, and those that it starts, have as many files open as the system allows."""
@@ -120,11 +124,22 @@ class Stage(ExitStack):
         self.add(clients)
 
     def add(self, clients: int) -> None:
-        """So many more clients; returns when the daemon has them."""
-        open_before = self.daemon.sockets()
-        self.crowd.tell(f"connect {clients}")
-        self.clients = self.crowd.answer()
-        while self.daemon.sockets() < open_before + clients:
+        """Connect so many more clients, `AT_ONCE` at a time; returns when the daemon has them.
+
+        :raises RuntimeError: if the daemon does not have them after `SILENCE` seconds.
+        """
+        wanted = self.daemon.sockets() + clients
+        for first in range(0, clients, AT_ONCE):
+            portion = min(AT_ONCE, clients - first)
+            self.crowd.tell(f"connect {portion}")
+            self.clients = self.crowd.answer()
+            self._wait_for_sockets(wanted - clients + first + portion)
+
+    def _wait_for_sockets(self, wanted: int) -> None:
+        end = time.monotonic() + SILENCE
+        while self.daemon.sockets() < wanted:
+            if time.monotonic() > end:
+                raise RuntimeError(f"the daemon has {self.daemon.sockets()} open files of {wanted}")
             time.sleep(0.001)
 
     def say(self, events: int = 1) -> None:
