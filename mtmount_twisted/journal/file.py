@@ -19,7 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mtmount_twisted.dialects.dialect import DialectName
+from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.version import __version__
 
@@ -29,6 +29,7 @@ from .run_dialects import RunDialects
 from .schema import (
     ADDED,
     APPLICATION_ID,
+    CODE_NAME_TABLE,
     COLUMNS,
     FIRST_AND_LAST_ID,
     MIGRATIONS,
@@ -43,6 +44,7 @@ from .schema import (
     Gap,
     Row,
     Unprivileged,
+    code_names,
     is_end_sql,
     real_path,
     views,
@@ -247,11 +249,20 @@ class Store:
             self._db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", values)
             sql = f"INSERT OR REPLACE INTO {RUN_DIALECT_TABLE} VALUES (?, ?)"
             self._db.execute(sql, (run.number, self._dialect))
+            self._name_codes()
             self._renew_views()
         # The bridge never writes a span out of this range, in which SQLite can't compute ids.
         self._db.execute(f"DELETE FROM span WHERE span < 0 OR span >= {LAST_ID // SPAN_IDS}")
         if begins and last:
             self._report_unknown(last, number, now)
+
+    def _name_codes(self) -> None:
+        """Add the names of the codes of the run's dialect, unless the file has them."""
+        names = code_names(dialect_named(self._dialect))
+        sql = f"SELECT dialect, kind, code, name FROM {CODE_NAME_TABLE} WHERE dialect = ?"
+        if sorted(self._db.execute(sql, (self._dialect,)).fetchall()) != sorted(names):
+            self._db.execute(f"DELETE FROM {CODE_NAME_TABLE} WHERE dialect = ?", (self._dialect,))
+            self._db.executemany(f"INSERT INTO {CODE_NAME_TABLE} VALUES (?, ?, ?, ?)", names)
 
     def _renew_views(self) -> None:
         """Make the views that the file lacks, and those that lack the dialect of a run."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, Meaning
+from mtmount_twisted.dialects.sources import Source
 
 APPLICATION_ID = 0x4D544D4A
 """SQLite's ``application_id`` of a journal, "MTMJ". It distinguishes a journal from other databases."""
@@ -198,9 +199,36 @@ UNPRIVILEGED_TABLE = "unprivileged"
 UNPRIVILEGED = f"CREATE TABLE {UNPRIVILEGED_TABLE} (id INTEGER PRIMARY KEY)"
 """SQL that creates the table `UNPRIVILEGED_TABLE`; its rows are deleted first."""
 
-ADDED = {UNPRIVILEGED_TABLE: UNPRIVILEGED, RUN_DIALECT_TABLE: RUN_DIALECT}
+CODE_NAME_TABLE = "code_name"
+"""The table with the names of the numbers in the other tables and in lines."""
+
+CODE_NAME = f"""CREATE TABLE {CODE_NAME_TABLE} (
+    dialect TEXT NOT NULL, kind TEXT NOT NULL, code INTEGER NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (dialect, kind, code)) WITHOUT ROWID"""
+"""SQL that creates the table `CODE_NAME_TABLE`."""
+
+ADDED = {
+    UNPRIVILEGED_TABLE: UNPRIVILEGED,
+    RUN_DIALECT_TABLE: RUN_DIALECT,
+    CODE_NAME_TABLE: CODE_NAME,
+}
 """SQL of the tables that a journal of this `VERSION` may lack. The daemon adds them when it opens the file,
 and the version that made the file can still use it."""
+
+
+def code_names(dialect: Dialect) -> list[tuple[str, str, int, str]]:
+    """Return the rows of the table `CODE_NAME_TABLE` for a dialect.
+
+    The kinds are ``command``, ``answer`` (a reply to a command), ``event`` and ``source``.
+    """
+    names = [("command", code, dialect.kind_of(code).name) for code in dialect.command_names]
+    for code, name in dialect.reply_names.items():
+        reply = dialect.replies.get(code)
+        fields = () if reply is None else dialect.reply_fields(reply)
+        is_answer = any(field.name == "sequence_id" for field in fields)
+        names.append(("answer" if is_answer else "event", code, name))
+    names += [("source", source.value, source.name) for source in Source]
+    return [(dialect.name, kind, int(code), name) for kind, code, name in names]
 
 
 def commands_sql(dialects: Sequence[Dialect]) -> str:
@@ -223,6 +251,61 @@ def commands_sql(dialects: Sequence[Dialect]) -> str:
         WHERE s.key = 0 OR s.id = (SELECT min(f.id) FROM step f WHERE f.run = s.run AND f.key = s.key)"""
 
 
+def _dialect_of(row: str) -> str:
+    return f"coalesce((SELECT d.dialect FROM {RUN_DIALECT_TABLE} d WHERE d.run = {row}.run), '{UNNAMED}')"
+
+
+_COMMAND_NAME = f"""coalesce((SELECT n.name FROM {CODE_NAME_TABLE} n WHERE n.dialect = {_dialect_of("s")}
+    AND n.kind = 'command' AND n.code = s.code), 'command ' || s.code)"""
+
+_SENDER = "CASE s.peer WHEN 'bridge' THEN 'the bridge' ELSE s.peer END"
+
+_STEP_SENTENCE = f"""CASE s.step
+    WHEN 'received' THEN {_SENDER} || ' sends '
+    WHEN 'sent' THEN 'the bridge passes on ' || {_SENDER} || '''s '
+    WHEN 'ack' THEN 'the mount accepts ' || {_SENDER} || '''s '
+    WHEN 'done' THEN 'the mount has done ' || {_SENDER} || '''s '
+    WHEN 'noack' THEN 'the mount rejects ' || {_SENDER} || '''s '
+    WHEN 'local' THEN 'the bridge carries out ' || {_SENDER} || '''s '
+    WHEN 'refused' THEN 'the bridge refuses ' || {_SENDER} || '''s '
+    ELSE replace(s.step, '_', ' ') || ': ' || {_SENDER} || '''s ' END
+    || {_COMMAND_NAME} || ' (no. ' || s.sequence_id || ')'
+    || CASE s.explanation WHEN '' THEN '' ELSE ': ' || s.explanation END"""
+"""SQL of the sentence for a row ``s`` of ``step``."""
+
+_EVENT_SENTENCE = f"""CASE e.kind
+    WHEN 'link_up' THEN 'the mount is connected'
+    WHEN 'link_down' THEN 'the mount is disconnected'
+    WHEN 'lease_granted' THEN e.peer || ' has command'
+    WHEN 'lease_released' THEN e.peer || ' no longer has command'
+    WHEN 'lease_requested' THEN e.peer || ' asks the holder for command'
+    WHEN 'started' THEN 'the bridge starts'
+    WHEN 'stopped' THEN 'the bridge stops'
+    ELSE CASE e.peer WHEN '' THEN 'the bridge' WHEN '{CONTROLLER}' THEN 'the mount' ELSE e.peer END
+        || ': ' || replace(e.kind, '_', ' ') END
+    || CASE e.detail WHEN '' THEN '' ELSE ': ' || e.detail END"""
+"""SQL of the sentence for a row ``e`` of ``event``."""
+
+_LINE_CODE = """CASE WHEN substr(CAST(m.line AS TEXT), 1, 1) <> '{' THEN CAST(CAST(m.line AS TEXT) AS INTEGER)
+    WHEN json_valid(CAST(m.line AS TEXT)) THEN json_extract(CAST(m.line AS TEXT), '$.id') END"""
+"""SQL of the code of a reply or event: the first field of a text, or a member of JSON."""
+
+_LINE_SENTENCE = "'the mount reports ' || n.name || ': ' || replace(CAST(m.line AS TEXT), char(10), ' ')"
+"""SQL of the sentence for an event, a row ``m`` of ``message`` with the row ``n`` of its name."""
+
+HISTORY = f"""CREATE VIEW history AS
+        SELECT id, run, time, strftime('%Y-%m-%dT%H:%M:%fZ', time, 'unixepoch') AS at, peer, sentence FROM (
+            SELECT s.id, s.run, s.time, s.peer, {_STEP_SENTENCE} AS sentence FROM step s
+            UNION ALL
+            SELECT e.id, e.run, e.time, e.peer, {_EVENT_SENTENCE} FROM event e
+            UNION ALL
+            SELECT m.id, m.run, m.time, m.peer, {_LINE_SENTENCE}
+            FROM message m JOIN {CODE_NAME_TABLE} n ON n.kind = 'event' AND n.dialect = {_dialect_of("m")}
+                AND n.code = {_LINE_CODE}
+            WHERE m.peer = '{CONTROLLER}' AND m.direction = 'from')"""
+"""SQL that creates the view ``history``: steps, events and the mount's own events as sentences."""
+
+
 def views(dialects: Sequence[Dialect]) -> dict[str, str]:
     """Return the SQL of each view, by its name. ``unknown`` lists commands that a killed daemon left pending.
 
@@ -234,6 +317,7 @@ def views(dialects: Sequence[Dialect]) -> dict[str, str]:
         "unknown": """CREATE VIEW unknown AS
         SELECT id, run, key, time, peer, epoch, sequence_id, code, lease FROM command
         WHERE sent AND outcome = 'open' AND run < (SELECT max(run) FROM run)""",
+        "history": HISTORY,
     }
 
 

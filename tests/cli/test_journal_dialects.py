@@ -84,7 +84,8 @@ class ProgramTests(JournalCase):
         """Each line is shown in the words of its run's dialect."""
         status, lines, err = self.program("show", "--only", "message", "--only", "step")
         self.assertEqual((status, err), (0, ""))
-        told = [" ".join(line.split()[2:]) for line in lines]
+        self.assertEqual(lines.pop(0), "run 1")
+        told = [" ".join(line.split()[2:]) for line in lines if not line.startswith("run ")]
         for number, text in enumerate(
             (
                 "CSC -> bridge command #7 BothAxesTrack 1 2 0 0 1795363503.5",

@@ -49,10 +49,35 @@ class ProgramTests(SessionCase):
 
     def test_show(self) -> None:
         """``show`` shows all, or what is asked for."""
-        self.assertEqual(len(self.run_program("show")[1]), 23)
-        self.assertEqual(len(self.run_program("show", "--peer", "EUI")[1]), 3)
+        self.assertEqual(len(self.run_program("show")[1]), 1 + 23)
+        self.assertEqual(len(self.run_program("show", "--peer", "EUI")[1]), 1 + 3)
         status, lines, err = self.run_program("show", "--command", "az_move", "--only", "message")
-        self.assertEqual((status, len(lines), err), (0, 6, ""))
+        self.assertEqual((status, len(lines), err), (0, 1 + 6, ""))
+
+    def test_run_numbers(self) -> None:
+        """``show`` prints the number of each run above its first line."""
+        self.keeper.close()
+        self.open()
+        self.record()
+        self.writer.turn()
+        _, lines, _ = self.run_program("show")
+        numbered = [(place, line) for place, line in enumerate(lines) if line.startswith("run ")]
+        self.assertEqual(numbered, [(0, "run 1"), (len(lines) - 3, "run 2")])
+
+    def test_without(self) -> None:
+        """``--without`` leaves out the lines, the steps and the answers of some commands, or of all."""
+        everything = self.run_program("show")[1]
+        moves = self.run_program("show", "--command", "az_move")[1][1:]
+        self.assertEqual(
+            self.run_program("show", "--without", "az_move")[1],
+            [line for line in everything if line not in moves],
+        )
+        status, lines, _ = self.run_program("show", "--without", "all")
+        self.assertEqual((status, len(lines)), (0, 7), lines)
+        self.assertNotIn("#", "".join(lines))
+        last = self.run_program("tail", "-n", "2")[1]
+        self.assertEqual(self.run_program("tail", "-n", "3", "--without", "az_track")[1], last)
+        self.assertEqual(self.run_program("show", "--without", "az_mvoe")[0], 2)
 
     def test_tail(self) -> None:
         """``tail`` shows the last few."""

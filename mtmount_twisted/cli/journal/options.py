@@ -20,6 +20,7 @@ from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.version import __version__
 
 from .export import FORMATS
+from .leaving_out import LeftOut
 
 
 def parse_options(
@@ -87,6 +88,14 @@ def _subparser(kinds: Any, name: str, what: str, when: Callable[[str], float]) -
         default=[],
         metavar="NAME|CODE",
         help="only entries about such commands; may be given repeatedly",
+    )
+    add(
+        "--without",
+        type=_left_out,
+        action="extend",
+        default=[],
+        metavar="NAME|CODE|all",
+        help="no entries about such commands, or about any; may be given repeatedly",
     )
     add(
         "--outcome",
@@ -190,6 +199,21 @@ def _codes(text: str) -> list[tuple[DialectName | None, int]]:
             f"no command {text!r}: expected the name or the code of a command{guess}"
         )
     return codes
+
+
+ALL_COMMANDS = "all"
+"""The word with which ``--without`` leaves out every command."""
+
+
+def _left_out(text: str) -> list[tuple[DialectName | None, int] | str]:
+    return [ALL_COMMANDS] if text == ALL_COMMANDS else [*_codes(text)]
+
+
+def left_out_by(options: argparse.Namespace) -> LeftOut | None:
+    """Return the filter for ``--without``; None if nothing is left out."""
+    if not options.without:
+        return None
+    return LeftOut(None if ALL_COMMANDS in options.without else tuple(options.without))
 
 
 def _key(name: str) -> str:

@@ -41,7 +41,7 @@ from mtmount_twisted.visible import visible
 
 from .export import FORMATS, Cells
 from .following import follow
-from .options import parse_options, wanted_by
+from .options import left_out_by, parse_options, wanted_by
 from .replay import Recorded, Replay, recorded_commands
 from .text import Teller
 
@@ -90,14 +90,20 @@ def complain(text: str, keep: str = "") -> int:
 @contextlib.contextmanager
 def _entries(options: argparse.Namespace) -> Iterator[Iterator[Entry]]:
     with contextlib.closing(open_journal(options.journal)) as db:
-        yield rows(db, wanted_by(options))
+        entries, without = rows(db, wanted_by(options)), left_out_by(options)
+        yield entries if without is None else without.rest(entries)
 
 
-def _print(entries: Iterable[Entry], teller: Teller) -> int:
-    """Print entries and return the id of the last one."""
+def _print(entries: Iterable[Entry], teller: Teller, with_runs: bool = False) -> int:
+    """Print entries, and return the id of the last one.
+
+    :param with_runs: True to print the number of each run above its first entry.
+    """
     last = 0
     for entry in entries:
         last = entry.id
+        if with_runs and (heading := teller.heading(entry)):
+            sys.stdout.write(heading + "\n")
         sys.stdout.write(teller.line(entry) + "\n")
     sys.stdout.flush()
     return last
@@ -105,7 +111,7 @@ def _print(entries: Iterable[Entry], teller: Teller) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     with _entries(options) as entries:
-        _print(entries, Teller())
+        _print(entries, Teller(), with_runs=True)
     return 0
 
 
@@ -115,13 +121,14 @@ def _pause() -> None:
 
 def tail(options: argparse.Namespace, pause: Callable[[], None] = _pause) -> int:
     """Run ``tail``; `pause` waits between two looks at the file."""
-    wanted, teller = wanted_by(options), Teller()
+    wanted, teller, without = wanted_by(options), Teller(), left_out_by(options)
     with contextlib.closing(open_journal(options.journal)) as db:
         _, newest = first_and_last(db)
         entries = [entry for entry in last_entries(db, wanted, options.n) if entry.id <= newest]
-    _print(entries, teller)
+    _print(entries if without is None else without.rest(entries), teller)
     if options.follow:
-        for entry in follow(options.journal, wanted, newest, pause):
+        later = follow(options.journal, wanted, newest, pause)
+        for entry in later if without is None else without.rest(later):
             _print([entry], teller)
     return 0
 

@@ -34,7 +34,15 @@ class Teller:
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str, int], tuple[str, Dialect]] = {}
+        self._run: int | None = None
         self._senders: dict[tuple[int, int], tuple[str, int]] = {}  # peer and sequence id by run and key
+
+    def heading(self, entry: Entry) -> str:
+        """Return the line above the first entry of each run; empty for a later entry."""
+        if entry.run == self._run:
+            return ""
+        self._run = entry.run
+        return f"run {entry.run}"
 
     def line(self, entry: Entry) -> str:
         """Return the line of an entry: time (UTC), direction, label (capitals for a problem), text."""

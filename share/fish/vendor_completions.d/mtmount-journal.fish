@@ -51,7 +51,7 @@ function _shtab_mtmount_journal_using
 end
 
 set -g _shtab_mtmount_journal_commands tail show export replay
-set -g _shtab_mtmount_journal_opts_with_value --command --command-port --connect-timeout --format --host --journal --only --outcome --output --patience --peer --reply-host --reply-port --run --since --speed --until --yes-to -n -o
+set -g _shtab_mtmount_journal_opts_with_value --command --command-port --connect-timeout --format --host --journal --only --outcome --output --patience --peer --reply-host --reply-port --run --since --speed --until --without --yes-to -n -o
 
 complete -c mtmount-journal -e
 complete -c mtmount-journal -f
@@ -66,6 +66,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l until -x -
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l run -x -d 'only the daemon'"'"'s run with this number'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l peer -x -d 'only this peer; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l command -x -d 'only entries about such commands; may be given repeatedly'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l without -x -d 'no entries about such commands, or about any; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l outcome -x -d 'only entries about commands with this outcome: done, ack, local, open, noack, refused, not_sent, outcome_unknown, timed_out, busy, malformed; failed means all but the first 4; unknown means that the bridge was killed after it had sent them'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -s n -x -d 'number of entries (20)'
@@ -78,6 +79,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l until -x -
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l run -x -d 'only the daemon'"'"'s run with this number'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l peer -x -d 'only this peer; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l command -x -d 'only entries about such commands; may be given repeatedly'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l without -x -d 'no entries about such commands, or about any; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l outcome -x -d 'only entries about commands with this outcome: done, ack, local, open, noack, refused, not_sent, outcome_unknown, timed_out, busy, malformed; failed means all but the first 4; unknown means that the bridge was killed after it had sent them'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using; and test $_shtab_mtmount_journal_npos -eq 0' -a export -d 'export: entries for other programs.'
@@ -88,6 +90,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l until -x
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l run -x -d 'only the daemon'"'"'s run with this number'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l peer -x -d 'only this peer; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l command -x -d 'only entries about such commands; may be given repeatedly'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l without -x -d 'no entries about such commands, or about any; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l outcome -x -d 'only entries about commands with this outcome: done, ack, local, open, noack, refused, not_sent, outcome_unknown, timed_out, busy, malformed; failed means all but the first 4; unknown means that the bridge was killed after it had sent them'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l format -xka "jsonl csv" -d 'jsonl, csv (jsonl)'
@@ -101,6 +104,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l until -x
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l run -x -d 'only the daemon'"'"'s run with this number'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l peer -x -d 'only this peer; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l command -x -d 'only entries about such commands; may be given repeatedly'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l without -x -d 'no entries about such commands, or about any; may be given repeatedly'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l outcome -x -d 'only entries about commands with this outcome: done, ack, local, open, noack, refused, not_sent, outcome_unknown, timed_out, busy, malformed; failed means all but the first 4; unknown means that the bridge was killed after it had sent them'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l host -x -d 'host that takes the commands (127.0.0.1)'
