@@ -92,7 +92,7 @@ class IClient(Interface):
 
     name: str = Attribute("Name in the log and the journal; no other client has the same.")
     source: IntEnum = Attribute("The `Source` whose rules apply to the client.")
-    translator = Attribute(
+    translator: Any = Attribute(
         "The `dialects.dialect.Translator` of a client that speaks another dialect than the controller; else "
         "None."
     )
@@ -132,15 +132,15 @@ class IControllerLink(Interface):
 class IBridge(Interface):
     """The bridge, as the web interface uses it."""
 
-    dialect = Attribute("The `dialects.dialect.Dialect` of the controller.")
+    dialect: Any = Attribute("The `dialects.dialect.Dialect` of the controller.")
     clients: dict[str, IClient] = Attribute("The connected clients, by name.")
-    lease = Attribute("The lease: `holder`, an `IClient` or None, and `number`, an int.")
+    lease: Any = Attribute("The lease: `holder`, an `IClient` or None, and `number`, an int.")
     grace: bool = Attribute("True while the connection of the holder is lost and the bridge waits for it.")
-    known = Attribute(
+    known: Any = Attribute(
         "The last values: `entries()` returns them, each with `line`, `time` and `stale`; "
         "`count(code)` returns the number of current ones with this `ReplyCode`."
     )
-    pending = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
+    pending: Any = Attribute("The pending commands, an iterable of `bridge.pending.PendingCommand`.")
     epoch: int = Attribute("Number of the latest connection to the controller; 0 before the first.")
     link: IControllerLink | None = Attribute("The link to the controller; None while it is down.")
     counts: Counter[str] = Attribute("Number of occurrences by kind.")
@@ -387,9 +387,11 @@ class IServed(Interface):
     """All services of the started daemon, as the web interface uses them."""
 
     bridge: IBridge = Attribute("The bridge.")
-    link = Attribute("The link to the controller, a `net.pair.ConnectionPair`.")
-    all_pairs = Attribute("The link and the pair of each commander: a list of `net.pair.ConnectionPair`.")
-    port_failures = Attribute("The reasons why ports can't be listened on, a text for each port.")
+    link: Any = Attribute("The link to the controller, a `net.pair.ConnectionPair`.")
+    all_pairs: Any = Attribute(
+        "The link and the pair of each commander: a list of `net.pair.ConnectionPair`."
+    )
+    port_failures: Any = Attribute("The reasons why ports can't be listened on, a text for each port.")
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
     telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
     signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")
@@ -399,4 +401,4 @@ class IServed(Interface):
         "The state of the publication to a message broker; None without a station."
     )
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
-    handshakes = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")
+    handshakes: Any = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -12,11 +12,11 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
@@ -132,7 +132,7 @@ class Options(daemon.OneLineOptions):
         "A configuration file sets up more commanders and all other settings "
         "(docs/reference/configuration.rst)."
     )
-    optParameters = [  # noqa: RUF012
+    optParameters: ClassVar[list[list[Any]]] = [
         ["config", "f", None, "configuration file; the other options take precedence over it"],
         ["controller", "c", None, "HOST:PORT where the mount takes commands [default: a built-in simulator]"],
         ["controller-reply-host", None, None, "tma2020: address to listen on for the mount's replies "
@@ -156,14 +156,14 @@ class Options(daemon.OneLineOptions):
          "or 'none' [default: see docs/reference/web.rst]"],
         ["log-format", None, "text", "form of the log: text, or json, one object a line"],
     ]  # fmt: skip
-    optFlags = [  # noqa: RUF012
+    optFlags: ClassVar[list[list[str | None]]] = [
         ["check-config", None, "check the file and the options, then exit"],
         ["doctor", None, "check this machine, one line for each thing, then exit; 1 if there is a fault"],
         ["example-config", None, "print an example configuration with every key, then exit"],
         ["station-config", None, "print a configuration of nats-server for [station], then exit"],
         ["verbose", "v", "log more"],
     ]
-    converters = {  # noqa: RUF012
+    converters: ClassVar[Mapping[str, Callable[[str], Any]]] = {
         "controller": parse_host_and_port,
         "controller-reply-port": daemon.listen_port,
         "controller-dialect": daemon.dialect,
@@ -183,9 +183,11 @@ class Options(daemon.OneLineOptions):
         if not any(self[name] for name in ("check-config", "doctor", "station-config")):
             daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
         path = self["config"]
-        self.config_file = None if path is None else os.path.abspath(path)  # twistd may change its folder
+        self.config_file: str | None = (
+            None if path is None else os.path.abspath(path)
+        )  # twistd may change its folder
         try:
-            self.config = configured(self, path)
+            self.config: Config = configured(self, path)
         except ConfigError as error:
             daemon.stop_all(DAEMON, _in_options(self, error))
         if self["doctor"]:

@@ -147,7 +147,7 @@ class OpenPort:
         self._name = settings.name
         self._log = log
         self.listening: IListeningPort | None = None
-        self.failure = ""
+        self.failure: str = ""
         self.factory = factory
         self._closed = False
         self._server: tls.Server | None = None
@@ -259,7 +259,7 @@ class BridgeService(Service):
         controller: Callable[[], Controller | None] | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self.config = config
+        self.config: Config = config
         self._recorder = recorder
         self.recorder: IRecorderState = recorder or RecorderOff()
         self._find_controller = controller or (lambda: config.controller)

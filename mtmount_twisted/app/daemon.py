@@ -136,8 +136,8 @@ def log_format(text: str) -> str:
     return text
 
 
-connect_port = number(1, 65535)
-listen_port = number(0, 65535)
+connect_port: Callable[[str], Any] = number(1, 65535)
+listen_port: Callable[[str], Any] = number(0, 65535)
 
 
 def next_port(option: str, port: int) -> int:

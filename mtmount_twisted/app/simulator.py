@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -64,7 +64,7 @@ class Options(daemon.OneLineOptions):
         "--command-port. In the protocol tma2020 it listens for replies at --reply-host and --reply-port. In "
         "tma2022 (--dialect tma2022) the same connection carries them, and --telemetry-port has telemetry."
     )
-    optParameters = [  # noqa: RUF012
+    optParameters: ClassVar[list[list[Any]]] = [
         ["listen", "l", "127.0.0.1", "address to listen on for commands"],
         ["command-port", "p", COMMAND_PORT, "port to listen on for commands"],
         ["dialect", "d", "tma2020", "generation of the protocol: tma2020 or tma2022"],
@@ -83,7 +83,7 @@ class Options(daemon.OneLineOptions):
         ["speed", "s", 1.0, f"how many times faster than a real mount it moves, {SLOWEST:g} to {FASTEST:g}"],
         ["log-format", None, "text", "form of the log: text, or json, one object a line"],
     ]  # fmt: skip
-    optFlags = [  # noqa: RUF012
+    optFlags: ClassVar[list[list[str | None]]] = [
         ["realistic", None, "take minutes to warm up, as a real mount does"],
         ["ready", None, "tma2022: start with power, oil and homing done"],
         [
@@ -94,7 +94,7 @@ class Options(daemon.OneLineOptions):
         ["no-operation-manager", None, "tma2022: do not send the Operation Manager's state (event 50)"],
         ["verbose", "v", "log more"],
     ]
-    converters = {  # noqa: RUF012
+    converters: ClassVar[Mapping[str, Callable[[str], Any]]] = {
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
         "dialect": daemon.dialect,

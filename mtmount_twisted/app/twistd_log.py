@@ -133,7 +133,9 @@ class ThreadLogObserver:
 
     def __init__(self, sink: Sink, text: Callable[[LogEvent], str] = classic_text) -> None:
         self._text = text
-        self.output = OutputThread(sink, self._dropped, not_reopened=self._not_reopened, name="log")
+        self.output: OutputThread = OutputThread(
+            sink, self._dropped, not_reopened=self._not_reopened, name="log"
+        )
 
     def __call__(self, event: LogEvent) -> None:
         """Format one event and queue it."""
@@ -171,7 +173,7 @@ class TwistdLog:
 
     def __init__(self, options: Mapping[str, Any], log_format: str = LOG_FORMATS[0]) -> None:
         self.observer: ThreadLogObserver | None = None
-        self.has_file = False
+        self.has_file: bool = False
         if options.get("logger"):
             return
         stays = bool(options["nodaemon"] or options["debug"])

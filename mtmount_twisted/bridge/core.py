@@ -106,8 +106,8 @@ class Bridge:
         dialect: Dialect,
         source: Source = Source.CSC,
     ) -> None:
-        self.lease = Lease()
-        self.known = LastValueCache(clock.seconds)
+        self.lease: Lease = Lease()
+        self.known: LastValueCache = LastValueCache(clock.seconds)
         self.dialect = dialect
         self._clock = clock
         self._log = log
@@ -125,7 +125,7 @@ class Bridge:
             self._effects, clock.seconds, dispatcher, self._arbiter, self.lease, self.known, dialect
         )
         self._repeats = Repeats(self._effects, bus, dialect)
-        self.performer = Performer(
+        self.performer: Performer = Performer(
             self._effects,
             clock,
             log,

@@ -97,11 +97,11 @@ class CommandDispatcher:
         dialect: Dialect,
     ) -> None:
         self.link: IControllerLink | None = None
-        self.stops = 0
+        self.stops: int = 0
         self.changing: Callable[[Recall], None] = _ignore
         self.changed: Callable[[Recall], None] = _ignore
-        self.pending = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
-        self.own = _Own(source)
+        self.pending: PendingCommands = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
+        self.own: _Own = _Own(source)
         self._effects = effects
         self._seconds = seconds
         self._rules = rules

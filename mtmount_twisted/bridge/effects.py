@@ -147,7 +147,7 @@ class Performer:
         send_failed: Callable[[IClient, str], None],
     ) -> None:
         self.table: dict[type[object], Callable[[Effect], None]] = {}
-        self.is_performing = False
+        self.is_performing: bool = False
         self._effects = effects
         self._clock = clock
         self._log = log

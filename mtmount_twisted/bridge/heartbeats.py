@@ -30,8 +30,8 @@ class Heartbeats:
     """
 
     def __init__(self, effects: list[Effect], dispatcher: CommandDispatcher, dialect: Dialect) -> None:
-        self.is_on = False
-        self.watches = False
+        self.is_on: bool = False
+        self.watches: bool = False
         self._effects = effects
         self._dispatcher = dispatcher
         self._make = dialect.heartbeat

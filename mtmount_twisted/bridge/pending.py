@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,7 +25,8 @@ OnComplete = Callable[[Meaning | None, str], None]
 class PendingState(Enum):
     """State of a `PendingCommand`."""
 
-    __hash__ = object.__hash__  # each state is one object; the hash of an Enum is Python code, and slow
+    if not TYPE_CHECKING:  # a type checker would take it for another type than the base class has
+        __hash__ = object.__hash__  # each state is one object; the hash of an Enum is Python code, and slow
 
     WAITING = "waiting"
     """It waits for room at the link."""

@@ -70,7 +70,7 @@ class ClientRegistry:
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
-        self.observers = Observers(effects, self._send_all)
+        self.observers: Observers = Observers(effects, self._send_all)
         # The clients that receive the same bytes, those of one dialect, by name.
         self._commanders: dict[Translator | None, dict[str, IClient]] = {None: {}}
         self._sessions: dict[str, _Session] = {}

@@ -151,7 +151,7 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
             "a function, or None",
             lambda value: value is None or callable(value),
         )
-        self.missed = 0
+        self.missed: int = 0
         self.silence_after = silence_after
         self.silence_callback = silence_callback
         self._wanted = None if topics is None else frozenset(map(_number_of, topics))

@@ -129,33 +129,33 @@ def _addresses() -> Any:
 CONNECT_PORT = {"least": 1, "most": 65535}
 LISTEN_PORT = {"least": 0, "most": 65535}
 NEXT_PORT = {"default_words": "`command_port` + 1"}
-COMMANDER_NAME = {
+COMMANDER_NAME: dict[str, Any] = {
     "doc": "its name in the log and the journal; unique among all pairs, ports and telemetry ports",
     "check": usable_name,
 }
-ENDPOINT = {
+ENDPOINT: dict[str, Any] = {
     "doc": "address to listen on, as a Twisted server endpoint: tcp:, unix: or ssl:; "
     "tcp: without interface= listens on all addresses",
     "check": usable_endpoint,
 }
-ALLOW = {
+ALLOW: dict[str, Any] = {
     "doc": "addresses and networks that may connect; an empty list admits every address (see `insecure`)",
     "check": usable_network,
 }
-CERTIFICATE = {
+CERTIFICATE: dict[str, Any] = {
     "doc": "PEM file with the bridge's certificate and the intermediate certificates; "
     "with it, connections are encrypted (TLS 1.2 or newer)",
     "check": _path,
     "default_words": "none: not encrypted",
     "example": "/etc/mtmount-bridge/bridge.pem",
 }
-PRIVATE_KEY = {
+PRIVATE_KEY: dict[str, Any] = {
     "doc": "PEM file of the certificate's private key",
     "check": _path,
     "default_words": "the certificate's file",
     "example": "/etc/mtmount-bridge/bridge.key",
 }
-CLIENT_CA = {
+CLIENT_CA: dict[str, Any] = {
     "doc": "PEM file of the authority that must have signed each client's certificate; a client's "
     "name is the common name of its certificate, or without one its DNS name or e-mail address",
     "check": _path,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum
 from importlib import import_module
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -38,7 +38,8 @@ class Topology(Enum):
 class Meaning(Enum):
     """The meaning of a reply for the command that it answers."""
 
-    __hash__ = object.__hash__  # each member is one object; the hash of an Enum is Python code, and slow
+    if not TYPE_CHECKING:  # a type checker would take it for another type than the base class has
+        __hash__ = object.__hash__  # each member is one object; the hash of an Enum is Python code, and slow
 
     ACKNOWLEDGED = "acknowledged"
     REJECTED = "rejected"

@@ -183,14 +183,15 @@ class Store:
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = path = real_path(path)
+        path = real_path(path)
+        self.path: Path = path
         self._dialect = dialect
-        self.left_unknown = 0, 0
-        self.unreadable = ""
-        self.last_id = 0
+        self.left_unknown: tuple[int, int] = 0, 0
+        self.unreadable: str = ""
+        self.last_id: int = 0
         self._log_limit = WAL_LIMIT if keep_bytes is None else min(WAL_LIMIT, limits(keep_bytes).log // 2)
         _make_folders(path.parent)
-        self.made_private = _make_private(path)
+        self.made_private: list[str] = _make_private(path)
         self._db = connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
         most = self._db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before 2020
         self._sizes = [size for size in _ROWS_PER_STATEMENT if size * max(_WIDTHS.values()) <= most]

@@ -241,7 +241,7 @@ class Settled:
     """
 
     def __init__(self, next_number: Callable[[], int]) -> None:
-        self.number = 0
+        self.number: int = 0
         self._next_number = next_number
         self._own: set[int] = set()
 
@@ -274,8 +274,8 @@ class Writer:
         settled: Settled | None = None,
     ) -> None:
         self.keeper = keeper
-        self.settled = settled or Settled(waiting.number)
-        self.written = 0
+        self.settled: Settled = settled or Settled(waiting.number)
+        self.written: int = 0
         self._clock = clock
         self._busy_since: float | None = None  # the start of the present operation on the file
         self._waiting = waiting
@@ -389,7 +389,7 @@ class Journal(Waiting):
         self._wake_up = threading.Event()
         self._stopping = threading.Event()
         super().__init__(self._wake_up.set, wall_clock, max_bytes)
-        self.path = real_path(Path(path))
+        self.path: Path = real_path(Path(path))
         self._log = log
         self._options = options
         self._reactor = reactor
@@ -595,7 +595,7 @@ class JournalOff:
     """The state of a journal that is turned off: it has no file, and loses nothing."""
 
     written = lost = lost_unprivileged = pending = run = left_unknown = 0
-    lag = 0.0
+    lag: float = 0.0
     fault = ""
     losing = False
     base = path = None

@@ -418,7 +418,8 @@ class Gap:
     """
 
     def __init__(self, whose: str = "") -> None:
-        self.rows = self.total = 0
+        self.rows: int = 0
+        self.total: int = 0
         self._whose = whose
         self._start = self._end = 0.0
 

@@ -93,17 +93,18 @@ class JournalWriter:
         wall_clock: Callable[[], float] = time.time,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
-        self.path = real_path(path)
-        self.fault = ""
-        self.unwritable = self.unwritable_unprivileged = 0
-        self.left_unknown = 0
+        self.path: Path = real_path(path)
+        self.fault: str = ""
+        self.unwritable: int = 0
+        self.unwritable_unprivileged: int = 0
+        self.left_unknown: int = 0
         self._tell = tell
         self._number = number
         self._dialect = options.dialect
         self._keep_days = options.keep_days
         self._keep_bytes = options.keep_bytes
         self._limits = None if options.keep_bytes is None else limits(options.keep_bytes)
-        self.batch_bytes = BATCH_BYTES if self._limits is None else self._limits.batch
+        self.batch_bytes: int = BATCH_BYTES if self._limits is None else self._limits.batch
         self._dropped = Gap()
         self._clock = clock
         self._wall_clock = wall_clock

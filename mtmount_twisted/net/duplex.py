@@ -28,7 +28,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.errors import LineTooLongError, PairClosedError, PeerRefusedError, UnfinishedLineError
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
+from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 
 from .arguments import check_bool, check_pair_arguments
 from .deadlines import Deadline
@@ -36,6 +36,7 @@ from .halves import ClientHalf, ClientOptions, ServerHalf, ServerOptions, check_
 from .pair import ConnectionPair
 from .protocol import HTTP_ANSWER, TLS_ALERT, LineReader, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
+from .send_buffer import SendBuffer
 from .tls import ConnectsWith, why_refused
 from .waiting import Waiters
 
@@ -127,7 +128,7 @@ class DuplexProtocol(LineWriter):
 
     def _send_first(self, data: bytes) -> None:
         self._has_sent = True
-        self.send = self.buffer.send
+        self.send: Callable[[bytes], None] = self.buffer.send
         self.send(data)
 
     def dataReceived(self, data: bytes) -> None:
@@ -195,7 +196,7 @@ class DuplexClientHalf(ClientHalf):
         if self.proving is not protocol:
             return
         self.proving = None
-        self.why_not = reason.getErrorMessage()
+        self.why_not: str = reason.getErrorMessage()
         self._proved.fire(None)
         self.refused(reason)
 
@@ -216,9 +217,13 @@ class IncomingHalf:
     error = None
 
     def __init__(self, options: ServerOptions) -> None:
-        self.name, self.log, self.owner = options.name, options.log, options.owner
-        self.host, self.port = options.host, options.port
-        self.terminator, self.max_line = options.terminator, options.max_line
+        self.name: str = options.name
+        self.log: logging.Logger = options.log
+        self.owner: IPairOwner = options.owner
+        self.host: str = options.host
+        self.port: int = options.port
+        self.terminator: bytes = options.terminator
+        self.max_line: int = options.max_line
         self.listening = self  # this half never listens, so nothing has to be awaited
         self.opened: Waiters[int] = Waiters()
         self.reader: LineReader | None = None
@@ -284,7 +289,7 @@ class AcceptingHalf(ServerHalf):
     """
 
     outgoing: OutgoingHalf
-    is_closed = False
+    is_closed: bool = False
 
     async def close(self) -> None:
         """See `ServerHalf`."""
@@ -306,13 +311,15 @@ class OutgoingHalf:
     :ivar writer: the `LineWriter` while a client is connected, else None.
     """
 
-    why_not = "no client"
+    why_not: str = "no client"
     wrong_port = ""
 
     def __init__(self, options: ClientOptions) -> None:
-        self.name, self.reactor = options.name, options.reactor
-        self.owner, self.buffer = options.owner, options.buffer
-        self.limited_log = RateLimitedLog(self.reactor, options.log, A_FEW)
+        self.name: str = options.name
+        self.reactor: Any = options.reactor
+        self.owner: IPairOwner = options.owner
+        self.buffer: SendBuffer = options.buffer
+        self.limited_log: RateLimitedLog = RateLimitedLog(self.reactor, options.log, A_FEW)
         self.writer: LineWriter | None = None
         self._leaving: LineWriter | None = None
         self._gone: Waiters[None] = Waiters()
@@ -381,10 +388,10 @@ class DuplexConnection(ConnectionPair[M]):
         names the parameter.
     """
 
-    connect_retry_interval = 1.0
+    connect_retry_interval: float = 1.0
     """Time before the first retry in seconds. It is long because a port logs each peer that it refuses."""
 
-    refusal = ""
+    refusal: str = ""
 
     def __init__(
         self,

@@ -126,7 +126,7 @@ class WriterFactory(ReconnectingClientFactory):
     ) -> None:
         self.make_writer = make_writer
         self.retry_interval = retry_interval
-        self.clock = cast(Any, clock)  # for the base class, which wants more of a reactor than it uses
+        self.clock: Any = cast(Any, clock)  # for the base class, which wants more of a reactor than it uses
         self._clock = clock
         self.report_failure = report_failure
         self._made_at = 0.0
@@ -158,7 +158,7 @@ class WriterFactory(ReconnectingClientFactory):
     def retry(self, connector: IConnector | None = None) -> None:
         if self.retries == 0:
             growths = min(max(0, self._short_lived - PATIENCE), MOST_GROWTHS)
-            self.delay = min(self.retry_interval() * self.factor**growths, self.maxDelay)
+            self.delay: float = min(self.retry_interval() * self.factor**growths, self.maxDelay)
         super().retry(connector)  # type: ignore[no-untyped-call]
         if self.continueTrying:
             self.delay *= random.uniform(1 - RETRY_SPREAD, 1)
@@ -228,12 +228,14 @@ class ClientHalf:
     """
 
     def __init__(self, options: ClientOptions) -> None:
-        self.name, self.reactor = options.name, options.reactor
-        self.log, self.owner = options.log, options.owner
-        self.limited_log = RateLimitedLog(self.reactor, self.log, A_FEW)
-        self.retry_interval = options.retry_interval
-        self.buffer = options.buffer
-        self.unreachable_level = options.unreachable_level
+        self.name: str = options.name
+        self.reactor: Any = options.reactor
+        self.log: logging.Logger = options.log
+        self.owner: IPairOwner = options.owner
+        self.limited_log: RateLimitedLog = RateLimitedLog(self.reactor, self.log, A_FEW)
+        self.retry_interval: Callable[[], float] = options.retry_interval
+        self.buffer: SendBuffer = options.buffer
+        self.unreachable_level: Callable[[], int] = options.unreachable_level
         self.writer: LineWriter | None = None
         self._state: _ClientInputs = _build_client(self)
         self._gone: Waiters[None] = Waiters()
@@ -243,8 +245,8 @@ class ClientHalf:
         self._connector: IConnector
         self._target = ("", 0)
         self._unreachable: IDelayedCall | None = None  # set while nothing is reached, also after it fired
-        self.why_not = "no answer"
-        self.wrong_port = ""
+        self.why_not: str = "no answer"
+        self.wrong_port: str = ""
         self._heard = b""  # data from the far end of the present connection
         self._is_explained = False
 
@@ -446,12 +448,16 @@ class ServerHalf:
             raise ValueError(f"server_port: expected 0 to 65535, got {options.port!r}")
         if options.max_line < 1:
             raise ValueError(f"max_line_length: expected 1 or more, got {options.max_line!r}")
-        self.name, self.reactor = options.name, options.reactor
-        self.log, self.owner = options.log, options.owner
-        self.limited_log = RateLimitedLog(self.reactor, self.log, A_FEW)
+        self.name: str = options.name
+        self.reactor: Any = options.reactor
+        self.log: logging.Logger = options.log
+        self.owner: IPairOwner = options.owner
+        self.limited_log: RateLimitedLog = RateLimitedLog(self.reactor, self.log, A_FEW)
         self.lines_received: Callable[[list[bytes]], None] = self.owner.lines_received
-        self.host, self.port = options.host, options.port
-        self.terminator, self.max_line = options.terminator, options.max_line
+        self.host: str = options.host
+        self.port: int = options.port
+        self.terminator: bytes = options.terminator
+        self.max_line: int = options.max_line
         self.reader: LineReader | None = None
         self.error: ListenError | None = None
         self.listening: IListeningPort | None = None

@@ -69,7 +69,7 @@ class HandshakeQueue:
         now: Callable[[], float],
         is_known: Callable[[str], bool] = lambda network: False,
     ) -> None:
-        self.records = RecordQueue(turns, now, is_known)
+        self.records: RecordQueue = RecordQueue(turns, now, is_known)
         self._turns = turns
         self._now = now
         self._is_known = is_known

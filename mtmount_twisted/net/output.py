@@ -129,7 +129,7 @@ class OutputThread:
         max_bytes: int = MAX_WAITING_BYTES,
         name: str = "output",
     ) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self.error: OSError | None = None
         self._sink = sink
         self._notice = notice

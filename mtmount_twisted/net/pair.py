@@ -93,7 +93,7 @@ class ConnectionPair(Generic[M]):
     :raises TypeError: if an argument has a wrong type. The error names the parameter.
     """
 
-    connect_retry_interval = 0.1
+    connect_retry_interval: float = 0.1
     """Time before the first retry to connect, in seconds. It grows to at most 5 s."""
 
     unreachable_level = logging.WARNING
@@ -149,9 +149,12 @@ class ConnectionPair(Generic[M]):
         if send_buffer is None:
             send_buffer = SendBuffer(reactor, max_unsent, write_overhead=WRITE_OVERHEAD, at_once=send_at_once)
         send_unconfigured_to_twisted(log, reactor)
-        self.name, self.log, self.reactor = name, log, reactor
-        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
-        self.client_host, self.client_port = client_host, client_port
+        self.name: str = name
+        self.log: logging.Logger = log
+        self.reactor: Any = reactor
+        self.limited_log: RateLimitedLog = RateLimitedLog(reactor, log, A_FEW)
+        self.client_host: str = client_host
+        self.client_port: int = client_port
         self.connect_callback = connect_callback
         self.carries = carries
         self._encode, self._encode_many = carries.encode, carries.encode_many

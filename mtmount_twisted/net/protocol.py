@@ -88,7 +88,7 @@ class LineReader(LineReceiver):
         self.owner = owner
         self.delimiter = terminator
         self.MAX_LENGTH = max_length
-        self.unfinished = bytearray()
+        self.unfinished: bytearray = bytearray()
         self._turns: Turns | None = None
         self._unread = bytearray()  # bytes that wait for a turn
         self._is_paused = False

@@ -20,8 +20,8 @@ class ReactorLayer:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self.seconds = reactor.seconds  # bound here for speed: both are called for each line
-        self.callLater = reactor.callLater
+        self.seconds: Any = reactor.seconds  # bound here for speed: both are called for each line
+        self.callLater: Any = reactor.callLater
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:

@@ -51,8 +51,8 @@ class ReceiveQueue(Generic[T]):
         self._resume = resume
         self.lines: deque[bytes] = deque()
         self.readers: Waiters[T] = Waiters()
-        self.serving = False
-        self.paused = False
+        self.serving: bool = False
+        self.paused: bool = False
         self._direct = 0  # reads answered at once during the callback of another read
 
     def __len__(self) -> int:

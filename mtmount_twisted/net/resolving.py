@@ -190,7 +190,7 @@ class NamedConnector(ClientFactory):
         factory: ClientFactory[Any],
         timeout: Callable[[int], float],
     ) -> None:
-        self.state = "disconnected"
+        self.state: str = "disconnected"
         self._reactor = reactor
         self._names = names
         self._target = host, port

@@ -117,7 +117,7 @@ class SendBuffer:
         at_once: bool = True,
     ) -> None:
         self.max_bytes = max_bytes
-        self.state = DETACHED
+        self.state: BufferState = DETACHED
         self._clock = clock
         self._max_seconds = max_seconds
         self._cut_off = cut_off

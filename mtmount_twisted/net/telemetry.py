@@ -66,7 +66,7 @@ class SilenceWatch:
         changed: Callable[[bool], None],
         is_held_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.silent = False
+        self.silent: bool = False
         self._clock = clock
         self._seconds = seconds
         self._changed = changed

@@ -55,18 +55,19 @@ class ServerConnection(BufferingTLSTransport):
 
     factory: ServerFactory
     transport: Any
-    state = SHAKING
-    is_new = True
-    has_rights = False
-    read_at = -math.inf
+    state: TLSState = SHAKING
+    is_new: bool = True
+    has_rights: bool = False
+    read_at: float = -math.inf
+    network: str
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
     _last_bytes = SLICE  # that are decrypted after this side has closed
 
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
         super().__init__(factory, protocol)
-        self.shaken_bytes = 0
-        self.due = b""
+        self.shaken_bytes: int = 0
+        self.due: bytes = b""
         self._reads_freely: Callable[[], bool] = lambda: False
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -200,7 +201,7 @@ class ServerFactory(TLSMemoryBIOFactory):
     :param clock: the global reactor if None.
     """
 
-    protocol = ServerConnection
+    protocol: type[ServerConnection] = ServerConnection
 
     def __init__(
         self, creator: Any, factory: Any, handshakes: HandshakeQueue | None, clock: IReactorTime | None

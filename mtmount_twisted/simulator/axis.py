@@ -63,7 +63,7 @@ class InPositionWatch:
         self._what = what
         self._changes: list[Change] = []
         self._timer: IDelayedCall | None = None
-        self.in_position = False
+        self.in_position: bool = False
 
     def announce(self) -> None:
         """Report whether the axis is in position, even without a change."""
@@ -128,23 +128,27 @@ class Axis(Device):
     ) -> None:
         super().__init__(prefix, subsystem, world)
         self.limits = limits
-        self.powered = self.drive_enabled = self.tracking = False
+        self.powered: bool = False
+        self.drive_enabled: bool = False
+        self.tracking: bool = False
         self._velocity = limits.velocity * world.speed
         self._acceleration = limits.acceleration * world.speed**2
         self._path = rest(world.clock.seconds(), position)
         self._part = Part(world.clock)
         self.parts.append(self._part)
         self._watch = InPositionWatch(world, what)
-        self.methods |= {
-            "Power": self.power,
-            "Stop": self.stop,
-            "Move": self.move,
-            "Track": self.track,
-            "Home": self.home,
-            "EnableTracking": self.enable_tracking,
-            "DriveReset": self.drive_reset,
-            "DriveEnable": self.drive_enable,
-        }
+        self.methods.update(
+            {
+                "Power": self.power,
+                "Stop": self.stop,
+                "Move": self.move,
+                "Track": self.track,
+                "Home": self.home,
+                "EnableTracking": self.enable_tracking,
+                "DriveReset": self.drive_reset,
+                "DriveEnable": self.drive_enable,
+            }
+        )
 
     @property
     def state(self) -> State:

@@ -110,7 +110,7 @@ class Switch(Part):
         super().__init__(world.clock)
         self._warm_up = warm_up / world.speed
         self._realistic = world.realistic
-        self.on = False
+        self.on: bool = False
 
     def plan(self, on: bool) -> Plan:
         """Turn on or off. Only the change from off to on takes time."""
@@ -135,7 +135,7 @@ class Switches(Device):
     ) -> None:
         super().__init__(prefix, subsystem, world)
         self.switches = switches
-        self.parts += switches.values()
+        self.parts.extend(switches.values())
         self.methods["Power"] = self.power
         for name, switch in switches.items():
             self.methods.setdefault(name, partial(self.turn, switches=[switch]))
@@ -179,7 +179,7 @@ class Chiller(Switches):
     def __init__(self, world: World) -> None:
         super().__init__("TopEndChiller", SubsystemId.TOP_END_CHILLER, world, {"Power": Switch(world)})
         self.methods["TrackAmbient"] = self.track_ambient
-        self.tracking_ambient = False
+        self.tracking_ambient: bool = False
         self.temperature: float | None = None
 
     def power(self, command: Any) -> Plan:
@@ -210,7 +210,7 @@ class Interlock(Device):
 
     def __init__(self, world: World) -> None:
         super().__init__("Safety", SubsystemId.INTERLOCK, world)
-        self.methods = {"Reset": self.reset_alarm}
+        self.methods: dict[str, Method] = {"Reset": self.reset_alarm}
 
 
 class Drive(Part):
@@ -268,15 +268,17 @@ class Covers(Device):
         retracted: float,
     ) -> None:
         super().__init__(prefix, subsystem, world)
-        self.drives = [Drive(world, deployed, velocity) for _ in COVER_DRIVES]
-        self.parts += self.drives
-        self.methods |= {
-            "Power": self.power,
-            "Stop": self.stop,
-            "Deploy": lambda command: self.move(command, deployed),
-            "Retract": lambda command: self.move(command, retracted),
-            "MoveAll": lambda command: self.move(command, deployed if command.deploy else retracted),
-        }
+        self.drives: list[Drive] = [Drive(world, deployed, velocity) for _ in COVER_DRIVES]
+        self.parts.extend(self.drives)
+        self.methods.update(
+            {
+                "Power": self.power,
+                "Stop": self.stop,
+                "Deploy": lambda command: self.move(command, deployed),
+                "Retract": lambda command: self.move(command, retracted),
+                "MoveAll": lambda command: self.move(command, deployed if command.deploy else retracted),
+            }
+        )
 
     def chosen(self, command: Any) -> list[Drive]:
         """Return the drives that a command addresses.

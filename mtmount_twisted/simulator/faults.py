@@ -418,7 +418,8 @@ class Faults:
         self._left: dict[Fault, int | None] = {}
         self._struck: dict[Key, _Struck] = {}
         self._held: list[Piece] = []
-        self.silent = self.refusing = False
+        self.silent: bool = False
+        self.refusing: bool = False
         self.injected: Counter[str] = Counter()
         self.changed: Callable[[], None] = lambda: None
         self.began: Callable[[Fault], None] = lambda fault: None

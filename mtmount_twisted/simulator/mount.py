@@ -32,9 +32,11 @@ from mtmount_twisted.wire.tai import current_tai
 from .axis import AZIMUTH, CAMERA_CABLE_WRAP, ELEVATION, Axis
 from .devices import (
     Chiller,
+    Covers,
     Device,
     Interlock,
     Method,
+    Switches,
     main_power_supply,
     mirror_cover_locks,
     mirror_covers,
@@ -93,22 +95,22 @@ class SimulatedMount:
         if not SLOWEST <= speed <= FASTEST:
             raise ValueError(f"speed: expected {SLOWEST} to {FASTEST}, got {speed}")
         self._world = world = World(clock, send, tai, speed, realistic)
-        self.commander = initial_commander
-        self.enabled = False
-        self.azimuth = Axis("AzimuthAxis", SubsystemId.AZIMUTH_AXIS, world, AZIMUTH, 0.0, 0)
-        self.elevation = Axis("ElevationAxis", SubsystemId.ELEVATION_AXIS, world, ELEVATION, 80.0, 1)
-        self.camera_cable_wrap = Axis(
+        self.commander: Commander = initial_commander
+        self.enabled: bool = False
+        self.azimuth: Axis = Axis("AzimuthAxis", SubsystemId.AZIMUTH_AXIS, world, AZIMUTH, 0.0, 0)
+        self.elevation: Axis = Axis("ElevationAxis", SubsystemId.ELEVATION_AXIS, world, ELEVATION, 80.0, 1)
+        self.camera_cable_wrap: Axis = Axis(
             "CameraCableWrap", SubsystemId.CAMERA_CABLE_WRAP, world, CAMERA_CABLE_WRAP, 0.0, None
         )
-        self.mirror_covers = mirror_covers(world)
-        self.mirror_cover_locks = mirror_cover_locks(world)
-        self.main_power_supply = main_power_supply(world)
-        self.oil_supply_system = oil_supply_system(world)
-        self.top_end_chiller = Chiller(world)
-        self.interlock = Interlock(world)
+        self.mirror_covers: Covers = mirror_covers(world)
+        self.mirror_cover_locks: Covers = mirror_cover_locks(world)
+        self.main_power_supply: Switches = main_power_supply(world)
+        self.oil_supply_system: Switches = oil_supply_system(world)
+        self.top_end_chiller: Chiller = Chiller(world)
+        self.interlock: Interlock = Interlock(world)
         found = (device for device in vars(self).values() if isinstance(device, Device))
         self.devices: dict[str, Device] = {device.prefix: device for device in found}
-        self.methods = self._all_methods()
+        self.methods: dict[type[Command], Method] = self._all_methods()
         self._closed = False
 
     def _all_methods(self) -> dict[type[Command], Method]:

@@ -67,7 +67,7 @@ class SimulatorService(Service):
         self._options = options
         self._log = log or logging.getLogger(__name__)
         self._reactor = reactor
-        self.faults = Faults(faults, fault_seed)
+        self.faults: Faults = Faults(faults, fault_seed)
         self.faults.changed = self._refuse_or_connect
 
     def startService(self) -> None:

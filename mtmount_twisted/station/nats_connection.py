@@ -124,7 +124,7 @@ class Connection:
         self._client = _Client()
         self._loop = asyncio.get_running_loop()
         self.lost: Future[str] = self._loop.create_future()
-        self.version = ""
+        self.version: str = ""
         self._waiting: dict[str, Waiting] = {}
         self._number = 0
         self._inbox = ""

@@ -92,7 +92,7 @@ class NatsEngine:
         login: Login | None = None,
         report: Report = lambda level, text: None,
     ) -> None:
-        self.problem = CONNECTING
+        self.problem: str = CONNECTING
         self.offset: float | None = None
         self._servers = cycle(servers)
         self._login = login or Login()

@@ -96,7 +96,7 @@ class Outbox:
         report: Report,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.published = 0
+        self.published: int = 0
         self._engine, self._log, self._journal, self._source = engine, log, journal, source
         self._window = window
         self._report = report

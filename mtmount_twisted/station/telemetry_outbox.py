@@ -55,7 +55,7 @@ class TelemetryOutbox:
         source: Source,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.published = 0
+        self.published: int = 0
         self._engine, self._log, self._format, self._source = engine, log, format, source
         self._wall_clock = wall_clock
         self._number = 0

@@ -65,13 +65,13 @@ class MemoryBroker:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.up = True
-        self.cuts = 0
+        self.up: bool = True
+        self.cuts: int = 0
         self.clock = clock
         self.logs: dict[str, _Log] = {}
         self.registers: dict[str, tuple[bytes, int]] = {}
         self.present: dict[str, set[MemoryEngine]] = {}
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
         self._unconfirmed: set[Future[int]] = set()
         self._swallows = False
 

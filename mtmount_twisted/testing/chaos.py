@@ -26,12 +26,12 @@ class _Connection:
     """A connection through a proxy: the client, the target, and a flow in each direction."""
 
     def __init__(self, proxy: ChaosProxy) -> None:
-        self.clock = proxy.reactor
+        self.clock: Any = proxy.reactor
         self._proxy = proxy
-        self.client = Socket(self._client_made, self._lost)
-        self.target = Socket(self._target_made, self._lost)
-        self.upstream = Flow(proxy.upstream, self, self.client, self.target)
-        self.downstream = Flow(proxy.downstream, self, self.target, self.client)
+        self.client: Socket = Socket(self._client_made, self._lost)
+        self.target: Socket = Socket(self._target_made, self._lost)
+        self.upstream: Flow = Flow(proxy.upstream, self, self.client, self.target)
+        self.downstream: Flow = Flow(proxy.downstream, self, self.target, self.client)
         self.client.out = self.target.into = self.upstream
         self.target.out = self.client.into = self.downstream
         self._connector: Any = None
@@ -143,12 +143,13 @@ class ChaosProxy:
         self.reactor = reactor
         self.target_host = target_host
         self.target_port = target_port
-        self.accepted = self.unreachable = 0
+        self.accepted: int = 0
+        self.unreachable: int = 0
         self._connections: dict[_Connection, None] = {}
         self._stopping: list[Deferred[None]] | None = None
         self._stopped = False
-        self.upstream = Lane(lambda: [connection.upstream for connection in self._connections])
-        self.downstream = Lane(lambda: [connection.downstream for connection in self._connections])
+        self.upstream: Lane = Lane(lambda: [connection.upstream for connection in self._connections])
+        self.downstream: Lane = Lane(lambda: [connection.downstream for connection in self._connections])
         self._listening = reactor.listenTCP(port, _ClientFactory(self), interface=HOST)
         self.port: int = self._listening.getHost().port
 
@@ -229,8 +230,8 @@ class ChaosPair:
     """
 
     def __init__(self, reactor: Any, command_port: int = 0, reply_port: int = 0) -> None:
-        self.commands = ChaosProxy(reactor, command_port)
-        self.replies = ChaosProxy(reactor, reply_port)
+        self.commands: ChaosProxy = ChaosProxy(reactor, command_port)
+        self.replies: ChaosProxy = ChaosProxy(reactor, reply_port)
 
     def drop(self, which: Literal["commands", "replies"]) -> None:
         """Reset one connection of the pair; the other stays up."""

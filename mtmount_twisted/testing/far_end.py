@@ -28,8 +28,8 @@ class FarProtocol(Protocol):
     transport: MemoryTransport
 
     def __init__(self) -> None:
-        self.received = b""
-        self.is_connected = False
+        self.received: bytes = b""
+        self.is_connected: bool = False
 
     def connectionMade(self) -> None:
         self.is_connected = True
@@ -68,9 +68,9 @@ class _ListeningEnd:
 
     def __init__(self, reactor: MemoryReactor) -> None:
         self.reactor = reactor
-        self.client = FarProtocol()
+        self.client: FarProtocol = FarProtocol()
         self._listening = reactor.listenTCP(0, _Accepting(self._accept))
-        self.port = self._listening.getHost().port
+        self.port: int = self._listening.getHost().port
 
     @property
     def _terminator(self) -> bytes:
@@ -137,7 +137,7 @@ class FarEnd(_ListeningEnd):
 
     def __init__(self, communicator: Communicator) -> None:
         self.communicator = communicator
-        self.server = FarProtocol()
+        self.server: FarProtocol = FarProtocol()
         super().__init__(communicator.reactor)
 
     @property
@@ -189,7 +189,7 @@ class DuplexFarEnd(_ListeningEnd):
     """
 
     def __init__(self, reactor: MemoryReactor | None = None, dialect: Dialect | None = None) -> None:
-        self.dialect = dialect_named("tma2022") if dialect is None else dialect
+        self.dialect: Dialect = dialect_named("tma2022") if dialect is None else dialect
         super().__init__(MemoryReactor() if reactor is None else reactor)
 
     @property

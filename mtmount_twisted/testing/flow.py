@@ -104,7 +104,7 @@ class Lane:
 
     def __init__(self, flows: Callable[[], Iterable[Flow]]) -> None:
         self._flows = flows
-        self.conditions = Conditions()
+        self.conditions: Conditions = Conditions()
         self.read = self.forwarded = self.dropped = 0
 
     def set(self, **changes: Any) -> None:
@@ -165,7 +165,7 @@ class Flow:
         self._has_room = True
         self._between_pieces = False
         self._timer: IDelayedCall | None = None
-        self.ended = False
+        self.ended: bool = False
 
     def received(self, data: bytes) -> None:
         """Store bytes from the source, or discard them, by the conditions."""
@@ -300,7 +300,7 @@ class Socket(Protocol):
         self._lost = lost
         self._paused = False
         self._read_ended = False
-        self.is_open = False
+        self.is_open: bool = False
 
     def connectionMade(self) -> None:
         self.is_open = True

@@ -76,7 +76,7 @@ class MemoryTransport:
         self._lost = False
         self._producer: Any = None
         self._producer_paused = False
-        self.disconnecting = False
+        self.disconnecting: bool = False
 
     def begin(self, protocol: Any) -> None:
         """Connect this end to a protocol. If the protocol is None, close this end."""
@@ -251,7 +251,7 @@ class MemoryConnector:
         self.port = port
         self.factory = factory
         self.timeout = timeout
-        self.state = "disconnected"
+        self.state: str = "disconnected"
         self.transport: MemoryTransport | None = None
         self._attempt: list[IDelayedCall] = []
         self._factory_started = False

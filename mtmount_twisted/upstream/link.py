@@ -212,7 +212,7 @@ class DuplexLink(ControllerLink, DuplexSession):
     :param port: port of the controller.
     """
 
-    connect_retry_interval = PairLink.connect_retry_interval
+    connect_retry_interval: float = PairLink.connect_retry_interval
 
     def __init__(self, host: str, port: int, bridge: Bridge, log: logging.Logger, reactor: Any) -> None:
         super().__init__(bridge, host, port, log, reactor=reactor)

@@ -50,12 +50,12 @@ class SignalGroup:
 
     def __init__(self, facts: TopicFacts) -> None:
         self.facts = facts
-        self.width = len(facts.quantities)
+        self.width: int = len(facts.quantities)
         self.at: float | None = None
-        self.came_at = -math.inf
+        self.came_at: float = -math.inf
         self.values: tuple[float, ...] = (math.nan,) * self.width
         period = facts.period or UNKNOWN_PERIOD
-        self.stale_after = max(LEAST_STALE, STALE_PERIODS * period)
+        self.stale_after: float = max(LEAST_STALE, STALE_PERIODS * period)
         self._most_in_chunk = math.ceil(SPARE * CHUNK / period)
         self._full: deque[Rows] = deque(maxlen=math.ceil(SPAN / CHUNK) + 1)
         self._times = array("d")

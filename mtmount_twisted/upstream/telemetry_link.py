@@ -57,11 +57,11 @@ class TelemetryValue:
         telemetry: TelemetryFormat,
         clock: IReactorTime,
     ) -> None:
-        self.topic_id = topic_id
-        self.timestamp = timestamp
-        self.line = line
-        self.number = number
-        self.came_at = clock.seconds()
+        self.topic_id: int = topic_id
+        self.timestamp: float = timestamp
+        self.line: bytes = line
+        self.number: int = number
+        self.came_at: float = clock.seconds()
         self._clock = clock
         self._format = telemetry
         self._decoded: Any = None
@@ -94,7 +94,7 @@ class TelemetryLink(DuplexConnection[bytes]):
     :raises ValueError: if `host` or `port` is out of range.
     """
 
-    connect_retry_interval = ConnectionPair.connect_retry_interval
+    connect_retry_interval: float = ConnectionPair.connect_retry_interval
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ class TelemetryLink(DuplexConnection[bytes]):
     ) -> None:
         assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise
         self._format = dialect.telemetry
-        self.lines = 0
-        self.malformed = 0
+        self.lines: int = 0
+        self.malformed: int = 0
         self._values: dict[int, TelemetryValue] = {}  # by topic; the topic whose line came last stands last
         self._tell_silence = silence_changed
         self._subscribers: list[Callable[[bytes], None]] = []

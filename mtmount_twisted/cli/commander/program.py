@@ -76,14 +76,16 @@ class Program:
         self.reactor = reactor
         self.options = options
         self.complain = complain
-        self.log = logging.Logger(__name__, logging.INFO)  # separate, so that no other handler shows it again
+        self.log: logging.Logger = logging.Logger(
+            __name__, logging.INFO
+        )  # separate, so that no other handler shows it again
         self.log.addHandler(logging.NullHandler())  # else logging itself shows the records before _Shown
-        self.link = self._make_link()
-        self.mount = Mount(self.link)
+        self.link: Communicator = self._make_link()
+        self.mount: Mount = Mount(self.link)
         self.watch: Watch | None = None
         self._close_web: Callable[[], Any] = lambda: None
         self._client: Callable[[], Any] | None = None
-        self.session = Session(
+        self.session: Session = Session(
             self.mount,
             show,
             clock=reactor,

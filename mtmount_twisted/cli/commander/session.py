@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.client.mount import Mount
+from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.facts import DeviceFact, Fact, FactValue
 from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.errors import CommandError, MTMountError, WebError
@@ -89,8 +90,8 @@ class Session:
         now: Callable[[], datetime] = utc_now,
         tai: Callable[[], float] = current_tai,
     ) -> None:
-        self.quitting = False
-        self.dialect = mount.communicator.dialect
+        self.quitting: bool = False
+        self.dialect: Dialect = mount.communicator.dialect
         self._shown: dict[object, str] = {}
         self._mount = mount
         self._output = output

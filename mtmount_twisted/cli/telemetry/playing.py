@@ -37,7 +37,7 @@ class PlayedReader(Protocol):
     """
 
     transport: Any
-    has_room = True
+    has_room: bool = True
 
     def __init__(self, factory: PlayFactory) -> None:
         self._factory = factory
@@ -118,7 +118,7 @@ class Player:
         terminator: bytes,
         write: Callable[[bytes], None],
     ) -> None:
-        self.count = 0
+        self.count: int = 0
         self._reactor = reactor
         self._lines = lines
         self._speed = speed

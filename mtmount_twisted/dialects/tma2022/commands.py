@@ -6,11 +6,12 @@ the four fields of `Command`. "Deploy" closes the mirror covers, and "retract" o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar
 
 from mtmount_twisted.errors import FieldCountError
+from mtmount_twisted.wire.fields import Kind
 from mtmount_twisted.wire.messages import ClassOfCode, CommandMessage, code, leaves, parameter
 
 from .enums import CommandCode, Source, ThermalMode
@@ -30,7 +31,7 @@ class Command(CommandMessage):
     original: `replaced` returns the command to send.
     """
 
-    kind_of = staticmethod(kind_of)
+    kind_of: ClassVar[Callable[[type], Kind]] = staticmethod(kind_of)
     layout = LAYOUT
 
     sequence_id: int = parameter(

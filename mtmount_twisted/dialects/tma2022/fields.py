@@ -39,7 +39,7 @@ def check_stripped(value: Any) -> str:
     return text
 
 
-PLAIN_KINDS = {
+PLAIN_KINDS: dict[Any, Kind] = {
     int: replace(INT, check=check_int, read=int),
     float: replace(FLOAT, expected="a number", check=check_any_float, read=float),
     bool: one_of("bool", bool, "a bool", check_bool, read_bool, {"0": False, "1": True}),

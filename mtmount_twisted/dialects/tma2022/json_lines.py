@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,7 +25,7 @@ BIT = bool | Literal[0, 1]
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
-encode_fast = msgspec.json.Encoder().encode
+encode_fast: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 def encode(message: Any) -> bytes:

@@ -201,7 +201,7 @@ class CmdSupersededReply(Answer):
 class _Alarm(Reply):
     """Base class of warnings and errors."""
 
-    subject_names = ("subsystem_id", "subsystem_instance", "code", "name")
+    subject_names: ClassVar[tuple[str, ...]] = ("subsystem_id", "subsystem_instance", "code", "name")
     name: str = parameter("The name of the condition.")
     subsystem_id: int = parameter("The subsystem, a `SubsystemId`.")
     subsystem_instance: str = parameter("The part of the subsystem, such as ``MyTopVI/MyNextVI``.")
@@ -334,7 +334,7 @@ class PowerStateReply(Reply):
     """The power of a device."""
 
     reply_id = ReplyId.POWER_STATE
-    subject_names = ("system",)
+    subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     power_state: PowerState = parameter("Its power.")
     # The original client reads "elementPowerState", which no mount sends, and so drops the event of every
@@ -348,7 +348,7 @@ class AxisMotionStateReply(Reply):
     """The motion of an axis."""
 
     reply_id = ReplyId.AXIS_MOTION_STATE
-    subject_names = ("axis",)
+    subject_names: ClassVar[tuple[str, ...]] = ("axis",)
     axis: System = parameter("The axis: AZIMUTH, ELEVATION or CAMERA_CABLE_WRAP.")
     state: AxisMotionState = parameter("Its motion.")
     position: float = parameter("Where a point-to-point move goes.", unit="deg")
@@ -367,7 +367,7 @@ class ChillerStateReply(Reply):
     """The thermal control of a device, part by part. It has `track_ambient` or `chiller_mode`."""
 
     reply_id = ReplyId.CHILLER_STATE
-    subject_names = ("system",)
+    subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     temperature: tuple[float, ...] = parameter("Set points; in % where the valve is set by hand.", unit="°C")
     track_ambient: tuple[bool, ...] | None = parameter(
@@ -389,7 +389,7 @@ class MotionControllerStateReply(Reply):
     """The state of the drives of a device."""
 
     reply_id = ReplyId.MOTION_CONTROLLER_STATE
-    subject_names = ("system",)
+    subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     motion_controller_state: tuple[PowerState, ...] = parameter("OFF, ON or FAULT of each drive.")
 
@@ -398,7 +398,7 @@ class InPositionReply(Reply):
     """An axis came into position, or left it."""
 
     reply_id = ReplyId.IN_POSITION
-    subject_names = ("axis",)
+    subject_names: ClassVar[tuple[str, ...]] = ("axis",)
     axis: System = parameter("The axis: AZIMUTH, ELEVATION or CAMERA_CABLE_WRAP.")
     in_position: bool = parameter("True if it is in position.")
 
@@ -439,7 +439,7 @@ class HomedReply(Reply):
     """The homing state of an axis."""
 
     reply_id = ReplyId.HOMED
-    subject_names = ("axis",)
+    subject_names: ClassVar[tuple[str, ...]] = ("axis",)
     axis: System = parameter("The axis: AZIMUTH or ELEVATION.")
     homed: bool = parameter("True if it is homed.")
 
@@ -448,7 +448,7 @@ class LimitsReply(Reply):
     """The limits that a device has reached."""
 
     reply_id = ReplyId.LIMITS
-    subject_names = ("system",)
+    subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     limits: tuple[LimitsMask, ...] = parameter("The limits of each part.")
 

@@ -103,7 +103,7 @@ class AuxiliaryCabinetsThermal(Topic):
 
     topic_id = 1
     topic = "auxiliaryCabinetsThermal"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     actual_temperature_azimuth_drive_cabinet_0001: float = measured(
         "Temperature azimuth drive cabinet 0001.", unit="°C"
     )
@@ -173,7 +173,7 @@ class Cabinet0101Thermal(Topic):
 
     topic_id = 2
     topic = "cabinet0101Thermal"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     actual_temperature: float = measured("Temperature.", unit="°C")
     actual_temperature_timestamp: float = measured_at("actual_temperature")
     actual_valve_position: float = measured("Valve position.", unit="%")
@@ -189,7 +189,7 @@ class AzimuthCableWrap(Topic):
 
     topic_id = 3
     topic = "azimuthCableWrap"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position_drive: tuple[float, ...] = measured("Position drive.", unit="%", count=2)
     actual_position_drive_timestamp: tuple[float, ...] = measured_at("actual_position_drive")
     actual_velocity_drive: tuple[float, ...] = measured("Velocity drive.", unit="deg/s", count=2)
@@ -201,7 +201,7 @@ class AzimuthDrivesThermal(Topic):
 
     topic_id = 4
     topic = "azimuthDrivesThermal"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     actual_temperature: tuple[float, ...] = measured("Temperature.", unit="°C", count=16)
     actual_temperature_timestamp: tuple[float, ...] = measured_at("actual_temperature")
     actual_valve_position_azimuth: tuple[float, ...] = measured("Valve position azimuth.", unit="%", count=4)
@@ -221,7 +221,7 @@ class AzimuthDrives(Topic):
 
     topic_id = 5
     topic = "azimuthDrives"
-    period = 0.05
+    period: ClassVar[float | None] = 0.05
     current: tuple[float, ...] = measured("Current of each drive.", unit="A", count=16)
     current_timestamp: tuple[float, ...] = measured_at("current")
 
@@ -231,7 +231,7 @@ class Azimuth(Topic):
 
     topic_id = 6
     topic = "azimuth"
-    period = 0.05
+    period: ClassVar[float | None] = 0.05
     actual_acceleration: float = measured("Acceleration.", unit="deg/s²")
     actual_acceleration_timestamp: float = measured_at("actual_acceleration")
     actual_jerk: float = measured("Jerk.", unit="deg/s³")
@@ -253,7 +253,7 @@ class Balancing(Topic):
 
     topic_id = 7
     topic = "balancing"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position: tuple[float, ...] = measured("Position.", unit="mm", count=4)
     actual_position_timestamp: tuple[float, ...] = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=4)
@@ -267,7 +267,7 @@ class CameraCableWrap(Topic):
 
     topic_id = 8
     topic = "cameraCableWrap"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position: float = measured("Position.", unit="deg")
     actual_position_timestamp: float = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=2)
@@ -285,7 +285,7 @@ class CompressedAir(Topic):
 
     topic_id = 9
     topic = "compressedAir"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     air_pressure_azimuth_0001: float = measured("Air pressure azimuth 0001.", unit="bar")
     air_pressure_azimuth_0001_timestamp: float = measured_at("air_pressure_azimuth_0001")
     air_pressure_azimuth_0002: float = measured("Air pressure azimuth 0002.", unit="bar")
@@ -305,7 +305,7 @@ class Cooling(Topic):
 
     topic_id = 10
     topic = "cooling"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     glycol_pressure_azimuth_0001: float = measured("Glycol pressure azimuth 0001.", unit="bar")
     glycol_pressure_azimuth_0001_timestamp: float = measured_at("glycol_pressure_azimuth_0001")
     glycol_pressure_azimuth_0002: float = measured("Glycol pressure azimuth 0002.", unit="bar")
@@ -379,7 +379,7 @@ class DeployablePlatforms(Topic):
 
     topic_id = 11
     topic = "deployablePlatforms"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position_platform_1_section: tuple[float, ...] = measured(
         "Position platform 1 section.", unit="mm", count=2
     )
@@ -411,7 +411,7 @@ class DynaleneCooling(Topic):
 
     topic_id = 12
     topic = "dynaleneCooling"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     dynalene_pressure_azimuth_0001: float = measured("Dynalene pressure azimuth 0001.", unit="bar")
     dynalene_pressure_azimuth_0001_timestamp: float = measured_at("dynalene_pressure_azimuth_0001")
     dynalene_pressure_azimuth_0002: float = measured("Dynalene pressure azimuth 0002.", unit="bar")
@@ -449,7 +449,7 @@ class ElevationDrivesThermal(Topic):
 
     topic_id = 13
     topic = "elevationDrivesThermal"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     actual_temperature_10: float = measured("Temperature 10.", unit="°C")
     actual_temperature_10_timestamp: float = measured_at("actual_temperature_10")
     actual_temperature_12: float = measured("Temperature 12.", unit="°C")
@@ -483,7 +483,7 @@ class ElevationDrives(Topic):
 
     topic_id = 14
     topic = "elevationDrives"
-    period = 0.05
+    period: ClassVar[float | None] = 0.05
     current: tuple[float, ...] = measured("Current of each drive.", unit="A", count=12)
     current_timestamp: tuple[float, ...] = measured_at("current")
 
@@ -493,7 +493,7 @@ class Elevation(Topic):
 
     topic_id = 15
     topic = "elevation"
-    period = 0.05
+    period: ClassVar[float | None] = 0.05
     actual_acceleration: float = measured("Acceleration.", unit="deg/s²")
     actual_acceleration_timestamp: float = measured_at("actual_acceleration")
     actual_jerk: float = measured("Jerk.", unit="deg/s³")
@@ -517,7 +517,7 @@ class Encoder(Topic):
 
     topic_id = 16
     topic = "encoder"
-    period = 0.05
+    period: ClassVar[float | None] = 0.05
     azimuth_encoder_absolute_position: tuple[float, ...] = measured(
         "Azimuth encoder absolute position.", unit="deg", count=4
     )
@@ -567,7 +567,7 @@ class GeneralPurposeGlycolWater(Topic):
 
     topic_id = 17
     topic = "generalPurposeGlycolWater"
-    period = 0.5
+    period: ClassVar[float | None] = 0.5
     glycol_pressure_azimuth_0001: float = measured("Glycol pressure azimuth 0001.", unit="bar")
     glycol_pressure_azimuth_0001_timestamp: float = measured_at("glycol_pressure_azimuth_0001")
     glycol_pressure_azimuth_0002: float = measured("Glycol pressure azimuth 0002.", unit="bar")
@@ -587,7 +587,7 @@ class CapacitorBank(Topic):
 
     topic_id = 18
     topic = "capacitorBank"
-    period = None
+    period: ClassVar[float | None] = None
     blown_azimuth_3_fuse: tuple[bool | None, ...] = measured("Blown azimuth 3 fuse.", count=4)
     blown_azimuth_3_fuse_timestamp: tuple[float, ...] = measured_at("blown_azimuth_3_fuse")
     blown_azimuth_4_fuse: tuple[bool | None, ...] = measured("Blown azimuth 4 fuse.", count=4)
@@ -645,7 +645,7 @@ class LockingPins(Topic):
 
     topic_id = 19
     topic = "lockingPins"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position: tuple[float, ...] = measured("Position.", unit="mm", count=2)
     actual_position_timestamp: tuple[float, ...] = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=2)
@@ -659,7 +659,7 @@ class MainPowerSupply(Topic):
 
     topic_id = 21
     topic = "mainPowerSupply"
-    period = 0.2
+    period: ClassVar[float | None] = 0.2
     power_supply_current: float = measured("Current.", unit="A")
     power_supply_current_timestamp: float = measured_at("power_supply_current")
     power_supply_voltage: float = measured("Voltage.", unit="V")
@@ -671,7 +671,7 @@ class MirrorCoverLocks(Topic):
 
     topic_id = 22
     topic = "mirrorCoverLocks"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position: tuple[float, ...] = measured("Position.", unit="deg", count=4)
     actual_position_timestamp: tuple[float, ...] = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=4)
@@ -683,7 +683,7 @@ class MirrorCover(Topic):
 
     topic_id = 23
     topic = "mirrorCover"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_position: tuple[float, ...] = measured("Position.", unit="deg", count=4)
     actual_position_timestamp: tuple[float, ...] = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=4)
@@ -695,7 +695,7 @@ class MainCabinetThermal(Topic):
 
     topic_id = 24
     topic = "mainCabinetThermal"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     aux_pxi_temperature: float = measured("Aux pxi temperature.", unit="°C")
     aux_pxi_temperature_timestamp: float = measured_at("aux_pxi_temperature")
     axes_pxi_temperature: float = measured("Axes pxi temperature.", unit="°C")
@@ -723,7 +723,7 @@ class OilSupplySystem(Topic):
 
     topic_id = 25
     topic = "oilSupplySystem"
-    period = 5.0
+    period: ClassVar[float | None] = 5.0
     actual_temperature_azimuth_cabinet_5001: float = measured("Temperature azimuth cabinet 5001.", unit="°C")
     actual_temperature_azimuth_cabinet_5001_timestamp: float = measured_at(
         "actual_temperature_azimuth_cabinet_5001"
@@ -1409,7 +1409,7 @@ class SafetySystem(Topic):
 
     topic_id = 26
     topic = "safetySystem"
-    period = 0.2
+    period: ClassVar[float | None] = 0.2
     brake_pressure_az: tuple[float, ...] = measured("Brake pressure azimuth.", unit="bar", count=8)
     brake_pressure_az_timestamp: tuple[float, ...] = measured_at("brake_pressure_az")
     brake_pressure_el: tuple[float, ...] = measured("Brake pressure elevation.", unit="bar", count=2)
@@ -1423,7 +1423,7 @@ class TopEndChiller(Topic):
 
     topic_id = 27
     topic = "topEndChiller"
-    period = 0.1
+    period: ClassVar[float | None] = 0.1
     actual_temperature_ambient: float = measured("Temperature ambient.", unit="°C")
     actual_temperature_ambient_timestamp: float = measured_at("actual_temperature_ambient")
     ambient_relative_humidity_sensor_0501: float = measured(

@@ -139,8 +139,8 @@ class _Child:
     def __init__(self, supervisor: Supervisor, reactor: Reactor) -> None:
         self._supervisor = supervisor
         self._reactor = reactor
-        self.started = reactor.seconds()
-        self.killed = ""  # the reason
+        self.started: float = reactor.seconds()
+        self.killed: str = ""  # the reason
         self._bytes = 0
         self._asked = 0
         self._link = _Link(self)
@@ -160,7 +160,7 @@ class _Child:
             )
             factory = ServerFactory.forProtocol(lambda: self._link)
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)  # type: ignore[arg-type]
-        self.pid = int(self._process.pid or 0)  # it has none once it has ended
+        self.pid: int = int(self._process.pid or 0)  # it has none once it has ended
         self._deadline: Deadline | None = Deadline(reactor, START_TIME, self.kill, "it does not start")
         self._asking: IDelayedCall = reactor.callLater(PING_INTERVAL, self._ask)
 
@@ -247,7 +247,7 @@ class Supervisor:
     """
 
     def __init__(self, owner: Owner, log: logging.Logger, reactor: object) -> None:
-        self.restarts = 0
+        self.restarts: int = 0
         self._owner = owner
         self._reactor = cast(Reactor, reactor)
         self._limited_log = RateLimitedLog(self._reactor, log)

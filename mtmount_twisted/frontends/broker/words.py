@@ -5,6 +5,7 @@ Values only. Next to read: `supervisor`, the daemon's end; ``station.daemon_link
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -118,11 +119,11 @@ class Log(Struct, tag="log", frozen=True):
 ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | End
 FromChild: TypeAlias = Pong | Log
 
-encode = msgspec.json.encode
+encode: Callable[[object], bytes] = msgspec.json.encode
 """Return a value as JSON, without the end of the line."""
 
-read_to_child = msgspec.json.Decoder(ToChild).decode
+read_to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder(ToChild).decode
 """Return a line of the daemon as a value. It raises `msgspec.DecodeError`."""
 
-read_from_child = msgspec.json.Decoder(FromChild).decode
+read_from_child: Callable[[bytes], FromChild] = msgspec.json.Decoder(FromChild).decode
 """Return a line of the child as a value. It raises `msgspec.DecodeError`."""

@@ -111,10 +111,10 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         reactor: IReactorTime,
     ) -> None:
         self.settings = settings
-        self.name = settings.name
+        self.name: str = settings.name
         self._most = most
         self._peers_log = RateLimitedLog(reactor, log)
-        self.limited_log = RateLimitedLog(reactor, log, A_FEW)
+        self.limited_log: RateLimitedLog = RateLimitedLog(reactor, log, A_FEW)
         self._allowed = networks(settings.allow)
         self.unproven: dict[Unproven, None] = {}
         self.places: PortPlaces[Member] = PortPlaces(most.number)

@@ -25,7 +25,7 @@ from mtmount_twisted.dialects.dialect import Dialect, DialectName, Translator, t
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
-from mtmount_twisted.net.admission import networks
+from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader, receive_little
@@ -84,10 +84,10 @@ class ReadTurns:
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
-        self.without_rights = Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
-        self.without_command = Turns(reactor, READ_WITHOUT_RIGHTS, REFUSED_AT_ONCE, READ_EVERY)
-        self.first_looks = Turns(reactor, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
-        self.looks = Turns(reactor, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
+        self.without_rights: Turns = Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
+        self.without_command: Turns = Turns(reactor, READ_WITHOUT_RIGHTS, REFUSED_AT_ONCE, READ_EVERY)
+        self.first_looks: Turns = Turns(reactor, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
+        self.looks: Turns = Turns(reactor, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
 
     def close(self) -> None:
         """End all turns."""
@@ -144,11 +144,11 @@ class PairClient(PairedSession):
 
     def _prepare(self, settings: PairCommander, shared: Shared) -> None:
         """Make all but the connections."""
-        self.source = Source[settings.source]
-        self.allowed = networks((*settings.allow, *settings.addresses))
+        self.source: Source = Source[settings.source]
+        self.allowed: tuple[Network, ...] = networks((*settings.allow, *settings.addresses))
         self.in_flight = 0
         self._bridge = shared.bridge
-        self.translator = shared.translator_for(settings.dialect)
+        self.translator: Translator | None = shared.translator_for(settings.dialect)
         self._turns = shared.turns.without_rights
         turns = shared.turns
         self._queue = CommandQueue(

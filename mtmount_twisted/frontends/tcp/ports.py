@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import PortCommanders
+from mtmount_twisted.dialects.dialect import Translator
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
@@ -68,14 +69,15 @@ class PortClient:
         settings, shared = port.settings, port.shared
         self.name = name
         self.name_lasts = name_lasts
-        self.address = ""
+        self.address: str = ""
         self._places = port.places
-        self.source = Source[settings.source]
-        self.may_command = self.may_have_command = settings.role == "commander"
-        self.may_have_password = self.may_command and settings.client_ca is not None
+        self.source: Source = Source[settings.source]
+        self.may_command: bool = settings.role == "commander"
+        self.may_have_command: bool = self.may_command
+        self.may_have_password: bool = self.may_command and settings.client_ca is not None
         self.in_flight = 0
         self._bridge = shared.bridge
-        self.translator = port.translator
+        self.translator: Translator | None = port.translator
         self._turns = shared.turns.without_rights
         turns = shared.turns
         self._queue = CommandQueue(
@@ -259,7 +261,7 @@ class PortFactory(ClientFactory[PortClient]):
     settings: PortCommanders
 
     def __init__(self, settings: PortCommanders, shared: Shared) -> None:
-        self.translator = shared.translator_for(settings.dialect)
+        self.translator: Translator | None = shared.translator_for(settings.dialect)
         speaks = shared.bridge.dialect if self.translator is None else self.translator.dialect
         most = MostClients(settings.max_clients, "max_clients")
         super().__init__(settings, most, speaks.terminator, shared.log, shared.reactor)

@@ -165,7 +165,7 @@ class TelemetryReader:
 
     def __init__(self, name: str, port: TelemetryFactory) -> None:
         self.name = name
-        self.address = ""
+        self.address: str = ""
         self._port = port
         self._source = port.fanout.source
         self._state = GONE

@@ -92,7 +92,7 @@ class HandshakeReader(LineReader, Generic[Member]):
     """
 
     owner: PortMember | None = None  # type: ignore[assignment] # none until the handshake is over
-    proof = PROVING
+    proof: HandshakeState = PROVING
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class HandshakeReader(LineReader, Generic[Member]):
         self._find = find
         self._lost = lost
         self.peer = peer
-        self.network = client_network(address_of(peer))
+        self.network: str = client_network(address_of(peer))
         self.is_known = is_known
         self._port = port
         self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)

@@ -134,7 +134,7 @@ class Areas:
             *(streams, history, past, slews, acks, Health(served, journal), metrics),
         )
         routes = [route for area in answering for route in area.routes()]
-        self.routes = [_noted(route, commanders) for route in routes]
+        self.routes: list[Route] = [_noted(route, commanders) for route in routes]
         self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
         closing = (
             *(validator, streams, commanders, leases, state, lives),
@@ -183,7 +183,7 @@ class WebService(Service):
         reactor: IReactorTime | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.failure = ""
+        self.failure: str = ""
         self._settings = settings
         self._endpoint = endpoint
         self._tokens = tokens

@@ -363,7 +363,7 @@ class TailFile:
     """
 
     def __init__(self, recording: Path) -> None:
-        self.path = Path(f"{recording}{TAIL}")
+        self.path: Path = Path(f"{recording}{TAIL}")
         self._file = -1
         self._length = 0
 

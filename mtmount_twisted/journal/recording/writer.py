@@ -87,8 +87,9 @@ class RecordingWriter:
         rest: Callable[[], object] = lambda: None,
     ) -> None:
         assert dialect.telemetry is not None  # the configuration allows no recorder otherwise
-        self.fault = ""
-        self.written = self.lost = 0
+        self.fault: str = ""
+        self.written: int = 0
+        self.lost: int = 0
         self.oldest: float | None = None
         self._options = options
         self._format: TelemetryFormat = dialect.telemetry

@@ -100,10 +100,13 @@ class Axis(Device):
     ) -> None:
         super().__init__(system, world)
         self.limits = limits
-        self.powered = self.enabled = self.tracking = self.paused = False
+        self.powered: bool = False
+        self.enabled: bool = False
+        self.tracking: bool = False
+        self.paused: bool = False
         self.homed = False
-        self.goal = 0.0
-        self.limits_reached = LimitsMask(0)
+        self.goal: float = 0.0
+        self.limits_reached: LimitsMask = LimitsMask(0)
         self._needs_homing = needs_homing
         self._may_power = may_power
         self._velocity = MARGIN * limits.velocity * world.speed

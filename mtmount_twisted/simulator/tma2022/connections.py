@@ -74,13 +74,13 @@ class _Connection:
 class CommandConnection(_Connection, LineOnlyReceiver):
     """The connection of the command client."""
 
-    delimiter = DIALECT.terminator
+    delimiter: bytes = DIALECT.terminator
     MAX_LENGTH = MAX_LINE_LENGTH
 
     def __init__(self, port: CommandPort) -> None:
         self.port = port
-        self.clock = port.clock
-        self.is_closing = False
+        self.clock: IReactorTime = port.clock
+        self.is_closing: bool = False
 
     def connectionMade(self) -> None:
         self.start_sending(MAX_UNSENT)
@@ -153,7 +153,7 @@ class CommandPort(Factory[CommandConnection]):
         self.name = name
         self.clock = clock
         self._log = log
-        self.limited_log = RateLimitedLog(clock, log, A_FEW)
+        self.limited_log: RateLimitedLog = RateLimitedLog(clock, log, A_FEW)
         self.line_received = line_received
         self.client: CommandConnection | None = None
         self.is_refusing = False
@@ -205,7 +205,7 @@ class TelemetryReader(_Connection, Protocol):
 
     def __init__(self, port: TelemetryPort) -> None:
         self.port = port
-        self.clock = port.clock
+        self.clock: IReactorTime = port.clock
 
     def connectionMade(self) -> None:
         self.start_sending(0)
@@ -230,8 +230,8 @@ class TelemetryPort(Factory[TelemetryReader]):
     ) -> None:
         self.name = name
         self.clock = clock
-        self.limited_log = RateLimitedLog(clock, log, A_FEW)
-        self.missed = 0
+        self.limited_log: RateLimitedLog = RateLimitedLog(clock, log, A_FEW)
+        self.missed: int = 0
         self._changed = changed
         self._readers: set[TelemetryReader] = set()
         self._gone: Waiters[None] = Waiters()

@@ -60,7 +60,7 @@ class Device:
     def __init__(self, system: System, world: World) -> None:
         self.system = system
         self.world = world
-        self.in_alarm = False
+        self.in_alarm: bool = False
         self.parts: list[Part] = []
         self.alarm_ended: Callable[[], None] = lambda: None
 
@@ -126,7 +126,7 @@ class Switch(Device):
         on: bool = False,
     ) -> None:
         super().__init__(system, world)
-        self.on = on
+        self.on: bool = on
         self._warm_up = warm_up
         self._timeout_off = timeout_off
         self._part = Part(world)
@@ -202,8 +202,8 @@ class Oil(Device):
 
     def __init__(self, world: World) -> None:
         super().__init__(System.OIL_SUPPLY_SYSTEM, world)
-        self.auto = False
-        self.parts_on = [False, False, False]
+        self.auto: bool = False
+        self.parts_on: list[bool] = [False, False, False]
         self._part = Part(world)
         self.parts.append(self._part)
 
@@ -287,7 +287,7 @@ class Deployables(Device):
 
     def __init__(self, system: System, world: World, *, deployed: bool) -> None:
         super().__init__(system, world)
-        self.powered = False
+        self.powered: bool = False
         self._goal = float(deployed)
         self._path: Path = rest(world.clock.seconds(), self._goal)
         self._part = Part(world)
@@ -425,8 +425,8 @@ class Thermal(Switch):
         super().__init__(system, world, on=always_on)
         self.count = count
         self._always_on = always_on
-        self.set_points = [0.0] * count
-        self.follows_ambient = [False] * count
+        self.set_points: list[float] = [0.0] * count
+        self.follows_ambient: list[bool] = [False] * count
 
     def control(self, drive: int, mode: ThermalMode, set_point: float) -> Plan:
         """Set the mode and the set point."""
@@ -468,4 +468,4 @@ class Thermal(Switch):
     def end_alarm(self) -> None:
         """End the alarm. A device without a switch works again."""
         super().end_alarm()
-        self.on = self.on or self._always_on
+        self.on: bool = self.on or self._always_on

@@ -105,7 +105,7 @@ class Execution:
         self._parts = parts
         self._world = world
         self._superseded = superseded
-        self.is_open = not command.ack_only
+        self.is_open: bool = not command.ack_only
 
     def finish_part(self) -> None:
         """Note that a part has finished. After the last part, send Succeeded."""

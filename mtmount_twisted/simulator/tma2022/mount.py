@@ -140,9 +140,10 @@ class SimulatedMount:
         if not 0 <= heartbeat_timeout < math.inf:
             raise ValueError(f"heartbeat_timeout: expected 0 or more seconds, got {heartbeat_timeout}")
         self._log = log or logging.getLogger(__name__)
-        self.world = world = World(clock, tai, send, self._changed_later, self._log, speed, realistic)
-        self.commander = initial_commander
-        self.operation_manager = ENABLED
+        world = World(clock, tai, send, self._changed_later, self._log, speed, realistic)
+        self.world: World = world
+        self.commander: Source = initial_commander
+        self.operation_manager: str = ENABLED
         self._announces_operation_manager = operation_manager
         self._vendor_events = vendor_events
         self._heartbeat_timeout = heartbeat_timeout
@@ -173,7 +174,7 @@ class SimulatedMount:
             System.CAMERA_CABLE_WRAP, world, CAMERA_CABLE_WRAP, 0.0, needs_homing=False
         )
         self.main_axes = (self.azimuth, self.elevation)
-        self.axes = (*self.main_axes, self.camera_cable_wrap)
+        self.axes: tuple[Axis, Axis, Axis] = (*self.main_axes, self.camera_cable_wrap)
         for axis in self.axes:
             axis.targets_lost = partial(self._lost_targets, axis)
         self.mirror_covers = Deployables(System.MIRROR_COVERS, world, deployed=True)
@@ -194,7 +195,7 @@ class SimulatedMount:
             device.system: device
             for device in (*self.axes, self.mirror_covers, self.mirror_cover_locks, self.supply, self.oil)
         }
-        self.alarms = Alarms(self.devices, world.send, world.tai)
+        self.alarms: Alarms = Alarms(self.devices, world.send, world.tai)
         self._parts = [*self.devices.values(), self.thermal[System.OIL_SUPPLY_SYSTEM]]
 
     def _make_ready(self) -> None:

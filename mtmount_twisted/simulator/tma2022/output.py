@@ -31,7 +31,7 @@ from .catalogue import ALARM, WARNING, Entry, find, first
 from .mount import CONNECTING, ENABLED, SimulatedMount
 from .safety import check_bit
 
-KIND_OF_ANSWER = {CmdAcknowledgedReply: "ack", CmdSucceededReply: "done"}
+KIND_OF_ANSWER: dict[type[Answer], str] = {CmdAcknowledgedReply: "ack", CmdSucceededReply: "done"}
 """The word of `Fault.reply` for an answer; "noack" for all others."""
 
 

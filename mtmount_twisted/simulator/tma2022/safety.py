@@ -99,7 +99,7 @@ class Safety:
     """
 
     def __init__(self) -> None:
-        self.masks = dict.fromkeys(MASKS, 0)
+        self.masks: dict[str, int] = dict.fromkeys(MASKS, 0)
         self._stored = 0
 
     @property

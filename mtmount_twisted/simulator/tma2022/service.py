@@ -81,9 +81,9 @@ class SimulatorService(Service):
         check_noise(noise)
         self._noise, self._noise_seed = noise, noise_seed
         self._options = options
-        self.log = log or logging.getLogger(__name__)
+        self.log: logging.Logger = log or logging.getLogger(__name__)
         self._reactor = reactor
-        self.faults = Faults(faults, fault_seed, TMA2022)
+        self.faults: Faults = Faults(faults, fault_seed, TMA2022)
         self.faults.changed = self._faults_changed
         self.faults.began = self._fault_began
         self.faults.cleared = self._faults_cleared

@@ -188,7 +188,7 @@ class Settings:
     """
 
     def __init__(self) -> None:
-        self.set_name = DEFAULT
+        self.set_name: str = DEFAULT
         self._values = _default()
 
     def check_set(self, name: str) -> None:

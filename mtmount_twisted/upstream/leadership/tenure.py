@@ -227,12 +227,12 @@ class Tenure:
     """
 
     def __init__(self, rules: Rules, effects: list[Effect], now: float) -> None:
-        self.state = STANDBY
-        self.epoch = 0
-        self.seen = NO_VALUE
-        self.linked = False
-        self.serves = False
-        self.is_over = False
+        self.state: State = STANDBY
+        self.epoch: int = 0
+        self.seen: RegisterValue = NO_VALUE
+        self.linked: bool = False
+        self.serves: bool = False
+        self.is_over: bool = False
         self._rules = rules
         self._effects = effects
         self._began = now

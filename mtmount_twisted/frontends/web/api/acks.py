@@ -126,8 +126,8 @@ class AckTimes:
         self._clock = clock
         self._stamps = stamps
         self._started = clock.seconds()
-        self.to_ack = Spread(TIMES)
-        self.to_done = Spread(TIMES)
+        self.to_ack: Spread = Spread(TIMES)
+        self.to_done: Spread = Spread(TIMES)
         # The time at which each command in flight was sent (clock, s), by its key; the bridge bounds them.
         self._sent: dict[int, float] = {}
         self._acked: dict[int, float] = {}

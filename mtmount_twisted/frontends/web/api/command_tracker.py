@@ -132,7 +132,7 @@ class Kept:
     __slots__ = ("ended", "number")
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number: int = 0
         self.ended: deque[TrackedCommand] = deque()
 
 

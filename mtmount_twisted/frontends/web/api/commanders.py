@@ -30,6 +30,7 @@ from mtmount_twisted.dialects.dialect import (
     dialect_translated_to,
     translator_between,
 )
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.http.answers import Json, Life, Name, Schema, reference, schemas_of
 from mtmount_twisted.frontends.web.http.calls import (
@@ -169,9 +170,9 @@ class WebCommander:
     def __init__(
         self, user: User, dialect: Dialect, lives: CommandTracker, dismissed: Callable[[str], None]
     ) -> None:
-        self.name = user.commander
-        self.source = user.source
-        self.may_have_command = "command" in user.roles
+        self.name: str = user.commander
+        self.source: Source = user.source
+        self.may_have_command: bool = "command" in user.roles
         self.in_flight = 0
         self.dismiss = dismissed
         self._dialect = dialect

@@ -32,8 +32,8 @@ class Spread:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
+        self.counts: list[int] = [0] * (len(bounds) + 1)
+        self.total: float = 0.0
 
     def add(self, figure: float) -> None:
         """Count a value."""
@@ -50,8 +50,8 @@ class LoopWatch:
     """
 
     def __init__(self, clock: IReactorTime) -> None:
-        self.lags = Spread((0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
-        self.last = 0.0
+        self.lags: Spread = Spread((0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0))
+        self.last: float = 0.0
         self._clock = clock
         self._since = self._due = 0.0
         self._turns = LoopingCall(self._turn)

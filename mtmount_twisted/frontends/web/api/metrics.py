@@ -153,7 +153,7 @@ class Metrics(Collector):
         broker: IBrokerState | None = None,
     ) -> None:
         self.bridge = bridge
-        self.recorder = recorder or RecorderOff()
+        self.recorder: IRecorderState | RecorderOff = recorder or RecorderOff()
         self.broker = broker
         self._dialect: Dialect = bridge.dialect
         self.link = link
@@ -170,10 +170,10 @@ class Metrics(Collector):
         self.messages: Counter[tuple[str, ...]] = Counter(dict.fromkeys(message_labels(bridge.dialect), 0))
         self.outcomes: Counter[str] = Counter()
         self.cut_off: Counter[str] = Counter()
-        self.gaps = 0
+        self.gaps: int = 0
         self._connected: Counter[str] = Counter()  # clients at the present scrape, by label
         self._behind: Counter[str] = Counter()  # their backlog, in bytes
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
         self._seconds = seconds

@@ -287,7 +287,7 @@ class Feed:
         self.journal = journal
         self.dialect = dialect
         self.listeners: dict[Listener, None] = {}
-        self.lost = 0
+        self.lost: int = 0
         self._log = log or logging.getLogger(__name__)
         self._clock = clock
         self._turns = turns

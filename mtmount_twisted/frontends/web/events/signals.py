@@ -196,7 +196,7 @@ class SignalStreams:
         log: logging.Logger,
     ) -> None:
         self.signals = signals
-        self.missed = 0
+        self.missed: int = 0
         self._summary = summary
         self._clock = clock
         self._turns = turns

@@ -22,7 +22,16 @@ from twisted.python.failure import Failure
 from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.frontends.web.http.answers import EventId
-from mtmount_twisted.frontends.web.http.calls import Answer, Call, Fault, Parameter, RequestError, Route, User
+from mtmount_twisted.frontends.web.http.calls import (
+    Answer,
+    Call,
+    Fault,
+    Parameter,
+    Request,
+    RequestError,
+    Route,
+    User,
+)
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.interfaces import IEventBus, ISignals
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
@@ -110,12 +119,12 @@ class Stream:
     ) -> None:
         if call.request is None:
             raise TypeError("a stream needs the request that it answers")
-        self.request = call.request
+        self.request: Request = call.request
         self.selection = selection
-        self.user = call.user
-        self.share = call.share
-        self.peer = call.peer
-        self.ended = False
+        self.user: User = call.user
+        self.share: str = call.share
+        self.peer: str = call.peer
+        self.ended: bool = False
         self.resuming: Deferred[None] | None = None
         self.release: Callable[[], None] = lambda: None
         most = bounds.max_behind_bytes, bounds.max_behind_seconds
@@ -173,7 +182,7 @@ class Streams:
         bounds: Bounds,
         log: logging.Logger,
     ) -> None:
-        self.cut_off = 0
+        self.cut_off: int = 0
         self._log = log
         self._limited_log = RateLimitedLog(clock, self._log, A_FEW)
         self._feed = feed

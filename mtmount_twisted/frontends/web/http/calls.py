@@ -270,7 +270,7 @@ class RequestError(Exception):
         self.status = status
         self.title = title
         self.faults = faults
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self._lease = lease
         self._command = command
 

@@ -33,7 +33,7 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
-from mtmount_twisted.net.turns import Rank
+from mtmount_twisted.net.turns import Rank, Turns
 from mtmount_twisted.net.unix_sockets import host_of
 from mtmount_twisted.net.waiting import Waiters
 
@@ -91,7 +91,7 @@ class WebRequest(http.Request):
 
     def __init__(self, channel: http.HTTPChannel, queued: object = False) -> None:
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
-        self.received = 0
+        self.received: int = 0
 
     def parseCookies(self) -> None:
         """Parse no cookies: no route uses them."""
@@ -115,8 +115,9 @@ class WebRequest(http.Request):
 
     def announce(self, method: bytes, target: bytes) -> None:
         """Set the method and the path, so that the guard can check the request before its body is read."""
-        self.method, self.uri = method, self._origin_form(target)
-        self.path = self.uri.partition(b"?")[0]
+        self.method: bytes = method
+        self.uri: bytes = self._origin_form(target)
+        self.path: bytes = self.uri.partition(b"?")[0]
 
     def _origin_form(self, target: bytes) -> bytes:
         """Return the target as a path. If the target is a whole URL, set the Host header to its host."""
@@ -185,7 +186,7 @@ class Connection(http.HTTPChannel):
     _asks_head = False
     _timer: Deadline | None = None
     _idle_since: float | None = None
-    timeOut = None
+    timeOut: int | None = None
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -509,8 +510,8 @@ class WebSite(http.HTTPFactory):
         self.router = router
         self.limits = limits
         self.connections: dict[Connection, Place[Connection]] = {}
-        self.refused = 0
-        self.input_turns = input_turns(reactor)
+        self.refused: int = 0
+        self.input_turns: Turns = input_turns(reactor)
         self._limited_log = log
         self._places = Places(
             limits.max_connections,
