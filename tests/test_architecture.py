@@ -131,7 +131,7 @@ ROOMS: dict[str, Room] = {
     "cli": room("cli", "version visible files hosts errors wire dialect dialects net client journal"),
     "public": room("commander journal.__main__", "cli"),
     "broker": room(  # the daemon's side of the child process
-        "frontends.broker", "visible interfaces net"
+        "frontends.broker", "visible interfaces dialect net http web records"
     ),
     "contracts": room("station.contracts"),
     "testing": room("testing", "hosts errors interfaces dialect net client contracts"),

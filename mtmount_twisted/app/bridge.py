@@ -28,6 +28,7 @@ from twisted.internet.defer import (
     maybeDeferred,
     succeed,
 )
+from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
@@ -68,6 +69,7 @@ from .bridge_service import DRAIN_TIME, BridgeService
 from .built_in import HOST, BuiltIn, built_in, closed
 
 if TYPE_CHECKING:
+    from mtmount_twisted.frontends.broker.desk import Desk
     from mtmount_twisted.frontends.broker.service import BrokerService
 
 DAEMON = "mtmount-bridge"
@@ -476,6 +478,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             closing.append(
                 Deferred.fromCoroutine(within("the page", end - clock.seconds(), self._web.stopService))
             )
+        if self._broker is not None:
+            await within("the broker's users", AT_ONCE, self._broker.close_desk)
         await DeferredList(closing)
         if self._simulator is not None:
             await within("the simulator", end - clock.seconds(), self._simulator.service.stopService)
@@ -576,7 +580,7 @@ def makeService(options: Options) -> IService:
     simulator = None if config.controller is not None else built_in(config.dialect, DAEMON, log)
     find_controller = None if simulator is None else simulator.controller
     bridge = BridgeService(config, log, bus, ports, find_controller, recorder)
-    broker = _broker_service(options, config, bridge, journal, log)
+    broker = _broker_service(options, config, bridge, journal, bus, log)
     web = None
     if config.web.enabled is not False:
         web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
@@ -618,7 +622,12 @@ def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logg
 
 
 def _broker_service(
-    options: Options, config: Config, bridge: BridgeService, journal: Journal | None, log: logging.Logger
+    options: Options,
+    config: Config,
+    bridge: BridgeService,
+    journal: Journal | None,
+    bus: EventBus,
+    log: logging.Logger,
 ) -> BrokerService | None:
     """Return the child process for the broker, which follows the journal; None without a station.
 
@@ -636,9 +645,13 @@ def _broker_service(
     if wrong:
         daemon.stop_all(DAEMON, wrong)
     from mtmount_twisted.frontends.broker.service import BrokerService
-    from mtmount_twisted.frontends.broker.words import Begin
+    from mtmount_twisted.frontends.broker.words import Begin, Outcome, StationUser
 
     broker = config.broker or BrokerSettings()
+    users = [
+        StationUser(name=user.name, source=user.source, role=user.role, expires=user.expires)
+        for user in config.users
+    ]
     begin = Begin(
         mount=station.mount,
         node=station.node,
@@ -651,8 +664,21 @@ def _broker_service(
         events=broker.events,
         telemetry=broker.telemetry,
         window=broker.window,
+        users=users if broker.commands else None,
     )
-    service = BrokerService(begin, log, lambda: bridge.telemetry)
+
+    def desk(send: Callable[[Outcome], bool]) -> Desk:
+        from twisted.internet import reactor
+
+        from mtmount_twisted.frontends.broker.desk import Desk
+
+        return Desk(
+            *(bridge.bridge, bus, users, IReactorTime(reactor), time.time, log),
+            *(config.web.absent_after, send),
+        )
+
+    make_desk = desk if broker.commands else None
+    service = BrokerService(begin, log, lambda: bridge.telemetry, desk=make_desk)
     bridge.broker = service
     journal.follow(service.settle)
     return service
@@ -669,9 +695,10 @@ def _print_station_config(config: Config) -> None:
         daemon.stop(DAEMON, "--station-config: the configuration has no [station]")
     replicas = (config.broker or BrokerSettings()).replicas
     words = [sys.executable, "-P", "-m", "mtmount_twisted.station", "config", config.station.mount]
+    names = [user.name for user in config.users if user.role == "command"]
     package = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    subprocess.run([*words, str(replicas)], env={**os.environ, "PYTHONPATH": paths}, check=True)
+    subprocess.run([*words, str(replicas), *names], env={**os.environ, "PYTHONPATH": paths}, check=True)
 
 
 def _reread(options: Options, log: logging.Logger, old: Config) -> Config:

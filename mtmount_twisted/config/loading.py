@@ -37,10 +37,14 @@ from .settings import (
     SimulatorSettings,
     SiteSettings,
     StationSettings,
+    StationUserSettings,
     TelemetryReaders,
     WebSettings,
 )
 from .tables import Entry, as_tables, build, read
+
+MOST_USERS = 32
+"""The most users of the broker: the process for it keeps some requests of each in memory."""
 
 MOST_PROBLEMS = 100
 """The most problems of a configuration that are listed."""
@@ -61,6 +65,7 @@ class Config:
     :param recorder: the recordings of telemetry and their limits.
     :param station: the bridge's place among several machines; None for one machine.
     :param broker: the message broker of the station; None for the defaults.
+    :param users: the users who may send commands by the broker.
     :param web: the page, the API and the metrics.
     :param site: the place of the telescope.
     :param motion: the rules for slews, and the limits of the axes.
@@ -77,6 +82,7 @@ class Config:
     recorder: RecorderSettings = field(factory=RecorderSettings, metadata={"section": "recorder"})
     station: StationSettings | None = field(default=None, metadata={"section": "station"})
     broker: BrokerSettings | None = field(default=None, metadata={"section": "station.broker"})
+    users: tuple[StationUserSettings, ...] = field(default=(), metadata={"section": "station.user"})
     web: WebSettings = field(factory=WebSettings, metadata={"section": "web"})
     site: SiteSettings = field(factory=SiteSettings, metadata={"section": "site"})
     motion: MotionSettings = field(factory=MotionSettings, metadata={"section": "motion"})
@@ -176,6 +182,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
         clashes([place for entry in entries for place in _places(entry, dialect)]), MOST_PROBLEMS
     )
     problems += _no_journal(entries)
+    problems += _commands(entries)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
@@ -194,11 +201,14 @@ def _first(problems: list[str]) -> tuple[str, ...]:
 
 
 def _same_names(entries: list[Entry]) -> Iterator[str]:
-    first: dict[str, str] = {}
+    first: dict[tuple[bool, str], str] = {}
     for entry in entries:
         name = entry.values.get("name")
-        if name is not None and first.setdefault(name, entry.path) != entry.path:
-            yield f"{entry.path}.name: {name!r} is the name of {first[name]} already"
+        if name is None:
+            continue
+        key = entry.section == "station.user", name  # these names are apart from those of pairs and ports
+        if first.setdefault(key, entry.path) != entry.path:
+            yield f"{entry.path}.name: {name!r} is the name of {first[key]} already"
 
 
 def _dialect(mount: object) -> DialectName:
@@ -272,6 +282,28 @@ def _no_journal(entries: list[Entry]) -> Iterator[str]:
         yield (
             "station: the events for the broker come from the journal, which is turned off: "
             "set journal.enabled = true, or remove [station]"
+        )
+
+
+def _commands(entries: list[Entry]) -> Iterator[str]:
+    """Report commands by the broker that no user may send, and too many users."""
+    users = [entry for entry in entries if entry.section == "station.user"]
+    takes = any(entry.section == "station.broker" and entry.values.get("commands") for entry in entries)
+    states = any(entry.section == "station" and "one_peer" in entry.given for entry in entries)
+    if len(users) > MOST_USERS:
+        yield f"station.user: expected at most {MOST_USERS} users, got {len(users)}"
+    first: dict[str, str] = {}
+    for entry in users:
+        name = entry.values.get("name", entry.path)
+        same = first.setdefault(name.upper().replace("-", "_"), name)
+        if same != name:  # the variables with their keys would be one
+            yield f"{entry.path}.name: {name!r} differs from {same!r} only by case, or by - and _"
+    if takes and not users:
+        yield "station.broker.commands: there is no [[station.user]] that may send any"
+    if takes and not states:
+        yield (
+            "station.broker.commands: state station.one_peer: true if the mount refuses a second connection, "
+            "which mtmount-bridge --check-one-peer HOST:PORT tries"
         )
 
 

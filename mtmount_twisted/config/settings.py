@@ -623,6 +623,12 @@ class BrokerSettings:
         },
     )
     events: bool = field(default=True, metadata={"doc": "publish every row of the journal"})
+    commands: bool = field(
+        default=False,
+        metadata={
+            "doc": "take commands from the users of `[[station.user]]`; it needs `station.one_peer`",
+        },
+    )
     telemetry: bool = field(
         default=False,
         metadata={
@@ -636,6 +642,37 @@ class BrokerSettings:
             "doc": "largest number of events that the broker has not confirmed yet",
             "least": 1,
             "most": 10_000,
+        },
+    )
+
+
+@frozen(kw_only=True)
+class StationUserSettings:
+    """A user who may send commands by the broker; one section for each user.
+
+    Only together with ``commands = true`` in ``[station.broker]``. The server checks who a user is:
+    ``commands-by-nats.rst`` shows how.
+    """
+
+    name: str = field(
+        metadata={
+            "doc": "its name in the subjects of its requests; in the log and the journal broker/NAME",
+            "check": _word,
+            "example": "night",
+        },
+    )
+    source: CommandingSource = field(default="CSC", metadata=SOURCE)
+    role: Literal["observer", "command"] = field(
+        default="observer",
+        metadata={"doc": "its rights: an observer sends no commands"},
+    )
+    expires: float = field(
+        default=10.0,
+        metadata={
+            "doc": "age at which a request is no longer sent; a request may ask for less",
+            "unit": "s",
+            "least": 0.1,
+            "most": 300,
         },
     )
 

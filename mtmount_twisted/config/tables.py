@@ -227,7 +227,7 @@ def as_tables(config: Any) -> dict[str, Any]:
     for name, section in sections(config.__class__).items():
         value = getattr(config, section.attribute)
         outer, _, key = name.rpartition(".")
-        if value is not None:
+        if value is not None and (value or not outer):  # no table of its own for an empty list within another
             place = tables.setdefault(outer, {}) if outer else tables
             place[key] = [table(each) for each in value] if section.many else table(value)
     return tables

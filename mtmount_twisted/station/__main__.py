@@ -1,7 +1,7 @@
 """``python -m mtmount_twisted.station``: the child process of a bridge, which only the bridge starts.
 
-``python -m mtmount_twisted.station config MOUNT REPLICAS`` prints the configuration of ``nats-server``, for
-``mtmount-bridge --station-config``.
+``python -m mtmount_twisted.station config MOUNT REPLICAS [USER...]`` prints the configuration of
+``nats-server``, for ``mtmount-bridge --station-config``.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def bound_memory() -> None:
 def main() -> int:
     """Run the child, and return its exit status."""
     match sys.argv[1:]:
-        case ["config", mount, replicas]:
+        case ["config", mount, replicas, *users]:
             from .server_config import server_config
 
-            sys.stdout.write(server_config(mount, int(replicas)))
+            sys.stdout.write(server_config(mount, int(replicas), users))
             return 0
     try:
         is_ours = stat.S_ISSOCK(os.fstat(DATA_FD).st_mode)

@@ -17,16 +17,35 @@ from pathlib import Path
 from typing import Any, cast
 
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
-from mtmount_twisted.frontends.broker.words import DATA_FD, Begin, End, More, Ping, Pong, Telemetry
+from mtmount_twisted.frontends.broker.words import (
+    DATA_FD,
+    Begin,
+    End,
+    More,
+    Outcome,
+    Ping,
+    Pong,
+    Telemetry,
+    Tenure,
+)
 
 from .contracts import IEngine
 from .daemon_link import DaemonLink
+from .desk import Desk
 from .events import Source
 from .journal_file import JournalFile
 from .nats_connection import Login
 from .nats_engine import NatsEngine
 from .outbox import Lag, Outbox
-from .streams import EVENTS, TELEMETRY, StreamSettings, events_stream, telemetry_stream
+from .streams import (
+    COMMANDS,
+    EVENTS,
+    TELEMETRY,
+    StreamSettings,
+    commands_stream,
+    events_stream,
+    telemetry_stream,
+)
 from .telemetry_outbox import TelemetryOutbox
 from .waits import pause
 
@@ -38,6 +57,8 @@ process earlier if it has less time."""
 def streams_of(begin: Begin) -> list[StreamSettings]:
     """Return the streams that the child uses."""
     wanted = [events_stream(begin.replicas)] if begin.events else []
+    if begin.users is not None:
+        wanted.append(commands_stream(begin.replicas))
     return wanted + ([telemetry_stream()] if begin.telemetry else [])
 
 
@@ -70,14 +91,19 @@ class Child:
         if begin.events:
             log = engine.log(EVENTS)
             self.outbox = Outbox(engine, log, self._journal, source, begin.window, link.log)
-        format = dialect_named(cast(DialectName, begin.dialect)).telemetry
+        dialect = dialect_named(cast(DialectName, begin.dialect))
+        self.desk: Desk | None = None
+        if begin.users is not None:
+            log = engine.log(COMMANDS)
+            self.desk = Desk(engine, log, source, begin.users, dialect, link.hand, link.log)
+        format = dialect.telemetry
         if begin.telemetry and format is not None:
             self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
 
     async def run(self) -> None:
         """Publish until the daemon ends."""
         self._engine.start()
-        for part in (self.outbox, self.telemetry):
+        for part in (self.outbox, self.telemetry, self.desk):
             if part is not None:
                 self._start(part.run())
         try:
@@ -111,6 +137,10 @@ class Child:
                     self.outbox.settle(id)
                 case Telemetry(lines) if self.telemetry is not None:
                     self.telemetry.keep(map(str.encode, lines))
+                case Tenure(epoch, active) if self.desk is not None:
+                    self.desk.settle_tenure(epoch, active)
+                case Outcome() as outcome if self.desk is not None:
+                    self.desk.note_outcome(outcome)
                 case End():
                     await self._finish()
                     return
@@ -133,7 +163,9 @@ class Child:
         """Publish the last rows, if the broker takes them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_TIME):
-                while self.outbox is not None and self._engine.connected and not self.outbox.is_done:
+                while self._engine.connected and not all(
+                    part.is_done for part in (self.desk, self.outbox) if part is not None
+                ):
                     await pause(0.01)
 
 

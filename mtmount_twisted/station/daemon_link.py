@@ -13,9 +13,11 @@ from asyncio import StreamReader, StreamWriter
 import msgspec
 
 from mtmount_twisted.frontends.broker.words import (
+    MAX_ANSWER,
     MAX_LINE,
     MAX_TEXT,
     Log,
+    OfDesk,
     Pong,
     ToChild,
     encode,
@@ -77,9 +79,18 @@ class DaemonLink:
         self._dropped = 0
         self._send(encode(Log(level, f"{_sendable(text[: MAX_TEXT - 100])}{more}")))
 
-    def _send(self, line: bytes) -> None:
-        if self._writer.transport.get_write_buffer_size() <= MAX_BACKLOG:
-            self._writer.write(line + b"\n")
+    def hand(self, line: OfDesk) -> bool:
+        """Send a line about commands.
+
+        :returns: False if it is not sent: the daemon does not read, or the line is too long for it.
+        """
+        return self._send(encode(line))
+
+    def _send(self, line: bytes) -> bool:
+        if len(line) >= MAX_ANSWER or self._writer.transport.get_write_buffer_size() > MAX_BACKLOG:
+            return False
+        self._writer.write(line + b"\n")
+        return True
 
     async def close(self) -> None:
         """Close the connection, after what was sent."""

@@ -80,10 +80,12 @@ class Login(NamedTuple):
 
     :ivar credentials: path of a file with the seed of an NKey, or with a JWT and a seed; empty for none.
     :ivar tls: the certificates to trust; None for the system's.
+    :ivar inbox: the beginning of the subjects for answers.
     """
 
     credentials: str = ""
     tls: ssl.SSLContext | None = None
+    inbox: str = "_INBOX"
 
     def options(self) -> dict[str, Any]:
         """Return the options of ``nats-py``.
@@ -91,6 +93,7 @@ class Login(NamedTuple):
         :raises OSError: if the file can't be read.
         """
         options: dict[str, Any] = {} if self.tls is None else {"tls": self.tls}
+        options["inbox_prefix"] = self.inbox
         if self.credentials:
             with open(self.credentials, "rb") as file:
                 is_jwt = b"BEGIN NATS USER JWT" in file.read(65536)

@@ -27,8 +27,8 @@ from .waits import pause
 if TYPE_CHECKING:
     from .nats_engine import NatsEngine
 
-BATCH = 100
-"""The number of messages that a consumer is asked for at once."""
+BATCH = 32
+"""The number of messages that a consumer is asked for at once: what each reading can have in memory."""
 
 SILENCE = 5.0
 """The longest time without a message or a heartbeat of the server, in seconds; then the consumer is made

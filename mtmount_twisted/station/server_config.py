@@ -6,8 +6,10 @@ No I/O. Next to read: `streams`; ``docs/howto/events-by-nats.rst``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-from .streams import EVENTS, StreamSettings, events_stream, telemetry_stream
+from .requests import Subjects
+from .streams import COMMANDS, EVENTS, StreamSettings, commands_stream, events_stream, telemetry_stream
 
 READER = "reader"
 """The name of the consumer of the reader in the text."""
@@ -35,21 +37,87 @@ def _questions(consumer: str) -> tuple[str, str]:
     return f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{consumer}", f"$JS.ACK.{EVENTS}.{consumer}.>"
 
 
+def inbox_of(user: str) -> str:
+    """Return the beginning of the subjects for answers to a user: those of others are not its to read."""
+    return f"_INBOX_{user}"
+
+
+def requester_rights(mount: str, user: str) -> dict[str, dict[str, list[str]]]:
+    """Return the rights of a user who sends commands: it writes its requests, and reads their lives."""
+    subjects = Subjects(mount)
+    life = subjects.life(user, "*")
+    return {
+        "publish": {"allow": [subjects.request(user, "*"), last_message(life)]},
+        "subscribe": {"allow": [life, f"{inbox_of(user)}.>"]},
+    }
+
+
+def last_message(life: str) -> str:
+    """Return the subject that asks the stream of commands for the last message of another subject."""
+    return f"$JS.API.DIRECT.GET.{COMMANDS}.{life}"
+
+
+def _variable(user: str) -> str:
+    """Return the name of the variable with the public key of a user."""
+    return f"USER_{user.upper().replace('-', '_')}_NKEY"
+
+
+def _exports(mount: str, user: str) -> str:
+    request, life = Subjects(mount).request(user, "*"), Subjects(mount).life(user, "*")
+    to = f"accounts: [USER_{user}]"
+    return f"""\
+      {{ service: "{request}", {to} }}
+      {{ service: "{last_message(life)}", {to} }}
+      {{ stream: "{life}", {to} }}
+"""
+
+
+def _account(mount: str, user: str) -> str:
+    request, life = Subjects(mount).request(user, "*"), Subjects(mount).life(user, "*")
+    of = "account: MOUNT, subject:"
+    return f"""\
+  USER_{user}: {{
+    users: [
+      {{ nkey: ${_variable(user)}, permissions: {json.dumps(requester_rights(mount, user))} }}
+    ]
+    imports: [
+      {{ service: {{ {of} "{request}" }} }}
+      {{ service: {{ {of} "{last_message(life)}" }} }}
+      {{ stream: {{ {of} "{life}" }} }}
+    ]
+  }}
+"""
+
+
+_ABOUT_USERS = """\
+  # Each user who sends commands has an account of its own: the server answers to any subject that a user
+  # names, and in an account with others it could so write a request of theirs.
+"""
+
+
 def _stream_line(stream: StreamSettings) -> str:
     return f"# {json.dumps(stream.as_json())}"
 
 
-def server_config(mount: str, replicas: int) -> str:
+def server_config(mount: str, replicas: int, users: Sequence[str] = ()) -> str:
     """Return the text of a configuration.
+
+    :param users: the names of the users who send commands.
 
     The public keys of the users come from the environment of the server, so that the text has no key.
     """
-    streams = "\n".join(map(_stream_line, (events_stream(replicas), telemetry_stream())))
+    kept = [events_stream(replicas), telemetry_stream(), *([commands_stream(replicas)] if users else [])]
+    streams = "\n".join(map(_stream_line, kept))
+    exports = "".join(_exports(mount, user) for user in users)
+    accounts = "".join(_account(mount, user) for user in users)
+    variables = ", ".join(["ADMIN_NKEY", "BRIDGE_NKEY", "READER_NKEY", *map(_variable, users)])
     asking, confirming = _questions(READER)
     return f"""\
 # A configuration of nats-server (2.9 or newer, not 2.10.20 to 2.10.22) for the mount {mount}.
-# Set ADMIN_NKEY, BRIDGE_NKEY and READER_NKEY in the environment of the server: the public keys of the users,
-# which begin with U. The seed of the bridge's key is the file `credentials` of [station.broker].
+# Set these in the environment of the server:
+#     {variables}
+# They are the public keys of the users, which begin with U. The seed of the bridge's key is the file
+# `credentials` of [station.broker].
 
 listen: "127.0.0.1:4222"        # beyond this machine: another address, and a section tls
 max_payload: 1MB
@@ -70,7 +138,7 @@ accounts {{
     exports: [
       {{ service: "{asking}", response: "stream", accounts: [READERS] }}
       {{ service: "{confirming}", accounts: [READERS] }}
-    ]
+{exports}    ]
   }}
   # Readers have an account of their own. The server sends messages to any subject that a reader names, and
   # does not look at the reader's rights: in the account MOUNT, copies of events would fill the stream.
@@ -84,7 +152,7 @@ accounts {{
       {{ service: {{ account: MOUNT, subject: "{confirming}" }} }}
     ]
   }}
-}}
+{_ABOUT_USERS if users else ""}{accounts}}}
 
 # The bridge makes these streams if they are missing; `nats stream add --config FILE` makes them by hand:
 {streams}

@@ -14,8 +14,12 @@ SECOND = 1_000_000_000
 
 DAY = 24 * 3600.0
 
-EVENTS, TELEMETRY = "MT_EV", "MT_TEL"
-"""The names of the streams with events and with telemetry. All mounts and nodes share them."""
+EVENTS, TELEMETRY, COMMANDS = "MT_EV", "MT_TEL", "MT_CMD"
+"""The names of the streams with events, telemetry and commands. All mounts and nodes share them."""
+
+MOST_OF_SUBJECT = 8
+"""The most messages of a subject for commands: a request has one, a claim and its outcome are two, and a user
+that repeats a keep-alive on one subject fills no stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,9 @@ class StreamSettings:
     :ivar max_bytes: the largest size, in bytes; -1 for no bound.
     :ivar discard: what a full stream does: delete ``old`` messages, or refuse ``new`` ones.
     :ivar duplicate_window: the time in which a message with the same id is not stored again, in seconds.
+    :ivar max_message: the longest message, in bytes; -1 for no bound.
+    :ivar max_of_subject: the most messages of one subject; -1 for no bound.
+    :ivar direct: True if the last message of a subject can be read without a consumer, from any replica.
     """
 
     name: str
@@ -36,6 +43,9 @@ class StreamSettings:
     replicas: int = 1
     discard: str = "old"
     duplicate_window: float = 120.0
+    max_message: int = -1
+    max_of_subject: int = -1
+    direct: bool = False
 
     def has(self, subject: str) -> bool:
         """Return True if the stream stores the messages of a subject."""
@@ -52,6 +62,9 @@ class StreamSettings:
             "max_bytes": self.max_bytes,
             "max_msgs": -1,
             "max_consumers": -1,
+            "max_msg_size": self.max_message,
+            "max_msgs_per_subject": self.max_of_subject,
+            "allow_direct": self.direct,
             "num_replicas": self.replicas,
             "discard": self.discard,
             "duplicate_window": int(self.duplicate_window * SECOND),
@@ -61,6 +74,24 @@ class StreamSettings:
 def events_stream(replicas: int) -> StreamSettings:
     """Return the stream with the events of all mounts."""
     return StreamSettings(EVENTS, ("mt.*.*.ev.>",), max_age=30 * DAY, max_bytes=20 * 2**30, replicas=replicas)
+
+
+def commands_stream(replicas: int) -> StreamSettings:
+    """Return the stream with the commands of all mounts.
+
+    A full stream refuses requests: if it forgot them, one could be sent a second time.
+    """
+    return StreamSettings(
+        COMMANDS,
+        ("mt.*.req.*.*", "mt.*.life.*.*"),
+        max_age=90 * DAY,
+        max_bytes=4 * 2**30,
+        replicas=replicas,
+        discard="new",
+        max_message=2**16,
+        max_of_subject=MOST_OF_SUBJECT,
+        direct=True,
+    )
 
 
 def telemetry_stream() -> StreamSettings:
@@ -97,5 +128,10 @@ def differences(wanted: StreamSettings, found: Mapping[str, Any]) -> Iterator[st
         yield f"duplicate_window is {seconds:g} s; expected at least {wanted.duplicate_window:g} s"
     if found.get("num_replicas", 1) < wanted.replicas:
         yield f"it has {found.get('num_replicas', 1)} replicas; expected {wanted.replicas}"
+    longest = found.get("max_msg_size", -1)
+    if wanted.max_message > 0 and not 0 < longest <= wanted.max_message:
+        yield f"max_msg_size is {longest}; expected {wanted.max_message}"
+    if wanted.direct and not found.get("allow_direct"):
+        yield "allow_direct is false; expected true: users read their outcomes by it"
     if found.get("storage", "file") != "file":
         yield f"storage is {found.get('storage')}; expected file"

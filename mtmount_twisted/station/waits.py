@@ -8,8 +8,13 @@ import asyncio
 async def pause(seconds: float) -> None:
     """Wait some seconds."""
     loop = asyncio.get_running_loop()
-    over = loop.create_future()
-    timer = loop.call_later(seconds, over.set_result, None)
+    over: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not over.done():  # the wait may have been cancelled in the same turn
+            over.set_result(None)
+
+    timer = loop.call_later(seconds, end)
     try:
         await over
     finally:

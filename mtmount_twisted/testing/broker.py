@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, Task
+from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -46,12 +47,25 @@ class _Log:
 
     def __init__(self) -> None:
         self.messages: list[Stored] = []
+        self.by_key: dict[str, Stored] = {}  # the last message of each key
         self.ids: dict[str, Stored] = {}
         self.end = 0  # the position of the last message that was ever stored
         self.is_full = False
         self.is_refused = False
 
+    def keep(self, messages: list[Stored]) -> None:
+        """Have only these messages."""
+        self.messages = messages
+        self.by_key = {each.key: each for each in messages}
+
+    def since(self, position: int) -> list[Stored]:
+        """Return the messages from a position on."""
+        return self.messages[bisect_left(self.messages, position, key=lambda each: each.position) :]
+
     def last(self, pattern: str) -> Stored | None:
+        """Return the last message whose key matches a pattern."""
+        if "*" not in pattern and ">" not in pattern:
+            return self.by_key.get(pattern)
         found = (each for each in reversed(self.messages) if matches(pattern, each.key))
         return next(found, None)
 
@@ -118,7 +132,7 @@ class MemoryBroker:
     def lose_tail(self, log: str, number: int) -> None:
         """Lose the last messages of a log, as a broker does whose machine loses its power."""
         kept = self.log(log)
-        del kept.messages[max(0, len(kept.messages) - number) :]
+        kept.keep(kept.messages[: max(0, len(kept.messages) - number)])
         kept.end = kept.messages[-1].position if kept.messages else 0
         kept.ids = {id: stored for id, stored in kept.ids.items() if stored.position <= kept.end}
         self.notify()
@@ -126,7 +140,7 @@ class MemoryBroker:
     def delete_before(self, log: str, position: int) -> None:
         """Delete the oldest messages of a log, as a bound on its size does."""
         kept = self.log(log)
-        kept.messages = [each for each in kept.messages if each.position >= position]
+        kept.keep(kept.since(position))
 
     def store(self, log: str, key: str, body: bytes, id: str | None, after: int | None) -> Future[int]:
         """Store a message, and return its confirmation."""
@@ -146,6 +160,7 @@ class MemoryBroker:
             kept.end += 1
             stored = Stored(key, body, kept.end, now)
             kept.messages.append(stored)
+            kept.by_key[key] = stored
             if id is not None:
                 kept.ids[id] = stored
             if self._swallows:
@@ -308,8 +323,8 @@ class _MemoryReading:
             elif self._next < first and not self._only_up_to:
                 lost, self._next = self._next, first
                 await self._receiver.gap(lost, first - 1)
-            for message in tuple(log.messages):
-                if message.position < self._next or not self._engine.connected:
+            for message in log.since(self._next):
+                if not self._engine.connected:
                     continue
                 await self._going.wait()
                 wanted = message.position > self._only_up_to or message.position in self._only

@@ -173,6 +173,30 @@ class ConfigTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, loading.load, f"{self.text}preferred = true\n")
         self.assertIn("station.preferred: unknown key", str(error))
 
+    def test_commands(self) -> None:
+        """Commands by the broker need users with names of their own, and a word about the mount's peers."""
+        users = '[[station.user]]\nname = "night"\n' * 2 + '[[station.user]]\nname = "Night"\n'
+        many = "".join(f'[[station.user]]\nname = "u{number}"\n' for number in range(33))
+        peers = "station.broker.commands: state station.one_peer: "
+        for text, lines in (
+            ("", ["station.broker.commands: there is no [[station.user]] that may send any", peers]),
+            (
+                users,
+                [
+                    "station.user[2].name: 'night' is the name of station.user[1] already",
+                    "station.user[3].name: 'Night' differs from 'night' only by case, or by - and _",
+                    peers,
+                ],
+            ),
+            (many, ["station.user: expected at most 32 users, got 33", peers]),
+            ('[[station.user]]\nname = "a.b"\n', ["station.user[1].name: expected 1 to 32 letters", peers]),
+        ):
+            text = f"{self.text}[station.broker]\ncommands = true\n{text}"
+            error = self.assertRaises(ConfigError, loading.load, text)
+            self.assertEqual(len(error.problems), len(lines), error.problems)
+            for found, line in zip(error.problems, lines):
+                self.assertTrue(found.startswith(line), found)
+
     def test_files(self) -> None:
         """Credentials that are missing, open to others or no seed, and a bad authority, are reported."""
         self.assertEqual(self.problems(""), [])

@@ -25,7 +25,7 @@ from tests.support.folders import scratch_path
 ROOT = Path(__file__).resolve().parent.parent.parent
 REFERENCE = ROOT / "docs" / "bridge.toml"
 PAIR = '[[pair]]\nname = "csc"\ncommand_port = 30005\n'
-MANY = ("pair", "port", "telemetry")
+MANY = ("pair", "port", "telemetry", "station.user")
 """The sections of which a file may have several."""
 
 OFF = re.compile(r"^#(?=[\w\[])", re.MULTILINE)

@@ -27,6 +27,7 @@ from mtmount_twisted.config.settings import (
     SimulatorSettings,
     SiteSettings,
     StationSettings,
+    StationUserSettings,
     WebSettings,
 )
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME
@@ -204,6 +205,7 @@ class ReloadTests(BridgeCase):
             "recorder": RecorderSettings(keep_days=1.0),
             "station": StationSettings(mount="t1", node="a"),
             "station.broker": BrokerSettings(window=1),
+            "station.user": (StationUserSettings(name="night"),),
         }
         others = {field.metadata["section"] for field in attrs.fields(Config)} - {"pair", "port", "telemetry"}
         self.assertEqual(others, set(changes))

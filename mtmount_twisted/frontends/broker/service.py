@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -19,10 +19,16 @@ from mtmount_twisted.interfaces import IBrokerState, ITelemetry
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .supervisor import Supervisor
-from .words import CONNECTING, MAX_TELEMETRY, Begin, End, More, Pong, Telemetry
+from .words import CONNECTING, MAX_TELEMETRY, Begin, End, More, OfDesk, Outcome, Pong, Telemetry, Tenure
+
+if TYPE_CHECKING:
+    from .desk import Desk
 
 TELEMETRY_INTERVAL = 0.2
 """The least time between two rounds of telemetry for the child, in seconds."""
+
+NO_TENURE = Tenure(0, False)
+"""The tenure that a child assumes until it receives another one."""
 
 
 @implementer(IBrokerState)
@@ -32,6 +38,8 @@ class BrokerService(Service):
     :param begin: the configuration of the child.
     :param telemetry: return the mount's telemetry, once the bridge has started; None if there is none.
     :param reactor: the reactor; the global one if None.
+    :param desk: make the desk for commands, once the bridge has started, given a function that sends the
+        child a line; None without commands.
     """
 
     name = "mtmount-broker"
@@ -42,6 +50,7 @@ class BrokerService(Service):
         log: logging.Logger,
         telemetry: Callable[[], ITelemetry | None] = lambda: None,
         reactor: object = None,
+        desk: Callable[[Callable[[Outcome], bool]], Desk] | None = None,
     ) -> None:
         self._begin = begin
         self._log = log
@@ -57,6 +66,9 @@ class BrokerService(Service):
         self._state: Pong | None = None
         self._was_connected: bool | None = None  # None before the first answer
         self._lost_at = 0.0
+        self._make_desk = desk
+        self._desk: Desk | None = None
+        self._tenure = self._sent_tenure = NO_TENURE
 
     # IBrokerState
 
@@ -111,6 +123,9 @@ class BrokerService(Service):
         self._limited_log = RateLimitedLog(clock, self._log)
         self._telemetry = self._find_telemetry() if self._begin.telemetry else None
         self._supervisor = Supervisor(self, self._log, self._reactor)
+        if self._make_desk is not None:
+            self._desk = self._make_desk(self._supervisor.send)
+            self._desk.active = self._tenure.active
         self._supervisor.start()
         if self._telemetry is not None:
             self._round = clock.callLater(TELEMETRY_INTERVAL, self._send_telemetry)
@@ -119,6 +134,18 @@ class BrokerService(Service):
         """Tell the child that the journal's file has every row up to an id."""
         self._settled = id
         self._send_settled()
+
+    def settle_tenure(self, tenure: Tenure) -> None:
+        """Take commands of the broker from now on, or no longer."""
+        self._tenure = tenure
+        if self._desk is not None:
+            self._desk.active = tenure.active
+        self._send_tenure()
+
+    def _send_tenure(self) -> None:
+        tenure, supervisor = self._tenure, self._supervisor
+        if supervisor is not None and tenure != self._sent_tenure and supervisor.send(tenure):
+            self._sent_tenure = tenure
 
     def _send_settled(self) -> None:
         settled, supervisor = self._settled, self._supervisor
@@ -147,12 +174,21 @@ class BrokerService(Service):
         """See `supervisor.Owner`."""
         assert self._supervisor is not None
         self._supervisor.send(self._begin)
-        self._sent_settled = 0
+        self._sent_settled, self._sent_tenure = 0, NO_TENURE
+        self._send_tenure()
         self._send_settled()
 
     def child_ready(self) -> None:
         """See `supervisor.Owner`."""
+        self._send_tenure()
         self._send_settled()
+        if self._desk is not None:
+            self._desk.child_ready()
+
+    def child_asked(self, line: OfDesk) -> None:
+        """See `supervisor.Owner`."""
+        if self._desk is not None:
+            self._desk.received(line)
 
     def child_answered(self, pong: Pong) -> None:
         """See `supervisor.Owner`."""
@@ -176,6 +212,11 @@ class BrokerService(Service):
         """See `supervisor.Owner`."""
         self._state = None
 
+    def close_desk(self) -> None:
+        """Disconnect the users of the broker. It may be called twice."""
+        if self._desk is not None:
+            self._desk.close()
+
     def finish(self, within: float) -> Deferred[None]:
         """End the child after it has published the rest, once the journal is closed.
 
@@ -190,4 +231,5 @@ class BrokerService(Service):
     def stopService(self) -> Deferred[None]:
         """End the child at once. It may be called twice."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self.close_desk()
         return self.finish(0.0)

@@ -35,7 +35,19 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.visible import visible
 
-from .words import DATA_FD, MAX_ANSWER, FromChild, Log, Ping, Pong, ToChild, encode, read_from_child
+from .words import (
+    DATA_FD,
+    MAX_ANSWER,
+    Command,
+    FromChild,
+    Log,
+    OfDesk,
+    Ping,
+    Pong,
+    ToChild,
+    encode,
+    read_from_child,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.tcp import Connection
@@ -51,7 +63,10 @@ START_TIME = 30.0
 
 MOST_BYTES = 2**16
 """The most bytes of lines, and of text on its standard output and error, that a child may send between two
-answers. An answer with a few lines for the log has less than 4 KiB."""
+answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted apart."""
+
+MOST_COMMANDS = 2**21
+"""The most bytes of commands that a child may send between two answers."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 """The time from the end of a child to the start of the next one, in seconds; it doubles each time."""
@@ -79,6 +94,9 @@ class Owner(TypingProtocol):
     def child_answered(self, pong: Pong) -> None:
         """Note the state of the child."""
 
+    def child_asked(self, line: OfDesk) -> None:
+        """Process a line about commands of the broker."""
+
     def child_ended(self) -> None:
         """Note that there is no child now."""
 
@@ -98,7 +116,6 @@ class _Link(Protocol):
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        self._child.count(len(data))
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._child.line_received(line)
@@ -142,6 +159,7 @@ class _Child:
         self.started: float = reactor.seconds()
         self.killed: str = ""  # the reason
         self._bytes = 0
+        self._command_bytes = 0
         self._asked = 0
         self._link = _Link(self)
         self._output = _Output(self)
@@ -191,8 +209,15 @@ class _Child:
         except msgspec.DecodeError as error:
             self.kill(f"it sends a malformed line: {error}")
             return
+        if isinstance(told, Command):
+            self._command_bytes += len(line)
+            if self._command_bytes > MOST_COMMANDS:
+                self.kill("it floods the daemon")
+                return
+        else:
+            self.count(len(line) + 1)
         if isinstance(told, Pong):
-            self._bytes = 0
+            self._bytes = self._command_bytes = 0
             if self._deadline is not None:
                 self._deadline.cancel()
             self._deadline = Deadline(self._reactor, ANSWER_TIME, self.kill, "it does not answer")
@@ -292,8 +317,10 @@ class Supervisor:
         """Process a line of the child."""
         if isinstance(told, Log):
             self._child_log.log(told.level, "station: %s", visible(told.text))
-        else:
+        elif isinstance(told, Pong):
             self._owner.child_answered(told)
+        else:
+            self._owner.child_asked(told)
 
     def link_ready(self) -> None:
         """Tell the owner that the child reads again."""

@@ -5,8 +5,9 @@ Values only. Next to read: `supervisor`, the daemon's end; ``station.daemon_link
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,11 +31,40 @@ DATA_FD = 3
 """The number of the child's open file for these lines."""
 
 
+LONGEST_COMMAND = 4096
+"""The longest command of a broker user with its parameters, as JSON, in bytes."""
+
+JsonObject: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]
+"""A JSON object with any members."""
+
+
+def moment() -> float:
+    """Return the time on a clock that the daemon and the child share, in seconds.
+
+    It goes on while the machine sleeps, so that a request that is older than it seems is not sent.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class StationUser(Struct, frozen=True, kw_only=True):
+    """A user who may send requests by the broker.
+
+    :ivar source: the name of its commanding source.
+    :ivar expires: the greatest age of a request of its, in seconds.
+    """
+
+    name: str
+    source: str
+    role: Literal["observer", "command"]
+    expires: float
+
+
 class Begin(Struct, tag="begin", frozen=True, kw_only=True):
     """The first line: the configuration. It goes over the socket pair, which no other user can read.
 
     :ivar journal: path of the journal's file.
     :ivar dialect: name of the mount's dialect.
+    :ivar users: the users of the broker; None if the bridge takes no commands from it.
     """
 
     mount: str
@@ -48,6 +78,7 @@ class Begin(Struct, tag="begin", frozen=True, kw_only=True):
     events: bool
     telemetry: bool
     window: int
+    users: list[StationUser] | None = None
 
 
 class More(Struct, tag="more", frozen=True):
@@ -83,6 +114,21 @@ class Tenure(Struct, tag="tenure", frozen=True):
     active: bool
 
 
+class Outcome(Struct, tag="outcome", frozen=True, kw_only=True):
+    """The end of a command of a broker user.
+
+    :ivar id: the id of its request.
+    :ivar state: as the state of a life in the API: ``done``, ``refused`` ...
+    :ivar steps: the steps of its life, each with ``step`` and ``time``.
+    """
+
+    user: str
+    id: str
+    state: str
+    explanation: str = ""
+    steps: list[dict[str, str]] = []
+
+
 class End(Struct, tag="end", frozen=True):
     """The daemon ends: publish what the journal has, and end."""
 
@@ -116,8 +162,45 @@ class Log(Struct, tag="log", frozen=True):
     text: Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
-ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | End
-FromChild: TypeAlias = Pong | Log
+class Command(Struct, tag="command", frozen=True, kw_only=True):
+    """A command of a broker user.
+
+    :ivar id: the id of its request; a second command with the same id is not sent.
+    :ivar body: the command as in a request of the API: ``command`` and ``parameters``.
+    :ivar read_at: the time when the child read the request (`moment`); a later stop overtakes the command.
+    :ivar until: the time after which it is too old to be sent (`moment`).
+    """
+
+    user: str
+    id: str
+    body: JsonObject
+    read_at: float
+    until: float
+
+
+class Recall(Struct, tag="recall", frozen=True):
+    """A question about a command that an earlier child has handed over in the same session."""
+
+    user: str
+    id: str
+
+
+class Written(Struct, tag="written", frozen=True):
+    """The broker has the outcome of a command: the daemon need not keep it."""
+
+    user: str
+    id: str
+
+
+class Seen(Struct, tag="seen", frozen=True):
+    """A broker user is there: a request of its came, if only an empty one."""
+
+    user: str
+
+
+ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | Outcome | End
+OfDesk: TypeAlias = Command | Recall | Written | Seen
+FromChild: TypeAlias = Pong | Log | OfDesk
 
 encode: Callable[[object], bytes] = msgspec.json.encode
 """Return a value as JSON, without the end of the line."""

@@ -1,4 +1,4 @@
-"""The users of the web as commanders, and the commands that they send.
+"""The users of the web as commanders, and the commands that they send; users of the broker, too.
 
 To the bridge, a user is a connected commander from its first command until it is absent: no request for a
 while, none that waits, no open event stream. So the bridge's rule for a commander that is gone also releases
@@ -315,8 +315,9 @@ class Commanders:
         self._lose(presence, f"no request for {self._absent_after:g} s")
 
     def _dismissed(self, name: str, why: str) -> None:
-        self._log.warning("web/%s: dismissed by the bridge: %s", name, why)
-        self._lose(self._presences[name], why)
+        presence = self._presences[name]
+        self._log.warning("%s: dismissed by the bridge: %s", presence.commander.name, why)
+        self._lose(presence, why)
 
     def _lose(self, presence: _Presence, why: str) -> None:
         if presence.here:
@@ -329,7 +330,7 @@ class Commanders:
         """Disconnect all users, and connect no more. It can be called twice."""
         self._closed = True
         for presence in self._presences.values():
-            self._lose(presence, "the web ends")
+            self._lose(presence, "the daemon ends")
 
     # Commands
 
@@ -422,7 +423,7 @@ class CommandRoutes:
         """Send the command in the body, or only validate it."""
         call, validates = _without_validate(call)
         if validates:
-            given = _given(call, self._commanders.dialect, 1)
+            given = given_in(call.body, call.user, self._commanders.dialect, 1)
             why_not = self._commanders.why_not(call.user, given, call.query.get("commander"))
             return Answer(self._validator.validate(given.command, why_not))
         if "commander" in call.query:
@@ -434,7 +435,7 @@ class CommandRoutes:
         if life is not None:
             self._commanders.enter(call.user)
         else:
-            make = partial(_given, call, self._commanders.dialect)
+            make = partial(given_in, call.body, call.user, self._commanders.dialect)
             life = self._commanders.send(call.user, make, key)
         reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
         return _answer(life, reached, replay)
@@ -460,15 +461,16 @@ def _without_validate(call: Call) -> tuple[Call, bool]:
     return replace(call, body=rest), validates
 
 
-def _given(call: Call, controller: Dialect, sequence_id: int) -> Given:
+def given_in(body: Json, user: User, controller: Dialect, sequence_id: int) -> Given:
     """Return the command in the body of a request.
 
+    :param body: as in `command_body.judge`.
     :raises RequestError: if the body has faults, the user may not send the command, or the command can't be
         translated.
     """
-    dialect = spoken_in(call.body, controller)
-    command = judge(call.body, dialect, call.user.source, sequence_id)
-    if "command" not in call.user.roles and not dialect.kind_of(command.command_code).is_stop:
+    dialect = spoken_in(body, controller)
+    command = judge(body, dialect, user.source, sequence_id)
+    if "command" not in user.roles and not dialect.kind_of(command.command_code).is_stop:
         raise RequestError(
             403, f"{type(command).__name__}: this token may only send commands that stop something"
         )

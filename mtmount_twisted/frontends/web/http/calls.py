@@ -33,11 +33,13 @@ class User:
     :ivar name: the name of the token.
     :ivar roles: the user's rights.
     :ivar source: the user's commanding source; the protocol's rules for that source apply.
+    :ivar front: the front end that the user comes by: ``web``, or ``broker``.
     """
 
     name: str
     roles: frozenset[Role]
     source: Source
+    front: str = "web"
 
     @property
     def observes(self) -> bool:
@@ -47,7 +49,7 @@ class User:
     @property
     def commander(self) -> str:
         """The user's name as a commander in the bridge, the log and the journal: ``web/NAME``."""
-        return f"web/{self.name}"
+        return f"{self.front}/{self.name}"
 
 
 class Transport(Protocol):

@@ -1,0 +1,628 @@
+"""`Desk`: requests of users at the broker -> commands for the daemon, and one outcome for each request.
+
+Each request gets at most one claim and one outcome: both are written on one subject, each on the condition
+that the subject's last message is the one before. A command goes to the daemon after its claim is confirmed.
+A stop goes first, and is claimed behind. So a request is never sent twice, except a stop. A new session gives
+``outcome_unknown`` to each claim of another session that has no outcome, and judges a request without a claim
+anew.
+
+Every user has a reading and a queue of its own: the requests of one user never delay those of another. Each
+claim and outcome has the position up to which all requests of its user have ended, so that a new session does
+not read what is settled.
+
+The desk serves while the tenure is active. A command that was handed over before the end of the tenure keeps
+its claim: the same desk writes its outcome later, on the condition that none was written meanwhile.
+
+`reached` marks the places where the process can die; tests and chaos end it there. Next to read: `requests`,
+the messages; ``frontends.broker.desk``, the daemon's side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from asyncio import Event, Future, Task
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from mtmount_twisted.dialects.dialect import Dialect
+from mtmount_twisted.dialects.sources import Source as CommandSource
+from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
+from mtmount_twisted.frontends.broker.words import (
+    Command,
+    JsonObject,
+    OfDesk,
+    Outcome,
+    Recall,
+    Seen,
+    StationUser,
+    Written,
+    moment,
+)
+from mtmount_twisted.frontends.web.api.command_body import judge, spoken_in
+from mtmount_twisted.frontends.web.http.calls import RequestError
+
+from .contracts import IEngine, ILog, IReading, Start, Stored
+from .events import Source
+from .requests import Life, Place, Subjects, claim_body, outcome_body, place_of, read_life, read_request
+from .waits import pause
+
+MOST_OPEN = 16
+"""The most commands of one user that were handed over and have no outcome at the broker; as many stops."""
+
+MOST_WAITING = 100
+"""The most requests of one user that wait for their claim; further ones are refused as ``busy``."""
+
+MOST_ENDING = 64
+"""The most outcomes of one user, of requests that were not handed over, that the broker has not confirmed."""
+
+RETRY_AFTER = 0.5
+"""The time to the next attempt if the broker does not answer, or has no room, in seconds."""
+
+SEEN_INTERVAL = 1.0
+"""The least time between two lines about the presence of a user, in seconds."""
+
+STRANGERS_BACK = 1000
+"""The number of positions before the last request at which the search for unknown users begins."""
+
+STRANGERS_AT_ONCE, STRANGERS_PAUSE = 32, 0.01
+"""The search for unknown users rests so long (s) after so many requests: users never wait for it."""
+
+LOOK_TIME = 30.0
+"""The longest time without progress while the last claims and outcomes of a user are read, in seconds."""
+
+NO_POSITION = 2**62
+"""A position that no message has."""
+
+NO_USER = "refused: there is no [[station.user]] of this name"
+ONLY_OBSERVES = "refused: this user only observes"
+TRACKS = "refused: targets to track need a connection of their own: use a pair or a [[port]] of the bridge"
+TOO_OLD = "not sent: too old"
+NO_DAEMON = "not sent: the bridge does not read"
+UNKNOWN = "outcome unknown: the bridge that claimed the command ended before it wrote the outcome"
+
+Report = Callable[[int, str], None]
+
+
+def reached(point: str) -> None:
+    """Mark a place where the process can die; tests and chaos replace this function.
+
+    :param point: ``requested``, ``claimed``, ``handed over``, ``ended`` or ``written``.
+    """
+
+
+class _Item:
+    """A request of a user.
+
+    :ivar position: its position in the log.
+    :ivar until: the time after which it is too old (`moment`).
+    :ivar claim: the position of its claim; 0 if another one has it.
+    :ivar session_epoch: the epoch of the session that claimed it.
+    """
+
+    __slots__ = ("body", "claim", "epoch", "id", "is_stop", "outcome", "position", "read_at", "until")
+
+    def __init__(self, id: str, position: int, epoch: int) -> None:
+        self.id = id
+        self.position = position
+        self.epoch = epoch
+        self.body: JsonObject = {}
+        self.is_stop = False
+        self.until = self.read_at = 0.0
+        self.claim = 0
+        self.outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
+
+
+class _Lives:
+    """Receives the last claims and outcomes of a user, up to a position."""
+
+    def __init__(self, last: int) -> None:
+        self.found: dict[str, tuple[int, Life]] = {}  # by id: the position, and the last word
+        self.done = Event()
+        self.progress = 0
+        self._last = last
+
+    async def received(self, message: Stored) -> None:
+        """Note a claim or an outcome."""
+        self.progress += 1
+        self.found[place_of(message.key).id] = message.position, read_life(message.body)
+        if message.position >= self._last:
+            self.done.set()
+
+    async def gap(self, first: int, last: int) -> None:
+        """Note that older ones are gone."""
+        if last >= self._last:
+            self.done.set()
+
+
+class Desk:
+    """Serve the users of the broker.
+
+    :param engine: the connection to the broker, which the caller starts and closes.
+    :param log: its log for commands.
+    :param hand: sends the daemon a line; False if that is not possible now.
+    :param report: receives lines for the log.
+    :param wall_clock: return the time (s, Unix time).
+    :ivar ended: the number of outcomes that the broker has confirmed.
+    """
+
+    def __init__(
+        self,
+        engine: IEngine,
+        log: ILog,
+        source: Source,
+        users: Sequence[StationUser],
+        dialect: Dialect,
+        hand: Callable[[OfDesk], bool],
+        report: Report,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.engine, self.log, self.source, self.dialect = engine, log, source, dialect
+        self.hand, self.report, self.wall_clock = hand, report, wall_clock
+        self.subjects = Subjects(source.mount)
+        self.ended = 0
+        self.epoch = 0
+        self.active = False
+        self._users = {user.name: _UserDesk(self, user) for user in users}
+        self._changed = Event()
+        self._offset: float | None = None
+        self._ahead = 0.0  # the broker's time minus `moment`
+        self._told: set[str] = set()
+
+    def settle_tenure(self, epoch: int, active: bool) -> None:
+        """Serve from now on in a session, or no longer."""
+        if (epoch, active) != (self.epoch, self.active):
+            self.epoch, self.active = epoch, active
+            self._changed.set()
+            self._changed = Event()
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        """Write the outcome of a command that was handed over."""
+        desk = self._users.get(outcome.user)
+        if desk is not None:
+            desk.note_outcome(outcome)
+
+    @property
+    def is_done(self) -> bool:
+        """True if no outcome of a command that was handed over is still to be written."""
+        return not any(desk.writes for desk in self._users.values())
+
+    async def run(self) -> None:
+        """Serve until the task is cancelled."""
+        try:
+            while True:
+                changed = self._changed
+                if self.active:
+                    async with asyncio.TaskGroup() as serving:
+                        tasks = [serving.create_task(self._serve(desk)) for desk in self._parts()]
+                        await changed.wait()
+                        for task in tasks:
+                            task.cancel()
+                else:
+                    await changed.wait()
+        finally:
+            for desk in self._users.values():
+                desk.close()
+
+    def _parts(self) -> list[_UserDesk | _Strangers]:
+        return [*self._users.values(), _Strangers(self, self._users)]
+
+    async def _serve(self, part: _UserDesk | _Strangers) -> None:
+        """Let a part serve, again after each fault of the broker."""
+        while True:
+            await self.engine.wait_connected()
+            try:
+                await part.serve()
+            except EngineUnreachable:
+                pass
+            except (EngineRefused, EngineFull) as error:
+                self.tell(f"commands by the broker: {error}")
+            await pause(RETRY_AFTER)
+
+    def tell(self, text: str) -> None:
+        """Report a fault once."""
+        if text not in self._told and len(self._told) < 100:
+            self._told.add(text)
+            self.report(logging.ERROR, text)
+
+    # Time
+
+    def age_of(self, stamp: float) -> float:
+        """Return the age of a message in seconds, by the broker's clock; never negative.
+
+        The broker's time goes on by a clock that no one sets: a jump of this machine's clock makes no request
+        younger.
+
+        :param stamp: the time when the broker stored it (s, Unix time).
+        """
+        offset = self.engine.offset or 0.0
+        if offset != self._offset:
+            self._offset = offset
+            self._ahead = self.wall_clock() + offset - moment()
+        return max(0.0, moment() + self._ahead - stamp)
+
+    # Writing
+
+    async def write(self, key: str, body: bytes, after: int) -> int:
+        """Store a claim or an outcome, on the condition that the last message of its subject is another one.
+
+        If the outcome of an attempt is unknown, look and try again until it is known.
+
+        :param after: the position of this last message; 0 for none.
+        :returns: the position; 0 if the condition does not hold.
+        """
+        unsure = False
+        while True:
+            try:
+                await self.engine.wait_connected()
+                position = await self.log.append(key, body, after=after)
+                if not position and unsure:
+                    last = await self.log.last(key)
+                    if last is not None and last.body == body:
+                        return last.position
+                return position
+            except EngineUnreachable:
+                unsure = True
+            except (EngineFull, EngineRefused) as error:
+                self.tell(f"commands by the broker: an outcome can't be written: {error}")
+            await pause(RETRY_AFTER)
+
+    def outcome_body(self, outcome: Outcome, settled: int, epoch: int) -> bytes:
+        """Return the body of an outcome."""
+        return outcome_body(outcome, self.source, epoch, settled, self.wall_clock())
+
+
+class _UserDesk:
+    """The requests of one user."""
+
+    def __init__(self, desk: Desk, user: StationUser) -> None:
+        self._desk = desk
+        self._user = user
+        self._items: dict[str, _Item] = {}  # handed over, or to be recalled, without an outcome at the broker
+        self._unsettled: dict[int, None] = {}  # the positions of requests without an outcome, in their order
+        self._frontier = 0  # every request before this position was read
+        self._lives: dict[str, tuple[int, Life]] = {}
+        self._waiting: deque[_Item] = deque()
+        self._more = Event()
+        self._ending: set[Task[None]] = set()
+        self._tasks: set[Task[None]] = set()
+        self._seen_at = -SEEN_INTERVAL
+        self._epoch = 0
+
+    @property
+    def writes(self) -> bool:
+        """True while outcomes are still to be written."""
+        return bool(self._tasks or self._ending)
+
+    def close(self) -> None:
+        """End all work."""
+        for task in (*self._tasks, *self._ending):
+            task.cancel()
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        """Note the outcome of a command that was handed over."""
+        item = self._items.get(outcome.id)
+        if item is None:
+            self._desk.hand(Written(outcome.user, outcome.id))
+        elif not item.outcome.done():
+            item.outcome.set_result(outcome)
+
+    # A session
+
+    async def serve(self) -> None:
+        """Serve in the present session until the task is cancelled.
+
+        :raises EngineUnreachable: if the broker does not answer.
+        """
+        desk, name = self._desk, self._user.name
+        self._epoch = desk.epoch
+        self._waiting.clear()
+        positions = sorted(item.position for item in self._items.values() if item.position)
+        self._unsettled = dict.fromkeys(positions)
+        last = await desk.log.last(desk.subjects.life(name, "*"))
+        start = 1
+        self._lives = {}
+        if last is not None:
+            start = max(1, read_life(last.body).settled)
+            self._lives = await self._read_lives(start, last)
+        self._frontier = start
+        for id, (position, life) in tuple(self._lives.items()):
+            if life.claimed_by is not None and id not in self._items:
+                self._take_over(id, position, life.claimed_by)
+        reading: IReading = await desk.log.read(desk.subjects.request(name, "*"), start, self)
+        try:
+            await self._claim_in_turn()
+        finally:
+            await reading.stop()
+
+    async def _read_lives(self, start: int, last: Stored) -> dict[str, tuple[int, Life]]:
+        """Return the last words about the user's requests that are not settled.
+
+        :raises EngineUnreachable: if they do not come.
+        """
+        lives = _Lives(last.position)
+        reading = await self._desk.log.read(self._desk.subjects.life(self._user.name, "*"), start, lives)
+        try:
+            while not lives.done.is_set():
+                before = lives.progress
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_TIME):
+                        await lives.done.wait()
+                if lives.progress == before and not lives.done.is_set():
+                    raise EngineUnreachable("the last outcomes of the broker can't be read")
+        finally:
+            await reading.stop()
+        return lives.found
+
+    def _take_over(self, id: str, claim: int, session: str) -> None:
+        """Care for a claim without an outcome, of an earlier session or an earlier process."""
+        item = _Item(id, 0, self._epoch)
+        item.claim = claim
+        self._items[id] = item
+        if session == f"{self._desk.source.node}.{self._epoch}":
+            self._desk.hand(Recall(self._user.name, id))
+        else:
+            item.outcome.set_result(self._outcome(id, UNKNOWN))
+        self._start(self._finish(item))
+
+    # Requests
+
+    async def received(self, message: Stored) -> None:
+        """Judge a request as far as that needs no claim. It waits while too many requests wait."""
+        self._frontier = message.position + 1
+        place = place_of(message.key)
+        if place.id in self._lives or place.id in self._items:
+            known = self._items.get(place.id)
+            if known is not None and not known.position:
+                known.position = message.position
+                self._unsettled[message.position] = None
+            return
+        age = self._desk.age_of(message.time)
+        if age <= self._user.expires:
+            self._note_seen()
+        if not message.body:
+            return
+        item = _Item(place.id, message.position, self._epoch)
+        self._unsettled[message.position] = None
+        try:
+            item.read_at = moment()
+            why = self._read(item, message, age)
+        except ValueError as error:
+            why = f"malformed: {error}"
+        except Exception as error:  # it must not come again and again to each process after this one
+            self._desk.tell(f"a request can't be read:\n{traceback.format_exc()}")
+            why = f"malformed: the bridge can't read it ({type(error).__name__})"
+        if why:
+            await self._end(item, why)
+        elif item.is_stop:
+            await self._stop(item)
+        elif len(self._waiting) >= MOST_WAITING:
+            await self._end(item, f"busy: {MOST_WAITING} requests of {self._user.name} wait")
+        else:
+            self._waiting.append(item)
+            self._more.set()
+        await pause(0)  # the next request may be here already: other users have their turn first
+
+    async def gap(self, first: int, last: int) -> None:
+        """Note that requests are gone: by their age, or since the broker has lost its last messages."""
+        if last >= self._frontier:
+            self._frontier = last + 1
+            return
+        self._frontier = min(self._frontier, first)
+        self._unsettled = {each: None for each in self._unsettled if each < first}
+        for item in (*self._items.values(), *self._waiting):
+            if item.position >= first:  # others will have these positions
+                item.position = 0
+
+    def _note_seen(self) -> None:
+        if moment() - self._seen_at >= SEEN_INTERVAL:
+            self._seen_at = moment()
+            self._desk.hand(Seen(self._user.name))
+
+    def _read(self, item: _Item, message: Stored, age: float) -> str:
+        """Read a request, and return the reason why it is not sent; empty if it is.
+
+        :raises ValueError: if it is malformed.
+        """
+        user, desk = self._user, self._desk
+        wanted = read_request(message.body, Place(user.name, item.id))
+        if user.role == "observer":
+            return ONLY_OBSERVES
+        item.body = {"command": wanted.command, "parameters": wanted.parameters}
+        try:
+            dialect = spoken_in(item.body, desk.dialect)
+            command = judge(item.body, dialect, CommandSource[user.source], 1)
+        except RequestError as error:
+            faults = "; ".join(f"{fault.where}: {fault.why}" for fault in error.faults[:10])
+            raise ValueError(faults or str(error)) from None
+        kind = dialect.kind_of(command.command_code)
+        if kind.ack_only:
+            return TRACKS
+        item.is_stop = kind.is_stop
+        expires = user.expires if not isinstance(wanted.expires_s, float | int) else wanted.expires_s
+        item.until = item.read_at + min(expires, user.expires) - age
+        return TOO_OLD if item.until < item.read_at else ""
+
+    def _command(self, item: _Item) -> Command:
+        return Command(
+            user=self._user.name, id=item.id, body=item.body, read_at=item.read_at, until=item.until
+        )
+
+    # Commands
+
+    async def _claim_in_turn(self) -> None:
+        """Claim the commands that wait, one after the other, and hand them over."""
+        desk = self._desk
+        while True:
+            while not self._waiting or self._open(stops=False) >= MOST_OPEN:
+                self._more.clear()
+                await self._more.wait()
+            item = self._waiting.popleft()
+            if moment() > item.until:
+                await self._end(item, TOO_OLD)
+                continue
+            reached("requested")
+            item.claim = await self._claim(item)
+            if not item.claim:
+                self._settle(item)
+                continue
+            reached("claimed")
+            self._items[item.id] = item
+            if moment() > item.until:
+                item.outcome.set_result(self._outcome(item.id, TOO_OLD))
+            elif not desk.hand(self._command(item)):
+                item.outcome.set_result(self._outcome(item.id, NO_DAEMON))
+            reached("handed over")
+            self._start(self._finish(item))
+
+    async def _claim(self, item: _Item) -> int:
+        """Write a claim. Return its position; 0 if another session has claimed the request or ended it."""
+        desk = self._desk
+        key = desk.subjects.life(self._user.name, item.id)
+        body = claim_body(item.id, desk.source, item.epoch, self._settled, desk.wall_clock())
+        return await desk.write(key, body, 0)
+
+    async def _stop(self, item: _Item) -> None:
+        """Hand over a stop, and claim it behind."""
+        if self._open(stops=True) >= MOST_OPEN:
+            await self._end(item, f"busy: {MOST_OPEN} stops of {self._user.name} are in flight")
+            return
+        self._items[item.id] = item
+        if not self._desk.hand(self._command(item)):
+            item.outcome.set_result(self._outcome(item.id, NO_DAEMON))
+        reached("handed over")
+
+        async def claim() -> None:
+            item.claim = await self._claim(item)
+            if item.claim:
+                reached("claimed")
+                await self._finish(item)
+            else:
+                self._forget(item)
+
+        self._start(claim())
+
+    def _open(self, stops: bool) -> int:
+        return sum(item.is_stop is stops for item in self._items.values())
+
+    # Outcomes
+
+    async def _finish(self, item: _Item) -> None:
+        """Write the outcome of a command that was claimed, once it is there."""
+        desk = self._desk
+        outcome = await item.outcome
+        reached("ended")
+        key = desk.subjects.life(self._user.name, item.id)
+        position = await desk.write(key, self._body(outcome, item), item.claim)
+        reached("written")
+        if position:
+            desk.ended += 1
+        else:
+            place, state = f"{self._user.name}'s request {item.id}", outcome.state
+            text = (
+                f"the outcome of {place} comes too late: here it is {state}, but another session has ended it"
+            )
+            desk.report(logging.WARNING, text)
+        self._forget(item)
+
+    def _forget(self, item: _Item) -> None:
+        self._items.pop(item.id, None)
+        self._settle(item)
+        self._desk.hand(Written(self._user.name, item.id))
+        self._more.set()
+
+    async def _end(self, item: _Item, why: str) -> None:
+        """Write the outcome of a request that is not claimed; wait only while many such ones are written."""
+        while len(self._ending) >= MOST_ENDING:
+            await asyncio.wait(tuple(self._ending), return_when=asyncio.FIRST_COMPLETED)
+
+        async def write() -> None:
+            desk = self._desk
+            key = desk.subjects.life(self._user.name, item.id)
+            outcome = self._outcome(item.id, why)
+            desk.ended += bool(await desk.write(key, self._body(outcome, item), 0))
+            self._settle(item)
+
+        self._start(write(), self._ending)
+
+    def _outcome(self, id: str, why: str) -> Outcome:
+        """Return the outcome of a request that the daemon does not have."""
+        state = why.partition(":")[0].replace(" ", "_")
+        return Outcome(user=self._user.name, id=id, state=state, explanation=why)
+
+    def _body(self, outcome: Outcome, item: _Item) -> bytes:
+        return self._desk.outcome_body(outcome, self._settled, item.epoch)
+
+    @property
+    def _settled(self) -> int:
+        """The position before which every request of the user has an outcome."""
+        return min(next(iter(self._unsettled), self._frontier), self._frontier)
+
+    def _settle(self, item: _Item) -> None:
+        self._unsettled.pop(item.position, None)
+
+    def _start(self, work: Coroutine[Any, Any, None], tasks: set[Task[None]] | None = None) -> None:
+        """Run work that goes on beyond the session."""
+        kept = self._tasks if tasks is None else tasks
+        task = asyncio.create_task(work)
+        kept.add(task)
+
+        def ended(task: Task[None]) -> None:
+            kept.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+        task.add_done_callback(ended)
+
+
+class _Strangers:
+    """Requests of users that the configuration does not have: only they wait for each other."""
+
+    def __init__(self, desk: Desk, known: dict[str, _UserDesk]) -> None:
+        self._desk, self._known = desk, known
+        self._number = 0
+
+    async def serve(self) -> None:
+        """Refuse their requests until the task is cancelled.
+
+        :raises EngineUnreachable: if the broker does not answer.
+        """
+        log, requests = self._desk.log, self._desk.subjects.requests
+        # A condition that never holds: nothing is stored, and a missing right shows at once.
+        await log.append(self._desk.subjects.life("here", "probe"), b"", after=NO_POSITION)
+        last = await log.last(requests)
+        start: int | Start = 1 if last is None else max(1, last.position - STRANGERS_BACK)
+        reading = await log.read(requests, start, self)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await reading.stop()
+
+    async def received(self, message: Stored) -> None:
+        """Refuse a request of an unknown user."""
+        self._number += 1
+        if self._number % STRANGERS_AT_ONCE == 0:
+            await pause(STRANGERS_PAUSE)
+        place = place_of(message.key)
+        if place.user in self._known or not message.body:
+            return
+        desk = self._desk
+        key = desk.subjects.life(*place)
+        await self._end(key, place, NO_USER, 0)
+        last = await desk.log.last(key)
+        session = None if last is None else read_life(last.body).claimed_by
+        if last is not None and session not in (None, f"{desk.source.node}.{desk.epoch}"):
+            await self._end(key, place, UNKNOWN, last.position)
+
+    async def _end(self, key: str, place: Place, why: str, after: int) -> None:
+        state = why.partition(":")[0].replace(" ", "_")
+        outcome = Outcome(user=place.user, id=place.id, state=state, explanation=why)
+        desk = self._desk
+        desk.ended += bool(await desk.write(key, desk.outcome_body(outcome, 0, desk.epoch), after))
+
+    async def gap(self, first: int, last: int) -> None:
+        """Do nothing: what is gone needs no answer."""

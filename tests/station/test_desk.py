@@ -1,0 +1,717 @@
+"""Commands by the broker: every place where the process can die, with a broker in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.dialects.dialect import dialect_named
+from mtmount_twisted.errors import EngineUnreachable
+from mtmount_twisted.frontends.broker.words import (
+    Command,
+    OfDesk,
+    Outcome,
+    Recall,
+    Seen,
+    StationUser,
+    Written,
+    moment,
+)
+from mtmount_twisted.station import desk as desk_module
+from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, STRANGERS_BACK, Desk
+from mtmount_twisted.station.events import Source
+from mtmount_twisted.station.requests import Subjects, Wanted, read_life, read_outcome, request_body
+from mtmount_twisted.station.waits import pause
+from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
+from tests.support.broker import in_time
+
+LOG = "MT_CMD"
+SUBJECTS = Subjects("t1")
+MOVE = Wanted("AzimuthAxisMove", {"position": 5})
+STOP = Wanted("AzimuthAxisStop")
+
+NIGHT = StationUser(name="night", source="CSC", role="command", expires=10.0)
+DAY = StationUser(name="day", source="CSC", role="command", expires=10.0)
+GUEST = StationUser(name="guest", source="CSC", role="observer", expires=10.0)
+
+
+class MortalLog:
+    """The log of a process that can die: nothing of it reaches the broker after that."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.is_dead = False
+
+    async def _live(self) -> None:
+        if self.is_dead:
+            await asyncio.Event().wait()
+
+    async def append(self, *args: Any, **more: Any) -> int:
+        await self._live()
+        position: int = await self._log.append(*args, **more)
+        await self._live()
+        return position
+
+    async def last(self, keys: str) -> Any:
+        await self._live()
+        return await self._log.last(keys)
+
+    async def read(self, *args: Any) -> Any:
+        await self._live()
+        return await self._log.read(*args)
+
+
+class Process:
+    """A desk in a process of its own, and the daemon that it speaks to."""
+
+    def __init__(self, house: House, node: str, epoch: int) -> None:
+        self.house = house
+        self.handed: list[Any] = []
+        self.told: list[str] = []
+        self.engine = MemoryEngine(house.broker)
+        self.engine.start()
+        self.log = MortalLog(self.engine.log(LOG))
+        self.reads = True
+        self.desk = Desk(
+            self.engine,
+            self.log,  # type: ignore[arg-type]
+            Source("t1", node),
+            [NIGHT, DAY, GUEST],
+            dialect_named("tma2020"),
+            self.hand,
+            lambda level, text: self.told.append(text),
+            lambda: house.time,
+        )
+        self.desk.settle_tenure(epoch, True)
+        self.task = asyncio.create_task(self.desk.run())
+
+    def hand(self, line: OfDesk) -> bool:
+        """What the daemon gets; a command is a write to the mount."""
+        if self.log.is_dead or not self.reads:
+            return False
+        if not isinstance(line, Seen | Written):
+            self.handed.append(line)
+        if isinstance(line, Seen):
+            self.house.seen.append(line.user)
+        if isinstance(line, Command):
+            self.house.mount.append((line.user, line.id))
+        return True
+
+    def ends(self, id: str, state: str = "done", user: str = "night") -> None:
+        """The mount's word about a command."""
+        steps = [{"step": "done", "time": "2026-11-27T00:00:00.000Z"}]
+        self.desk.note_outcome(Outcome(user=user, id=id, state=state, steps=steps))
+
+    def die(self) -> None:
+        """End without another word."""
+        self.log.is_dead = True
+
+    async def close(self) -> None:
+        self.die()
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.engine.close()
+
+
+class House:
+    """A broker in memory, a requester, and the processes of bridges.
+
+    :ivar mount: the commands that reached the mount.
+    """
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000.0
+        self.broker = MemoryBroker(lambda: self.time)
+        self.mount: list[tuple[str, str]] = []
+        self.seen: list[str] = []
+        self.requester = MemoryEngine(self.broker)
+        self.requester.start()
+        self.log = self.requester.log(LOG)
+        self.processes: list[Process] = []
+
+    def process(self, node: str = "a", epoch: int = 1) -> Process:
+        made = Process(self, node, epoch)
+        self.processes.append(made)
+        return made
+
+    async def ask(self, id: str, wanted: Wanted = MOVE, user: str = "night") -> int:
+        """Send a request."""
+        key = SUBJECTS.request(user, id)
+        return await self.log.append(key, request_body(user, id, wanted), after=0)
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            await pause(0.001)
+
+    def life(self, id: str, user: str = "night") -> list[Any]:
+        """What the log has about a request."""
+        key = SUBJECTS.life(user, id)
+        return [json.loads(each.body) for each in self.broker.log(LOG).messages if each.key == key]
+
+    def kinds(self, id: str, user: str = "night") -> list[str]:
+        """The same in words: ``claim``, or the state of the outcome."""
+        found = self.life(id, user)
+        return [each["data"].get("state") or each["type"].partition(".")[2] for each in found]
+
+    async def outcome(self, id: str, user: str = "night") -> Any:
+        """Wait for the outcome of a request."""
+        await self.until(lambda: self.kinds(id, user)[-1:] not in ([], ["claim"]))
+        return self.life(id, user)[-1]["data"]
+
+    async def close(self) -> None:
+        for each in self.processes:
+            await each.close()
+        await self.requester.close()
+
+
+class DeskCase(SynchronousTestCase):
+    """A house for each test."""
+
+    def in_house(self, test: Callable[[House], Awaitable[None]]) -> None:
+        """Run a test."""
+
+        async def run() -> None:
+            house = House()
+            try:
+                await test(house)
+            finally:
+                await house.close()
+
+        in_time(run())
+
+    def dies(self, process: Process, point: str) -> asyncio.Event:
+        """Let a process die at a named point; the event tells that it has."""
+        dead = asyncio.Event()
+
+        def reached(name: str) -> None:
+            if name == point and not dead.is_set() and not process.log.is_dead:
+                process.die()
+                dead.set()
+
+        self.patch(desk_module, "reached", reached)
+        return dead
+
+
+class DeathTests(DeskCase):
+    """The table of the design: the process dies at each line, and another bridge takes over."""
+
+    def test_before_the_request_is_stored(self) -> None:
+        """The requester repeats its request with the same id: it runs once."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            house.broker.swallow()
+            sent = await house.log.send(
+                SUBJECTS.request("night", "1"), request_body("night", "1", MOVE), None, 0
+            )
+            house.broker.cut()
+            with self.assertRaises(EngineUnreachable):
+                await sent
+            house.broker.restore()
+            self.assertEqual(await house.ask("1"), 0)  # it was stored after all
+            await house.until(lambda: house.mount)
+            process.ends("1")
+            self.assertEqual((await house.outcome("1"))["state"], "done")
+            self.assertEqual(house.mount, [("night", "1")])
+
+        self.in_house(test)
+
+    def test_before_the_claim(self) -> None:
+        """The next bridge sends it."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "requested")
+            await house.ask("1")
+            await dead.wait()
+            self.assertEqual(house.kinds("1"), [])
+            heir = house.process("b", 2)
+            await house.until(lambda: house.mount)
+            heir.ends("1")
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+            self.assertEqual(house.life("1")[0]["data"]["session"], "b.2")
+            self.assertEqual(house.mount, [("night", "1")])
+
+        self.in_house(test)
+
+    def test_before_the_claim_and_too_late(self) -> None:
+        """The next bridge does not send what has become too old."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "requested")
+            await house.ask("1")
+            await dead.wait()
+            house.time += 10.5
+            house.process("b", 2)
+            self.assertEqual((await house.outcome("1"))["explanation"], "not sent: too old")
+            self.assertEqual((house.kinds("1"), house.mount), (["not_sent"], []))
+
+        self.in_house(test)
+
+    def test_after_the_claim(self) -> None:
+        """Whether it was sent or not is unknown, and it is never sent again."""
+        for point, sent in (("claimed", []), ("handed over", [("night", "1")])):
+
+            async def test(house: House, point: str = point, sent: Any = sent) -> None:
+                dead = self.dies(house.process(), point)
+                await house.ask("1")
+                await dead.wait()
+                self.assertEqual((house.kinds("1"), house.mount), (["claim"], sent))
+                heir = house.process("b", 2)
+                self.assertEqual((await house.outcome("1"))["state"], "outcome_unknown")
+                await house.ask("2")
+                await house.until(lambda: heir.handed)
+                self.assertEqual(house.mount, [*sent, ("night", "2")])
+
+            self.in_house(test)
+
+    def test_before_the_outcome_is_written(self) -> None:
+        """The mount did it; the outcome is unknown, once."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            dead = self.dies(process, "ended")
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            process.ends("1")
+            await dead.wait()
+            house.process("b", 2)
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1"), ["claim", "outcome_unknown"])
+
+        self.in_house(test)
+
+    def test_outcome_written_and_not_read(self) -> None:
+        """The outcome stands, and the next bridge does not touch it."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            dead = self.dies(process, "written")
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            process.ends("1")
+            await dead.wait()
+            heir = house.process("b", 2)
+            await house.ask("2")
+            await house.until(lambda: heir.handed)
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+            self.assertEqual(house.mount, [("night", "1"), ("night", "2")])
+
+        self.in_house(test)
+
+    def test_old_bridge_wakes(self) -> None:
+        """Its late outcome is refused: what stands, stands; its log has a line."""
+
+        async def test(house: House) -> None:
+            old = house.process()
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            house.process("b", 2)
+            await house.outcome("1")
+            old.ends("1")
+            await house.until(lambda: old.told)
+            self.assertIn("night's request 1 comes too late: here it is done", old.told[0])
+            self.assertEqual(house.kinds("1"), ["claim", "outcome_unknown"])
+
+        self.in_house(test)
+
+    def test_broker_away_before_the_outcome(self) -> None:
+        """The same bridge writes the outcome later, and it is right; also if its tenure ended meanwhile."""
+        for active in (True, False):
+
+            async def test(house: House, active: bool = active) -> None:
+                process = house.process()
+                await house.ask("1")
+                await house.until(lambda: house.mount)
+                house.broker.cut()
+                process.ends("1")
+                process.desk.settle_tenure(1, active)
+                await pause(0.01)
+                house.broker.restore()
+                await house.outcome("1")
+                self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+            self.in_house(test)
+
+    def test_confirmations_lost(self) -> None:
+        """A claim and an outcome whose confirmations are lost count: nothing is sent or written twice."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")  # the desk serves now
+            await house.until(lambda: house.mount)
+            house.broker.swallow()
+            request = await house.log.send(SUBJECTS.request("night", "1"), request_body("night", "1", MOVE))
+            await house.until(lambda: house.kinds("1") == ["claim"])
+            house.broker.cut()
+            with self.assertRaises(EngineUnreachable):
+                await request
+            house.broker.restore()
+            await house.until(lambda: len(house.mount) == 2)
+            house.broker.swallow()
+            process.ends("1")
+            await house.until(lambda: len(house.kinds("1")) == 2)
+            house.broker.cut()
+            house.broker.restore()
+            await house.until(lambda: not any("late" in text for text in process.told))
+            process.ends("0")
+            await house.outcome("0")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+            self.assertEqual(process.told, [])
+
+        self.in_house(test)
+
+    def test_stop(self) -> None:
+        """A stop goes first and is claimed behind: it may come twice, and has one outcome."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "handed over")
+            await house.ask("1", STOP)
+            await dead.wait()
+            self.assertEqual((house.kinds("1"), house.mount), ([], [("night", "1")]))
+            heir = house.process("b", 2)
+            await house.until(lambda: len(house.mount) == 2)
+            heir.ends("1")
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
+
+    def test_new_process_of_the_same_bridge(self) -> None:
+        """It asks the daemon about the claims of the process before, and writes what the daemon says."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "handed over")
+            await house.ask("1")
+            await dead.wait()
+            process = house.process()
+            await house.until(lambda: process.handed)
+            self.assertEqual(process.handed, [Recall("night", "1")])
+            process.ends("1")
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
+
+
+class JudgementTests(DeskCase):
+    """What is sent, and what is not."""
+
+    def refused(self, house: House, id: str, user: str = "night") -> Any:
+        """Wait for an outcome without a claim."""
+        return house.outcome(id, user)
+
+    def test_outcome(self) -> None:
+        """A request has one claim and one outcome, which are CloudEvents with the session and the steps."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            [command] = process.handed
+            self.assertEqual(command.body, {"command": "AzimuthAxisMove", "parameters": {"position": 5}})
+            self.assertTrue(command.read_at <= moment() <= command.until <= command.read_at + 10)
+            process.ends("1")
+            await house.outcome("1")
+            claim, outcome = house.life("1")
+            head = {"specversion": "1.0", "source": "/mount/t1/node/a", "id": "1", "epoch": 1}
+            for each in claim, outcome:
+                self.assertEqual({key: each[key] for key in head}, head)
+            self.assertEqual(claim["data"], {"session": "a.1", "settled": 1})
+            step = {"step": "done", "time": "2026-11-27T00:00:00.000Z"}
+            self.assertEqual((outcome["data"]["state"], outcome["data"]["steps"]), ("done", [step]))
+
+        self.in_house(test)
+
+    def test_refusals(self) -> None:
+        """What is refused has an outcome with the reason, and the mount never hears of it."""
+        too_deep = Wanted("AzimuthAxisMove", {"position": [[1]]})
+        cases = (
+            (Wanted("AzimuthAxisMove"), "night", "malformed: parameters.position: missing"),
+            (Wanted("AzimuthAxisMov", {}), "night", "did you mean AzimuthAxisMove"),
+            (Wanted("x" * 5000), "night", "malformed: the command is too long"),
+            (too_deep, "night", "malformed: parameters.position: expected a finite number"),
+            (MOVE, "guest", "refused: this user only observes"),
+            (MOVE, "other", "refused: there is no [[station.user]] of this name"),
+            (
+                Wanted("AzimuthAxisTrack", {"position": 1, "velocity": 0, "tai": 0}),
+                "night",
+                "refused: targets to track need a connection of their own",
+            ),
+        )
+
+        async def test(house: House) -> None:
+            house.process()
+            for number, (wanted, user, why) in enumerate(cases):
+                await house.ask(f"{number}", wanted, user)
+                found = await house.outcome(f"{number}", user)
+                self.assertIn(why, found["explanation"])
+                self.assertEqual(found["state"], "malformed" if user == "night" and number < 4 else "refused")
+            self.assertEqual(house.mount, [])
+
+        self.in_house(test)
+
+    def test_bodies(self) -> None:
+        """A body of any bytes has an outcome, and the next request is served."""
+        right = json.loads(request_body("night", "1", MOVE))
+        bodies = (
+            b"{",
+            b"\xff",
+            b"[" * 100_000,
+            json.dumps({**right, "id": "2"}).encode(),
+            json.dumps({**right, "source": "/user/day"}).encode(),
+            json.dumps({**right, "type": "mtmount.outcome"}).encode(),
+            json.dumps({**right, "data": {**right["data"], "expires_s": -1}}).encode(),
+            json.dumps({**right, "data": {"command": "\ud800"}}).encode(),
+            json.dumps({**right, "data": {"command": "A", "parameters": {"a": 10**400}}}).encode(),
+            json.dumps({**right, "more": "x" * 70_000}).encode(),
+        )
+
+        async def test(house: House) -> None:
+            process = house.process()
+            for number, body in enumerate(bodies):
+                id = f"n{number}"
+                fitting = body.replace(b'"id": "1"', b'"id": "n%d"' % number)
+                await house.log.append(SUBJECTS.request("night", id), fitting, after=0)
+                self.assertEqual((await house.outcome(id))["state"], "malformed", body[:80])
+            await house.ask("last")
+            await house.until(lambda: house.mount)
+            self.assertEqual((house.mount, process.told), ([("night", "last")], []))
+
+        self.in_house(test)
+
+    def test_expiry(self) -> None:
+        """The age counts by the broker's stamp; a request may lower the user's bound and not raise it."""
+
+        async def test(house: House) -> None:
+            for id, seconds in (("short", 2.0), ("long", 1000.0), ("fresh", 5.0)):
+                house.time += {"fresh": 6.0}.get(id, 0.0)
+                await house.ask(id, Wanted("AzimuthAxisMove", {"position": 5}, expires_s=seconds))
+            house.time += 4.5  # the first two are 10.5 s old
+            house.process()
+            for id in ("short", "long"):
+                self.assertEqual((await house.outcome(id))["explanation"], "not sent: too old")
+            await house.until(lambda: house.mount)
+            self.assertEqual(house.mount, [("night", "fresh")])
+
+        self.in_house(test)
+
+    def test_clock_set_back(self) -> None:
+        """This machine's clock jumps back by an hour: nothing becomes younger."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            process.desk.wall_clock = lambda: house.time - 3600
+            house.time -= 11.0  # the broker's stamp of a request that was stored 11 s ago
+            await house.ask("2")
+            self.assertEqual((await house.outcome("2"))["explanation"], "not sent: too old")
+
+        self.in_house(test)
+
+    def test_same_id_twice(self) -> None:
+        """A second request with the same id, without a condition, is not sent."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            key, body = SUBJECTS.request("night", "1"), request_body("night", "1", MOVE)
+            await house.log.append(key, body)
+            await house.log.append(key, body)
+            await house.ask("2")
+            await house.until(lambda: len(house.mount) == 2)
+            process.ends("1")
+            await house.log.append(key, body)
+            await house.ask("3")
+            await house.until(lambda: len(house.mount) == 3)
+            self.assertEqual(house.mount, [("night", id) for id in "123"])
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
+
+    def test_keep_alive(self) -> None:
+        """An empty request says that its user is there, and has no outcome; an old one says nothing."""
+
+        async def test(house: House) -> None:
+            await house.log.append(SUBJECTS.request("day", "here"), b"")
+            house.time += 60
+            house.process()
+            await house.log.append(SUBJECTS.request("night", "here"), b"")
+            await house.until(lambda: house.seen)
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            self.assertEqual((house.seen, house.kinds("here")), (["night"], []))
+
+        self.in_house(test)
+
+    def test_tenure(self) -> None:
+        """Without the tenure nothing is claimed; with the next one, requests are judged anew."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            process.desk.settle_tenure(1, False)
+            await pause(0.01)
+            await house.ask("2")
+            await pause(0.01)
+            self.assertEqual((house.kinds("2"), len(house.mount)), ([], 1))
+            process.desk.settle_tenure(3, True)
+            await house.until(lambda: len(house.mount) == 2)
+            self.assertEqual(house.life("2")[0]["data"]["session"], "a.3")
+            self.assertEqual(house.kinds("1"), ["claim"])  # the command of the first tenure still goes on
+            process.ends("1")
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
+
+    def test_daemon_does_not_read(self) -> None:
+        """A command that the daemon does not take has an outcome, and is not kept for later."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            process.reads = False
+            await house.ask("1")
+            self.assertEqual((await house.outcome("1"))["state"], "not_sent")
+            await house.ask("2", STOP)
+            self.assertEqual((await house.outcome("2"))["state"], "not_sent")
+            self.assertEqual(house.mount, [])
+
+        self.in_house(test)
+
+    def test_full(self) -> None:
+        """Without room at the broker nothing is sent: one line in the log, and the outcome later."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")
+            await house.until(lambda: house.mount)
+            await house.ask("1", Wanted("AzimuthAxisMove", {"position": 5}, expires_s=0.3))
+            house.broker.fill(LOG)
+            await house.until(lambda: process.told)
+            self.assertIn("no room", process.told[0])
+            house.broker.empty(LOG)
+            await house.outcome("1")
+            self.assertEqual(house.kinds("1")[-1], "not_sent")
+            self.assertEqual(house.mount, [("night", "0")])
+
+        self.in_house(test)
+
+    def test_missing_right(self) -> None:
+        """A right that the bridge's user lacks is one line."""
+
+        async def test(house: House) -> None:
+            house.broker.refuse(LOG)
+            process = house.process()
+            await house.until(lambda: process.told)
+            await pause(0.01)
+            self.assertEqual(
+                process.told, ["commands by the broker: this user may not publish to mt.t1.life.here.probe"]
+            )
+
+        self.in_house(test)
+
+
+class FloodTests(DeskCase):
+    """Many requests at once."""
+
+    def test_old_requests(self) -> None:
+        """10,000 old requests of a user have their outcome; a command of another one passes them all."""
+
+        async def test(house: House) -> None:
+            for number in range(10_000):
+                await house.ask(f"{number}")
+            house.time += 3600
+            house.process()
+            await house.ask("now", STOP, "day")
+            await house.until(lambda: house.mount)
+            ended = sum(".life." in each.key for each in house.broker.log(LOG).messages)
+            self.assertLess(ended, 5000)
+
+        self.in_house(test)
+
+    def test_open_commands(self) -> None:
+        """A user has some commands in flight, some that wait, and the others are busy; its stop passes."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            number = MOST_OPEN + MOST_WAITING + 5
+            for each in range(number):
+                await house.ask(f"{each}")
+            await house.outcome(f"{number - 1}")
+            await house.until(lambda: len(house.mount) == MOST_OPEN)
+            states = [house.kinds(f"{each}") for each in range(number)]
+            self.assertTrue(states.count(["busy"]) >= 4)
+            await house.ask("stop", STOP)
+            await house.until(lambda: ("night", "stop") in house.mount)
+            self.assertEqual(len(house.mount), MOST_OPEN + 1)
+            process.ends("0")
+            await house.until(lambda: len(house.mount) == MOST_OPEN + 2)
+
+        self.in_house(test)
+
+    def test_stops(self) -> None:
+        """More stops than may be in flight are busy."""
+
+        async def test(house: House) -> None:
+            house.process()
+            for each in range(MOST_OPEN + 1):
+                await house.ask(f"{each}", STOP)
+            self.assertEqual((await house.outcome(f"{MOST_OPEN}"))["state"], "busy")
+            self.assertEqual(len(house.mount), MOST_OPEN)
+
+        self.in_house(test)
+
+    def test_settled(self) -> None:
+        """The next bridge reads only what is not settled: an open command, and what came after it."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            for id in "123":
+                position = await house.ask(id)
+                await house.until(lambda id=id: ("night", id) in house.mount)  # type: ignore[misc]
+                if id != "2":
+                    process.ends(id)
+                    await house.outcome(id)
+            await house.ask("4")
+            await house.until(lambda: ("night", "4") in house.mount)
+            last = await house.log.last(SUBJECTS.life("night", "*"))
+            assert last is not None
+            second = next(each for each in house.broker.log(LOG).messages if each.key.endswith("req.night.2"))
+            self.assertEqual(read_life(last.body).settled, second.position)
+            self.assertLess(second.position, position)
+            process.die()
+            house.process("b", 2)
+            for id in "24":
+                self.assertEqual((await house.outcome(id))["state"], "outcome_unknown")
+            self.assertEqual([house.kinds(id) for id in "13"], [["claim", "done"]] * 2)
+
+        self.in_house(test)
+
+    def test_strangers(self) -> None:
+        """A claim of a user that the configuration has no longer gets its outcome, too."""
+
+        async def test(house: House) -> None:
+            house.process()
+            await house.ask("1", MOVE, "gone")
+            await house.outcome("1", "gone")
+            self.assertEqual(house.kinds("1", "gone"), ["refused"])
+            self.assertGreater(STRANGERS_BACK, 100)
+
+        self.in_house(test)
+
+
+class BodyTests(SynchronousTestCase):
+    """Bodies as values."""
+
+    def test_outcomes(self) -> None:
+        """A claim is no outcome, and a body of other bytes is none."""
+        for body in (b"", b"{", request_body("night", "1", MOVE)):
+            self.assertIsNone(read_outcome(body))
+            self.assertIsNone(read_life(body).claimed_by)
