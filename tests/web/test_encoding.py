@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +33,21 @@ def answering(body: object, kind: str = "") -> list[Route]:
 
 class ValueTests(SynchronousTestCase):
     """Values as JSON."""
+
+    def test_many_escapes_are_one_call(self) -> None:
+        """The cost of an answer grows with its bytes, and not with the number of its escapes."""
+
+        def calls(runs: int) -> int:
+            seen: list[str] = []
+            sys.setprofile(lambda frame, event, argument: seen.append(event))
+            try:
+                data = as_json({"texts": ["a\xfc\x7f" * runs]})
+            finally:
+                sys.setprofile(None)
+            self.assertEqual(json.loads(data), {"texts": ["a\xfc\x7f" * runs]})
+            return len(seen)
+
+        self.assertEqual(calls(1000), calls(1))
 
     def test_same_as_always(self) -> None:
         """A value is one line of ASCII without spaces, in the order of its members, as programs know it."""

@@ -10,7 +10,7 @@ Next to read: `writer`, which makes them; `signals`, which reads them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
@@ -24,7 +24,7 @@ from mtmount_twisted.motion import following
 
 from .decoding import Decode, decoder
 from .derived import ARCSEC, AXIS, DERIVED
-from .layout import MOST_DIGEST, NANO, Message
+from .layout import MOST_DIGEST, NANO, Message, portions
 from .thinning import Floats
 
 PIECE = 5.0
@@ -37,6 +37,9 @@ twelve, and a query of 31 days reads 744 hours."""
 
 MARGIN = 1.0
 """How long the recorder waits for the samples around a derived value, in seconds."""
+
+MOST_DECODED = 2**18
+"""The most bytes of lines that one call decodes: the reactor needs Python's lock, and waits for its end."""
 
 _COUNT, _LEAST, _GREATEST, _MEAN = range(4)
 
@@ -168,9 +171,11 @@ class Digests:
     """The digests of a recording that is being written.
 
     :param topics: the facts of the topics by their names; no other channel has a digest.
+    :param rest: called between two portions of `MOST_DECODED` bytes.
     """
 
-    def __init__(self, topics: Mapping[str, TopicFacts]) -> None:
+    def __init__(self, topics: Mapping[str, TopicFacts], rest: Callable[[], object] = lambda: None) -> None:
+        self._rest = rest
         self._names = {name: [each.name for each in facts.quantities] for name, facts in topics.items()}
         self._units = {name: [each.unit for each in facts.quantities] for name, facts in topics.items()}
         self._units |= {name: [ARCSEC] for name in DERIVED}
@@ -188,12 +193,21 @@ class Digests:
         wanted = list(dict.fromkeys([*names, *(AXIS if axis is not None else ())]))
         if topic not in self._decoders:
             self._decoders[topic] = decoder(tuple(wanted))
-        columns = self._decoders[topic](_Lines(messages), len(messages))
+        columns = self._decoded(self._decoders[topic], messages)
         stamps = np.array([message.log_time for message in messages], np.int64)
         times = stamps // NANO + stamps % NANO / NANO
         self._made.setdefault(topic, []).append(digest(names, times, columns[: len(names)]))
         if axis is not None:
             axis.add(times, [columns[wanted.index(name)] for name in AXIS])
+
+    def _decoded(self, decode: Decode, messages: Sequence[Message]) -> list[Floats]:
+        """Return the columns of messages, which are decoded in portions."""
+        found: list[list[Floats]] = []
+        for portion in portions(messages, MOST_DECODED):
+            if found:
+                self._rest()
+            found.append(decode(_Lines(portion), len(portion)))
+        return [np.concatenate(parts) for parts in zip(*found)]
 
     def derive(self, *, to_the_end: bool) -> None:
         """Add the derived signals of the messages so far.

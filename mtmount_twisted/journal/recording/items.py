@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import Struct
+
 
 class RecorderOptions(NamedTuple):
     """The options of a recorder.
@@ -23,8 +25,8 @@ class RecorderOptions(NamedTuple):
     about: dict[str, str]
 
 
-class Item(NamedTuple):
-    """Lines that came together.
+class Item(Struct, frozen=True, gc=False):
+    """Lines that came together. The garbage collector passes it over, as `layout.Message`.
 
     :ivar time: time of their arrival (s, Unix time).
     :ivar channel: `layout.EVENTS`, or empty for telemetry.

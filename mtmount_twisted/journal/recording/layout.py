@@ -15,11 +15,13 @@ import stat
 import struct
 import time
 from calendar import timegm
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
+
+from msgspec import Struct
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.checking import unfit
@@ -502,8 +504,8 @@ def records(path: Path, data: bytes, offset: int, *, partial: bool = False) -> I
         at = end
 
 
-class Message(NamedTuple):
-    """A message.
+class Message(Struct, frozen=True, gc=False):
+    """A message. The garbage collector passes it over: while it looks at objects, all threads wait.
 
     :ivar channel: id of its channel.
     :ivar sequence: its number in the channel; the first is 1.
@@ -521,8 +523,22 @@ class Message(NamedTuple):
     def packed(self) -> bytes:
         """Return the record."""
         length = MESSAGE_HEAD.size - RECORD.size + len(self.data)
-        head = MESSAGE_HEAD.pack(MESSAGE, length, *self[:4])
+        head = MESSAGE_HEAD.pack(
+            MESSAGE, length, self.channel, self.sequence, self.log_time, self.publish_time
+        )
         return head + self.data
+
+
+def portions(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]:
+    """Yield messages in their order, in portions of at most so many bytes of lines, or of one message."""
+    start = size = 0
+    for number, message in enumerate(messages):
+        size += len(message.data)
+        if size > most and number > start:
+            yield messages[start:number]
+            start, size = number, len(message.data)
+    if start < len(messages):
+        yield messages[start:]
 
 
 TailRecord: TypeAlias = tuple[int, int, int, int, int, int]

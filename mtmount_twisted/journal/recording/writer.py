@@ -12,7 +12,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from mtmount_twisted.errors import LineError, RecordingError
 
 from .files import RecordingFile, TailFile, quick, thorough
 from .items import Item, RecorderOptions
-from .layout import NAME, TAIL, Message, recordings, started, to_nanoseconds
+from .layout import NAME, TAIL, Message, portions, recordings, started, to_nanoseconds
 from .recovery import recover, unfinished
 from .retention import stored, to_delete
 
@@ -44,6 +44,13 @@ MOST_PENDING = 20_000
 """The most messages that wait for their chunk, without those of the last turn: 50 s of telemetry. Beyond it,
 the chunks are written earlier. The garbage collector looks at each message, and the reactor waits for it."""
 
+MOST_WRITTEN = 8 * 2**20
+"""The most bytes of lines that are written as one chunk. One minute of the largest topic has 4 MB."""
+
+HOUR_PART = 0.5
+"""The most bytes of one recording, as a part of `recorder.keep_bytes`. With the least value of it, this is
+more than an hour of a mount whose numbers have all their digits."""
+
 REST_LINES, REST_TIME = 100, 0.002
 """After so many lines the thread rests for such a time, in seconds: the reactor needs Python's lock."""
 
@@ -55,6 +62,10 @@ TEND_EVERY = 60.0
 
 FREE_AGAIN = 1.05
 """The recorder begins again once so many times the least free space is free."""
+
+
+class HourFull(OSError):
+    """The recording of this hour has its most bytes."""
 
 
 class DiskFull(OSError):
@@ -114,6 +125,7 @@ class RecordingWriter:
         self._tend_at = 0.0
         self._failing_since = 0.0
         self._is_full = False
+        self._full_hour = 0  # the hour whose recording has its most bytes
         self._unreadable: set[Path] = set()
 
     @property
@@ -135,6 +147,7 @@ class RecordingWriter:
 
     def _write(self) -> None:
         self._check_space()
+        self._check_hour()
         recording = self._open()
         self._append(recording)
         now = self._clock()
@@ -168,7 +181,7 @@ class RecordingWriter:
                     self._add(topic, item.time, header.timestamp - ahead, line)
 
     def _add(self, topic: str, arrived: float, published: float, line: bytes) -> None:
-        if self._is_full or self._bytes + len(line) + LINE_COST > MAX_PENDING_BYTES:
+        if self._is_full or self._full_hour or self._bytes + len(line) + LINE_COST > MAX_PENDING_BYTES:
             self.lost += 1
             return
         self._bytes += len(line) + LINE_COST
@@ -185,18 +198,33 @@ class RecordingWriter:
         free, least = status.f_bavail * status.f_frsize, self._options.min_free
         if free < least * (FREE_AGAIN if self._is_full else 1):
             if not self._is_full:
-                self._stop_for_space()
+                self._end_recording()
+                self._is_full = True
             raise DiskFull(0, f"only {free} bytes are free, expected {least} or more (recorder.min_free)")
         self._is_full = False
 
-    def _stop_for_space(self) -> None:
+    def _check_hour(self) -> None:
+        """Drop what comes once the recording has its most bytes: a mount that floods does not delete more."""
+        recording, most = self._recording, int(self._options.keep_bytes * HOUR_PART)
+        hour = int(self._wall_clock()) // FILE_TIME
+        if recording is not None and hour == self._hour and recording.contents.end + self._bytes > most:
+            self._end_recording()
+            self._full_hour = hour
+        if hour == self._full_hour:
+            raise HourFull(
+                0,
+                f"the recording of this hour has {most} bytes, {HOUR_PART:g} of recorder.keep_bytes: the "
+                "next one begins with the next hour",
+            )
+        self._full_hour = 0
+
+    def _end_recording(self) -> None:
         """End the recording, so that nothing is lost but what comes from now on."""
         recording = self._recording
         if recording is not None and self._tail is not None:
             with contextlib.suppress(OSError):
                 self._append(recording)
                 self._finish(recording, quick(), is_last=True)
-        self._is_full = True
         self._drop_fresh()
 
     def _drop_fresh(self) -> None:
@@ -223,7 +251,7 @@ class RecordingWriter:
             if self._digests is None:
                 from .digests import Digests
 
-                self._digests = Digests(self._facts)
+                self._digests = Digests(self._facts, self._rest)
             self._sequences.clear()
             self._chunks_at = self._clock()
         return recording
@@ -272,14 +300,11 @@ class RecordingWriter:
         self._chunks_at = self._clock()
         for topic in tuple(self._pending):
             messages = self._pending[topic]
-            count = len(messages)
-            if not count:
-                continue
-            self._write_chunk(recording, topic, messages, compress)
-            self._bytes -= sum(len(message.data) + LINE_COST for message in messages)
-            del messages[:count]
-            self._receive(self._more())
-            self._append(recording)
+            for portion in tuple(portions(messages, MOST_WRITTEN)):
+                self._write_chunk(recording, topic, portion, compress)
+                del messages[: len(portion)]
+                self._receive(self._more())
+                self._append(recording)
         if self._digests is not None:
             self._digests.derive(to_the_end=False)
         recording.sync()
@@ -291,10 +316,11 @@ class RecordingWriter:
         self,
         recording: RecordingFile,
         topic: str,
-        messages: list[Message],
+        messages: Sequence[Message],
         compress: Callable[[bytes], bytes],
     ) -> None:
         recording.write_chunk(messages, compress)
+        self._bytes -= sum(len(message.data) + LINE_COST for message in messages)
         if self._digests is not None:
             self._digests.add(topic, messages)
 
@@ -306,14 +332,11 @@ class RecordingWriter:
         :param is_last: True if no other follows at once.
         """
         for topic in tuple(self._pending):
-            messages = self._pending.pop(topic)
-            try:
-                if messages:
-                    self._write_chunk(recording, topic, messages, compress)
-            except OSError:
-                self._pending[topic] = messages
-                raise
-            self._bytes -= sum(len(message.data) + LINE_COST for message in messages)
+            messages = self._pending[topic]
+            for portion in tuple(portions(messages, MOST_WRITTEN)):
+                self._write_chunk(recording, topic, portion, compress)
+                del messages[: len(portion)]
+            del self._pending[topic]
         if self._digests is None:
             recording.finish()
         else:

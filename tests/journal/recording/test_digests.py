@@ -57,7 +57,7 @@ class SpikeTests(SynchronousTestCase):
                 value = chance.choice([chance.gauss(0, 1), chance.gauss(0, 1e6), math.nan])
                 lines.append(item(time, topic_line("azimuth", time + 37, actualPosition=value)))
                 samples.append((time, value))
-            writing.turn(*sorted(lines), seconds=7.0)
+            writing.turn(*sorted(lines, key=lambda line: line.time), seconds=7.0)
         if data.draw(st.booleans()):
             writing.finish()
         width = data.draw(st.floats(PIECE, 40) | st.floats(LONG_PIECE, 700))

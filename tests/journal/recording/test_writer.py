@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from types import SimpleNamespace
@@ -9,10 +10,16 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.journal.recording import writer
-from mtmount_twisted.journal.recording.index import read_recording
+from mtmount_twisted.journal.recording import digests, writer
+from mtmount_twisted.journal.recording.index import digests_of, read_recording
+from mtmount_twisted.journal.recording.layout import Message
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, messages_of, topic_line
+
+
+def longer(line: bytes, text: str) -> bytes:
+    """The line with one more member."""
+    return b'%b,"more":"%b"}' % (line[:-1], text.encode())
 
 
 class WriterTests(SynchronousTestCase):
@@ -57,6 +64,51 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(sum(recording.contents.counts().values()), 1200)
         self.assertEqual(writing.rests, 2 * 1200 // writer.REST_LINES)
         self.assertEqual((writing.writer.written, writing.writer.lost), (1200, 0))
+
+    def test_lines_are_no_work_for_the_garbage_collector(self) -> None:
+        """A collection of 200,000 waiting lines would delay the reactor's thread by 80 ms."""
+        message = Message(1, 1, START, START, b"{}")
+        gc.collect()
+        self.assertEqual((gc.is_tracked(message), gc.is_tracked(item(START, b"{}"))), (False, False))
+
+    def test_long_lines_are_written_in_portions(self) -> None:
+        """Long lines of one minute become several chunks and are decoded in portions; nothing is lost."""
+        self.patch(writer, "MOST_WRITTEN", 20_000)
+        self.patch(digests, "MOST_DECODED", 5_000)
+        writing = Writing(self.folder)
+        lines = [longer(topic_line("azimuth", START + 37, actualPosition=at), "x" * 900) for at in range(50)]
+        writing.turn(item(writing.now, *lines))
+        before = writing.rests
+        writing.turn(seconds=writer.CHUNK_TIME)
+        self.assertGreater(writing.rests - before, 9)
+        [path] = writing.files
+        recording = read_recording(path)
+        os.close(recording.file)
+        self.assertEqual(sorted(chunk.messages for chunk in recording.contents.chunks), [12, 19, 19])
+        writing.finish()
+        self.assertEqual([message.sequence for _, message in messages_of(path)], list(range(1, 51)))
+        found = digests_of(path, ["azimuth"], 5.0)["azimuth"]
+        at = found.names.index("actualPosition")
+        self.assertEqual((found.table[0, at].sum(), found.table[2, at].max()), (50, 49))
+
+    def test_flood_of_the_mount_does_not_fill_the_bound(self) -> None:
+        """One hour takes half of `keep_bytes` at most: the rest is dropped, counted and reported."""
+        self.patch(writer, "LINE_COST", 0)
+        writing = Writing(self.folder, START + 1, keep_bytes=200_000)
+        lines = [longer(topic_line("azimuth", START + 37), os.urandom(450).hex()) for _ in range(50)]
+        for _ in range(6):
+            writing.turn(item(writing.now, *lines), seconds=writer.CHUNK_TIME)
+        [path] = writing.files
+        self.assertLess(path.stat().st_size, 110_000)
+        self.assertIn("0.5 of recorder.keep_bytes", writing.writer.fault)
+        kept = len(list(messages_of(path)))
+        self.assertEqual((kept + writing.writer.lost, kept), (300, writing.writer.written))
+        writing.now += 3600
+        writing.turn()
+        self.assertEqual(writing.writer.fault, "")
+        writing.record(2)
+        writing.finish()
+        self.assertEqual([len(list(messages_of(each))) for each in writing.files], [kept, 4])
 
     def test_bound_of_short_lines(self) -> None:
         """The bound of memory counts the object of each message, which is longer than a short line."""

@@ -28,7 +28,6 @@ maker of a longer body may compress it (`Answer.gzipped`), in a thread or once f
 FASTEST, SMALLEST = 1, 9
 """Levels of compression."""
 
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _DELETE = b"\x7f"
 """The one control character that `msgspec` does not escape."""
 
@@ -49,12 +48,8 @@ def as_json(value: object) -> bytes:
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
     if data.isascii() and _DELETE not in data:
         return data
-    return _NOT_PRINTABLE.sub(_escaped, data.decode()).encode()
-
-
-def _escaped(found: re.Match[str]) -> str:
-    """Return the JSON escapes of some characters."""
-    return json.dumps(found[0])[1:-1]
+    # `json` escapes all characters in one call: a call for each one would hold the reactor for 20 ms.
+    return json.dumps(msgspec.json.decode(data), separators=(",", ":")).encode()
 
 
 def as_body(value: object) -> bytes:
