@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from mtmount_twisted.dialects.content import Content, lines_of, messages_of
 from mtmount_twisted.dialects.dialect import Dialect, other_dialect_of
@@ -20,11 +20,17 @@ from mtmount_twisted.net.arguments import check_bool
 from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.wire.messages import BaseMessage
 
+if TYPE_CHECKING:
+    from mtmount_twisted.dialects.tma2022.replies import Reply as ReplyOf2022
+
 __all__ = ["ClientServerPair", "Communicator"]
 
 LINES: Content[Any] = lines_of(DIALECT)
 
 M = TypeVar("M")
+
+Message: TypeAlias = "BaseMessage | ReplyOf2022"
+"""What a communicator carries. The replies of tma2022 share no base class with the other messages."""
 
 
 class PairOptions(TypedDict, total=False):
@@ -74,7 +80,7 @@ class ClientServerPair(ConnectionPair[M]):
         )
 
 
-class Communicator(ClientServerPair[BaseMessage]):
+class Communicator(ClientServerPair["Message"]):
     """A connection pair that carries commands one way and replies the other.
 
     The parameters are those of `ConnectionPair` except `carries`, and:

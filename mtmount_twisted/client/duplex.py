@@ -15,9 +15,8 @@ from mtmount_twisted.dialects.dialect import Dialect, Topology
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.net.duplex import DuplexConnection
 from mtmount_twisted.net.pair import ConnectionPair
-from mtmount_twisted.wire.messages import BaseMessage
 
-from .communicator import ClientServerPair, Communicator, PairOptions
+from .communicator import ClientServerPair, Communicator, Message, PairOptions
 
 
 def connect_lines(
@@ -39,7 +38,7 @@ def connect_lines(
     return ClientServerPair(name, *there, *here, log, carries=carries, **options)
 
 
-class DuplexCommunicator(DuplexConnection[BaseMessage], Communicator):
+class DuplexCommunicator(DuplexConnection[Message], Communicator):
     """A `Communicator` over one connection.
 
     The parameters are those of `DuplexConnection`. As a client it is a commander's side: it reads replies. As
