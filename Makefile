@@ -1,10 +1,10 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs
+.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs
 
 test:
 	bash .ci/run tests
 
-coverage lint types packaging architecture docs site browser api metrics sslyze:
+coverage lint types packaging architecture docs site browser api metrics sslyze typescript:
 	bash .ci/run $@
 
 ci:

@@ -26,6 +26,8 @@ A comment directly above a block is a mark:
 ``.. shows: REGEX``        its command prints this.
 ``.. script``              each of its lines is one that ``mtmount-commander`` understands.
 ``.. anew``                it begins with the README's daemon, started anew.
+``.. without a daemon``     no daemon runs when it begins.
+``.. stays open``          its session goes on until the daemon is stopped.
 
 The examples of a page (``>>>``) are run by doctest. If they use names of a test, the page names the test in
 a comment: ``.. examples tested by: FILE``.
@@ -88,7 +90,7 @@ SERVING = re.compile(r"the controller is connected|serving a commander( of \w+)?
 EXAMPLES_TESTED = re.compile(r"^\.\. examples tested by: (\S+)$", re.M)
 STOPPED = "Server Shut Down."
 ESCAPES = re.compile(r"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>()][0-9A-Z]?|\r")
-PROMPT = re.compile(r"(CSC(?: \([^)]*\))?>) ?(.*)")
+PROMPT = re.compile(r"((?:CSC|EUI|HHD)(?: \([^)]*\))?>) ?(.*)")
 TIME = re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b")
 SECONDS = re.compile(r"\b\d+(?:\.\d+)? s\b")
 
@@ -225,6 +227,7 @@ class Reader:
     def __init__(self, tree: Path, environment: dict[str, str]) -> None:
         self.tree, self.environment = tree, environment
         self._daemon: Running | None = None
+        self._open: list[Running] = []
         self._printed = ""
         self._kinds: dict[str, Callable[[Block], None]] = {
             "sh": self._shell,
@@ -253,6 +256,9 @@ class Reader:
             except Wrong as error:
                 yield found[-1], f"the page's last daemon: {error}"
         finally:
+            for session in self._open:
+                session.kill()
+            self._open.clear()
             if self._daemon is not None:
                 self._daemon.kill()
                 self._daemon = None
@@ -266,6 +272,9 @@ class Reader:
             (self.tree / file).chmod(0o600)
         if "anew" in block.marks:
             self._start_daemon(RUN_DAEMON)
+        own = "without a daemon" in block.marks
+        if own:
+            self._stop_daemon()
         if "prints" in block.marks:
             if block.text.split() != self._printed.split():
                 raise Wrong(f"the block before has printed:\n{self._printed}")
@@ -278,13 +287,13 @@ class Reader:
         if "script" in block.marks:
             self._script(block)
             return
-        if block.language in ("python", "text") and file:
+        if file and (block.language in ("python", "text") or file.endswith(("pyproject.toml", ".sh"))):
             return
         kind = self._kinds.get(block.language)
         if kind is None:
             named = f"blocks of {block.language}" if block.language else "a block without a language"
             raise Wrong(f"nothing is known of {named}: see .ci/docs.py; it may need '.. not run: WHY'")
-        if block.language in ("sh", "console", "python") and not goes_on(block.text):
+        if block.language in ("sh", "console", "python") and not own and not goes_on(block.text):
             self._need_daemon(block.text)
         kind(block)
         shown = block.mark("shows")
@@ -302,6 +311,9 @@ class Reader:
 
     def _stop_daemon(self) -> None:
         daemon, self._daemon = self._daemon, None
+        sessions, self._open = self._open, []
+        for session in sessions:
+            session.end_input()
         if daemon is None:
             return
         daemon.interrupt()
@@ -368,6 +380,9 @@ class Reader:
                     typed = running.type(prompt[2] + "\r")
                 elif line.strip():
                     running.wait_for(_with_other_times(line), SHOWN_WITHIN, typed)
+            if running is not None and "stays open" in block.marks:
+                self._open.append(running)
+                running = None
             if running is not None:
                 running.end_input()
         finally:

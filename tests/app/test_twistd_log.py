@@ -186,7 +186,7 @@ class ProgramTests(ProgramCase):
         self.assertIn("--log-format: expected text or json, got 'xml'", line)
 
     async def test_logrotate(self) -> None:
-        """The logrotate file of ``docs/howto/operations.rst`` moves the log away; no line is lost."""
+        """The logrotate file of ``docs/howto/rotate-logs.rst`` moves the log away; no line is lost."""
         logrotate = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
         if logrotate is None:
             raise SkipTest("there is no logrotate here")
@@ -201,7 +201,7 @@ class ProgramTests(ProgramCase):
         script = f"#!/bin/sh\n{called} && kill -USR1 {program.transport.pid}\n"
         (folder / "systemctl").write_text(script)
         (folder / "systemctl").chmod(0o700)
-        page = (DOCS / "howto" / "operations.rst").read_text(encoding="utf-8")
+        page = (DOCS / "howto" / "rotate-logs.rst").read_text(encoding="utf-8")
         [shown] = re.findall(r":name: logrotate\n\n((?:   .*\n|\n)+)", page)
         self.assertIn(log, shown)
         (folder / "conf").write_text(textwrap.dedent(shown).replace(log, str(path)))

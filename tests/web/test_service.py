@@ -123,7 +123,7 @@ class InMemory(SynchronousTestCase):
         self.start()
         for path in ("/", "/static/main.js", "/healthz", "/metrics"):
             self.assertEqual(self.ask("GET", path).status, 200, path)
-        for name in ("state", "catalogue", "lease", "openapi.json"):
+        for name in ("state", "catalogue", "lease", "openapi.json", "asyncapi.json"):
             self.assertEqual(self.ask("GET", f"/api/v1/{name}").status, 200, name)
         paths = self.ask("GET", "/api/v1/openapi.json").json["paths"]
         for path in ("/api/v1/commands", "/api/v1/events", "/api/v1/messages", "/readyz"):

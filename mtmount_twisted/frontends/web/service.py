@@ -31,7 +31,7 @@ from mtmount_twisted.net.tls import Credentials, Server, encrypted, endpoint_cre
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.version import __version__
 
-from .api import openapi
+from .api import asyncapi, openapi
 from .api.acks import AckTimes
 from .api.catalogue import CatalogueRoutes
 from .api.command_tracker import CommandTracker
@@ -135,6 +135,7 @@ class Areas:
         )
         routes = [route for area in answering for route in area.routes()]
         self.routes: list[Route] = [_noted(route, commanders) for route in routes]
+        self.routes += asyncapi.routes(self.routes, __version__, settings.path_prefix)
         self.routes += openapi.routes(self.routes, __version__, settings.path_prefix)
         closing = (
             *(validator, streams, commanders, leases, state, lives),
