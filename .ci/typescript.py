@@ -1,11 +1,11 @@
-"""Drive a command to done with a TypeScript client of the OpenAPI document, and validate the AsyncAPI document.
+"""Drive a command to done with a TypeScript client of the OpenAPI document; validate the AsyncAPI document.
 
     python .ci/typescript.py FOLDER
 
-Starts ``twistd mtmount-bridge`` (`api_daemon`). ``openapi-typescript`` makes types of the document that the daemon
-serves, ``tsc --strict`` checks `DRIVE` with them, and Node.js runs it; it also collects events of the stream. The
-AsyncAPI document must be valid by the JSON Schema of its authors, and each event by the document. Node.js and npm
-come with the extra ``dev``; npm installs `PACKAGES` into FOLDER.
+Starts ``twistd mtmount-bridge`` (`api_daemon`). ``openapi-typescript`` makes types of the document that the
+daemon serves, ``tsc --strict`` checks `DRIVE` with them, and Node.js runs it; it also collects events of the
+stream. The AsyncAPI document must be valid by the JSON Schema of its authors, and each event by the document.
+Node.js and npm come with the extra ``dev``; npm installs `PACKAGES` into FOLDER.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ const seen: { event: string; data: unknown }[] = [];
 
 async function collect(stop: AbortSignal): Promise<void> {
   const query = { signals: "azimuth.actualPosition,summary" };
-  const { response } = await client.GET("/api/v1/events", { params: { query }, parseAs: "stream", signal: stop });
+  const options = { params: { query }, parseAs: "stream", signal: stop } as const;
+  const { response } = await client.GET("/api/v1/events", options);
   let text = "";
   const decoder = new TextDecoder();
   for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
@@ -65,7 +66,8 @@ async function collect(stop: AbortSignal): Promise<void> {
 }
 
 async function run(body: Command): Promise<Life> {
-  const { data, error } = await client.POST("/api/v1/commands", { params: { query: { wait: "done" } }, body });
+  const params = { query: { wait: "done" } } as const;
+  const { data, error } = await client.POST("/api/v1/commands", { params, body });
   if (data === undefined) throw new Error(`refused: ${error.error}`);
   if (!("state" in data)) throw new Error("the answer is that of a check");
   if (data.state !== "done") throw new Error(`${data.command}: ${data.state}`);

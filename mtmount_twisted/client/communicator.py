@@ -23,14 +23,16 @@ from mtmount_twisted.wire.messages import BaseMessage
 if TYPE_CHECKING:
     from mtmount_twisted.dialects.tma2022.replies import Reply as ReplyOf2022
 
+    Message: TypeAlias = BaseMessage | ReplyOf2022
+    """What a communicator carries. The replies of tma2022 share no base class with the other messages."""
+else:
+    Message = BaseMessage  # the replies of tma2022 are imported only with that dialect
+
 __all__ = ["ClientServerPair", "Communicator"]
 
 LINES: Content[Any] = lines_of(DIALECT)
 
 M = TypeVar("M")
-
-Message: TypeAlias = "BaseMessage | ReplyOf2022"
-"""What a communicator carries. The replies of tma2022 share no base class with the other messages."""
 
 
 class PairOptions(TypedDict, total=False):
@@ -80,7 +82,7 @@ class ClientServerPair(ConnectionPair[M]):
         )
 
 
-class Communicator(ClientServerPair["Message"]):
+class Communicator(ClientServerPair[Message]):
     """A connection pair that carries commands one way and replies the other.
 
     The parameters are those of `ConnectionPair` except `carries`, and:

@@ -543,8 +543,8 @@ class RecorderSettings:
     keep_bytes: int = field(
         default=20 * 2**30,
         metadata={
-            "doc": "largest size of all recordings; beyond it the oldest is deleted. One hour takes half of it "
-            "at most",
+            "doc": "largest size of all recordings; beyond it the oldest is deleted. One hour takes half of "
+            "it at most",
             "unit": "bytes",
             "least": 2**28,
             "most": 2**50,
