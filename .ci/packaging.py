@@ -93,6 +93,11 @@ def require_complete(sdist: Path, tree: Path) -> None:
         sys.exit(f"packaging: MANIFEST.in lacks {', '.join(lacking)}")
 
 
+def require_versioned() -> None:
+    """End if the sdist and git have other files than each other: git's own list is the measure."""
+    run(sys.executable, "-m", "check_manifest", "--no-build-isolation", cwd=ROOT)
+
+
 def judge(wheel: Path, sdist: Path, folder: Path) -> None:
     """End if PyPI would refuse the metadata or not render the README, or if pyroma's rating is below 10."""
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist, cwd=folder)
@@ -170,6 +175,7 @@ def main() -> None:
         (wheel,) = (folder / "dist").glob("*.whl")
         (sdist,) = (folder / "dist").glob("*.tar.gz")
         require_complete(sdist, tree)
+        require_versioned()
         judge(wheel, sdist, folder)
         try_install("wheel", [wheel], folder, tree)
         try_install("sdist", [sdist], folder, tree)
