@@ -34,7 +34,7 @@ from mtmount_twisted.frontends.web.api import acks, command_tracker, history, le
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
 from mtmount_twisted.frontends.web.events import ring
 from mtmount_twisted.frontends.web.http import input_turns, routing, site
-from mtmount_twisted.journal import limited, recorder
+from mtmount_twisted.journal import limited, recorder, track_runs
 from mtmount_twisted.net import (
     accepts,
     halves,
@@ -451,6 +451,7 @@ BOUNDS = {
     f"{limited.ROW_RATE * 60:g} a minute, up to {limited.SESSION_ROWS}; {limited.LONGEST} bytes of a line",
     "waiting rows of observers": size(recorder.MAX_WAITING_BYTES // 2),
     "the journal's file": f"{default(KEPT, 'keep_days')}, {default(KEPT, 'keep_bytes')}",
+    "records of track commands held back": f"{track_runs.HOLD:g} s, {track_runs.MOST_HELD:,} records",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "
     f"or {rate_limited_log.A_FEW}",
     "lines that wait for the child": f"1 number; 1 round of telemetry, {size(words.MAX_LINE // 2)}",

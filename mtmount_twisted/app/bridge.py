@@ -569,7 +569,7 @@ def makeService(options: Options) -> IService:
         settings = config.journal
         if settings.path is None:
             daemon.stop(DAEMON, f"{_place(options, 'journal.path')}: {preflight.NO_HOME}")
-        kept = FileOptions(config.dialect, settings.keep_days, settings.keep_bytes)
+        kept = FileOptions(config.dialect, settings.keep_days, settings.keep_bytes, settings.tracks)
         journal = Journal(settings.path, log, options=kept)
     bus = EventBus(reactor, journal, log=log)
     recorder = _recorder(options, config, bus, log)

@@ -503,12 +503,19 @@ class JournalSettings:
         },
     )
     keep_bytes: int = field(
-        default=2**30,
+        default=4 * 2**30,
         metadata={
             "doc": "largest size of the file with its write-ahead log",
             "unit": "bytes",
             "least": 2**20,
             "most": 2**50,
+        },
+    )
+    tracks: Literal["summary", "all"] = field(
+        default="summary",
+        metadata={
+            "doc": "`summary`: of a run of accepted track commands, the first and the last in full, and one "
+            "row a second that counts those between; `all`: every one in full",
         },
     )
 

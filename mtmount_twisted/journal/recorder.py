@@ -27,11 +27,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.interfaces import IJournal, IJournalState
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
+from .track_runs import HOLD, TrackRuns
 
 if TYPE_CHECKING:
     from .writer import JournalWriter
@@ -75,6 +77,8 @@ class Waiting:
     :param wake: called on the reactor's thread when there are records to take again.
     :param wall_clock: return the time (s, Unix time).
     :param max_bytes: the most bytes that wait.
+    :param runs: counts track commands instead of keeping each; None to keep each.
+    :param clock: return the time, in seconds, monotonic.
     """
 
     def __init__(
@@ -82,8 +86,13 @@ class Waiting:
         wake: Callable[[], None],
         wall_clock: Callable[[], float] = time.time,
         max_bytes: int = MAX_WAITING_BYTES,
+        runs: TrackRuns | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lost = 0  # at the end
+        self._runs = runs
+        self._clock = clock
+        self._holds_back = True
         self._wake = wake
         self._now = wall_clock
         self._max_bytes = max_bytes
@@ -177,13 +186,35 @@ class Waiting:
     def take_batch(self) -> Batch:
         """Return the oldest `BATCH_ROWS` waiting rows, by table. On the journal's thread.
 
-        The rows count as memory until the call of `free`.
+        The rows count as memory until the call of `free`. The few records that `TrackRuns` holds do not.
         """
         self._woken = False  # first, so that a record after the look wakes the thread again
         self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
-        if number_of_rows:
-            self._taken_since = self._records[0][1].time
-        return _rows_of([self._records.popleft() for _ in range(number_of_rows)])
+        records = [self._records.popleft() for _ in range(number_of_rows)]
+        if self._runs is not None:
+            if self._holds_back:
+                kept = self._runs.pass_on(records, self._clock())
+            else:
+                kept = self._runs.release() + records
+            if kept is not records:
+                self._freed += _size_of(records) - _size_of(kept)
+                self._taken = len(kept)
+                records = kept
+        if records:
+            self._taken_since = records[0][1].time
+        return _rows_of(records)
+
+    def hold_back(self, is_allowed: bool) -> None:
+        """Allow or forbid to hold the records of track commands back. On the journal's thread.
+
+        After it is forbidden, the next `take_batch` returns those that are held.
+        """
+        self._holds_back = is_allowed
+
+    @property
+    def holds(self) -> bool:
+        """True if records are held back. On the journal's thread."""
+        return self._runs is not None and self._runs.holds
 
     def free(self, rows: Sequence[Row]) -> None:
         """Free the first of the taken rows, which are written. On the journal's thread."""
@@ -195,6 +226,11 @@ class Waiting:
 def size_of(rows: Iterable[Row]) -> int:
     """Return the approximate size of rows in memory, in bytes."""
     return sum(MEMORY_PER_ROW + len(row[-1]) for row in rows)
+
+
+def _size_of(records: list[tuple[int, Record]]) -> int:
+    """Return the approximate size of records in memory, in bytes."""
+    return sum(MEMORY_PER_ROW + record.size for _, record in records)
 
 
 def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:
@@ -279,6 +315,7 @@ class Writer:
         self._clock = clock
         self._busy_since: float | None = None  # the start of the present operation on the file
         self._waiting = waiting
+        waiting.hold_back(True)
         self._pieces: deque[Batch] = deque()  # of the taken rows
 
     def turn(self) -> float:
@@ -292,7 +329,8 @@ class Writer:
         while self._write_batch():
             if not self._pieces and self._waiting.pending < (1 if behind else BATCH_ROWS):
                 more = self._tend() or self._waiting.pending
-                return 0.0 if more else RETRY if self.keeper.fault else IDLE
+                idle = HOLD if self._waiting.holds else IDLE
+                return 0.0 if more else RETRY if self.keeper.fault else idle
         return RETRY
 
     def finish(
@@ -304,6 +342,7 @@ class Writer:
         :param last: return the last event of the run, given the number of discarded rows.
         :returns: the number of discarded rows.
         """
+        self._waiting.hold_back(False)
         while self._write_batch() and self._waiting.pending and not is_late():
             pass
         abandoned = self.abandon()
@@ -319,6 +358,7 @@ class Writer:
 
         :returns: the number of discarded rows.
         """
+        self._waiting.hold_back(False)
         rows = 0
         while self._fill_batch():
             rows += self._free_batch()
@@ -388,7 +428,8 @@ class Journal(Waiting):
     ) -> None:
         self._wake_up = threading.Event()
         self._stopping = threading.Event()
-        super().__init__(self._wake_up.set, wall_clock, max_bytes)
+        runs = TrackRuns(dialect_named(options.dialect)) if options.tracks == "summary" else None
+        super().__init__(self._wake_up.set, wall_clock, max_bytes, runs)
         self.path: Path = real_path(Path(path))
         self._log = log
         self._options = options

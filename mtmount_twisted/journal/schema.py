@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, Meaning
 from mtmount_twisted.dialects.sources import Source
@@ -78,6 +78,7 @@ CHANGES = (
     "malformed",
     "omitted",
     "repeated",
+    "tracked",
     "unknown",
 )
 """The kinds of changes, which the table ``event`` has in its column ``kind``."""
@@ -139,6 +140,10 @@ UNNAMED: DialectName = "tma2020"
 """The dialect of a run without a dialect in the file: earlier versions spoke no other."""
 
 
+KeptTracks = Literal["summary", "all"]
+"""The words for the kept part of accepted track commands."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileOptions:
     """The options of a journal's file.
@@ -147,11 +152,14 @@ class FileOptions:
     :ivar keep_days: the age at which a row is deleted, in days; None to keep all rows.
     :ivar keep_bytes: the largest size of the file and its write-ahead log, in bytes: the oldest rows are
         deleted, and rows without room after that are counted and dropped; None for no limit.
+    :ivar tracks: ``summary`` to keep a run of accepted track commands as one row a second; ``all`` to keep
+        each command in full.
     """
 
     dialect: DialectName = UNNAMED
     keep_days: float | None = None
     keep_bytes: int | None = None
+    tracks: KeptTracks = "all"
 
 
 DEFAULT_OPTIONS = FileOptions()
@@ -281,6 +289,7 @@ _EVENT_SENTENCE = f"""CASE e.kind
     WHEN 'lease_requested' THEN e.peer || ' asks the holder for command'
     WHEN 'started' THEN 'the bridge starts'
     WHEN 'stopped' THEN 'the bridge stops'
+    WHEN 'tracked' THEN e.peer || ' tracks'
     ELSE CASE e.peer WHEN '' THEN 'the bridge' WHEN '{CONTROLLER}' THEN 'the mount' ELSE e.peer END
         || ': ' || replace(e.kind, '_', ' ') END
     || CASE e.detail WHEN '' THEN '' ELSE ': ' || e.detail END"""

@@ -161,9 +161,12 @@ def _replay(options: argparse.Namespace) -> int:
         )
     if options.peer == [CONTROLLER]:
         return complain("the controller sends no commands: give a commander with --peer")
-    options.only = ["message", "step"]
+    options.only = ["message", "step", "event"]
+    counted: list[str] = []  # runs of track commands, of which the journal has the first and the last
     with _entries(options) as entries:
-        commands = recorded_commands(entries, also_refused=options.all)
+        commands = recorded_commands(_noting_tracked(entries, counted), also_refused=options.all)
+    if counted:
+        complain(f"the journal only counts some track commands ({len(counted)} events tracked): not sent")
     if not commands:
         which = "commands" if options.all else "commands that were sent to the mount (--all for the others)"
         return complain(f"{options.peer[0]}: no {which} in the selected time")
@@ -174,6 +177,14 @@ def _replay(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
 
     return _run(reactor, options, dialect, commands)
+
+
+def _noting_tracked(entries: Iterable[Entry], counted: list[str]) -> Iterator[Entry]:
+    """Yield entries, and note the events that stand for track commands."""
+    for entry in entries:
+        if entry.table == "event" and entry.what == "tracked":
+            counted.append(entry.text)
+        yield entry
 
 
 def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: list[Recorded]) -> int:

@@ -111,7 +111,10 @@ class Teller:
         return entry.peer, label.replace("_", " "), "; ".join(filter(None, [entry.text, about]))
 
 
-_QUIET_EVENTS = ("connected", "lease_granted", "lease_released", "link_up", "repeated", "started", "stopped")
+_QUIET_EVENTS = (
+    *("connected", "lease_granted", "lease_released", "link_up"),
+    *("repeated", "started", "stopped", "tracked"),
+)
 
 
 def code_name(kind: CommandKind) -> str:
