@@ -309,6 +309,26 @@ def long_bodies(hall: int, web: int, desk: int) -> None:
     repeat([(head + b"Content-Length: %d\r\n\r\n" % len(body) + body) * 30 for body in bodies], web)
 
 
+def posts(hall: int, web: int, desk: int) -> None:
+    """Send commands that are rejected, from one address, 16 of them ahead on each of eight connections."""
+    head = b"POST /api/v1/commands HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+    threads = [threading.Thread(target=post_on, args=(head, web), daemon=True) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def post_on(data: bytes, web: int) -> None:
+    """Send further requests as soon as answers come."""
+    while True:
+        with suppress(OSError), connect(web, "127.1.4.1") as peer:
+            peer.settimeout(2)
+            peer.sendall(data * 16)
+            while received := peer.recv(65536).count(b"HTTP/1.1 "):
+                peer.sendall(data * received)
+
+
 def repeat(sent: list[bytes], web: int) -> None:
     """Send these again and again to the page's port, on eight connections, and read the answers."""
     threads = [
@@ -347,6 +367,7 @@ KINDS: dict[str, Callable[[int, int, int], None]] = {
         flood_lines,
         flood_chunks,
         long_bodies,
+        posts,
         hall_visits,
         desk_chunk,
         asks_many,

@@ -33,7 +33,7 @@ WIRE, STOP, ROWS = "wire p99 (ms)", "stop over HTTP, longest (ms)", "rows lost"
 MEASURED = (WIRE, STOP, ROWS)
 """The figures of each flood."""
 
-GOALS = ("wire p99 in 20 ms", "stops in 100 ms", "no row lost")
+GOALS = ("wire p99 in 20 ms", "stops in 100 ms", "no row lost", "others' queries in 1 s")
 
 STOPS = 50
 """How many stops are sent over HTTP while strangers flood the daemon, each on a new connection."""
@@ -68,6 +68,7 @@ KINDS = (
     "flood_lines",
     "flood_chunks",
     "long_bodies",
+    "posts",
     "hall_visits",
     "desk_chunk",
     "asks_many",
@@ -235,10 +236,7 @@ async def one_flood(house: House, kind: str, stops: int) -> None:
     flooder = Warnings(house) if kind == "warnings" else Flooder(house, kind)
     await pause(house.reactor, 0.3)
     probe = Probe(house, stops, 0.05)
-    works = [Deferred.fromCoroutine(probe.run())]
-    if kind == "queries":
-        works.append(Deferred.fromCoroutine(ask_shortly(house)))
-    await gatherResults(works)
+    await gatherResults([Deferred.fromCoroutine(probe.run()), Deferred.fromCoroutine(ask_shortly(house))])
     await flooder.end()
     house.outcome.see("few log lines", house.daemon.log.count("\n") - lines <= LOG_LINES)
     await settle(house, entries)
@@ -253,11 +251,14 @@ async def settle(house: House, before: int) -> None:
 
 
 async def ask_shortly(house: House) -> None:
-    """Another user asks for a page while one asks for slow ones."""
+    """Another user asks for a part of the history meanwhile."""
     began = house.reactor.seconds()
-    status, _ = await house.web.get("/api/v1/messages?limit=10")
+    try:
+        status, _ = await house.web.get("/api/v1/messages?limit=10")
+    except Exception:  # refused, or cut off
+        status = 0
     took = house.reactor.seconds() - began
-    house.outcome.see("others' queries in 1 s", status == 200 and took < QUERY_LIMIT)
+    house.outcome.see(GOALS[3], status == 200 and took < QUERY_LIMIT)
 
 
 class Warnings:

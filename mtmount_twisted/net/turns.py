@@ -35,7 +35,8 @@ class Rank(IntEnum):
     FIRST = 0
     """The newest of them goes first: a crowd that requests its turns at once delays no later reader."""
     SECOND = 1
-    USUAL = 2
+    THIRD = 2
+    USUAL = 3
 
 
 class Turns:

@@ -215,6 +215,20 @@ class TurnTests(InputCase):
             got = wire.answer()
             self.assertEqual(got and got.status, 200)
 
+    def test_stop_of_a_browser_waits_for_no_longer_request(self) -> None:
+        """A request with many headers goes before the bodies of requests that have had as much."""
+        for number in range(60):
+            wire = self.wire(address=f"192.0.2.{number}")
+            wire.protocol.dataReceived(POST + b"Content-Length: 4000\r\n\r\n" + b" " * 3999)
+        for _ in range(60 * 5 * SLICE // PER_TURN):
+            next_turn(self.clock)
+        wire = self.wire()
+        wire.protocol.dataReceived(POST + b"A: %b\r\nContent-Length: 2\r\n\r\n{}" % (b"a" * 1400))
+        for _ in range(4):
+            next_turn(self.clock)
+        got = wire.answer()
+        self.assertEqual(got and got.status, 200)
+
     def test_client_that_sends_ahead_waits(self) -> None:
         """Nothing more is received while much is unread; all of it is answered, in order."""
         wire = self.wire()

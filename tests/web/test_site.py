@@ -17,7 +17,7 @@ from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
-from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, make_site
+from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, MOST_AHEAD, make_site
 from tests.support.web import LOG, Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
@@ -381,6 +381,50 @@ class Stops(SiteCase):
         got = wire.answer()
         self.assertEqual(got and got.status, 401)
         self.assertEqual(answered, ["a1", "a2", "b1", "a5 elsewhere", "b2", "a3", "a4"])
+
+    def test_rejected_posts_go_ahead_of_nothing(self) -> None:
+        """A POST that the gate rejects waits behind the requests that came before it."""
+        answered: list[str] = []
+
+        async def note(call: Call) -> Answer:
+            answered.append(call.headers["name"])
+            return Answer({})
+
+        routes = [Route(method, "/", note, "stop", "Note.") for method in ("GET", "POST")]
+        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        wires = {}
+        for name, method in (("a1", "GET"), ("a2", "GET"), ("x", "POST"), ("b1", "POST")):
+            sent = f"{method} / HTTP/1.1\r\nHost: a\r\nName: {name}\r\nContent-Type: application/json\r\n\r\n"
+            wires[name] = self.wire("192.0.2.1")
+            wires[name].protocol.dataReceived(sent.encode())
+        next_turn(self.clock)
+        next_turn(self.clock)
+        self.assertEqual(answered, ["a1", "b1", "a2"])
+        self.assertIsNone(wires["x"].answer())
+        next_turn(self.clock)
+        got = wires["x"].answer()
+        self.assertEqual(got and got.status, 401)
+        next_turn(self.clock)
+
+    def test_commands_without_end(self) -> None:
+        """Requests that may command go first, and a request of another kind still has its turn."""
+        answered: list[str] = []
+
+        async def note(call: Call) -> Answer:
+            answered.append(call.headers["name"])
+            return Answer({})
+
+        routes = [Route(method, "/", note, "stop", "Note.") for method in ("GET", "POST")]
+        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        for number in range(30):
+            method = "GET" if number == 10 else "POST"
+            sent = (
+                f"{method} / HTTP/1.1\r\nHost: a\r\nName: a{number}\r\nContent-Type: application/json\r\n\r\n"
+            )
+            self.wire("192.0.2.1").protocol.dataReceived(sent.encode())
+        self.clock.advance(0)
+        self.assertEqual(len(answered), 30)
+        self.assertEqual(answered.index("a10"), 1 + MOST_AHEAD)
 
 
 class ByName:

@@ -39,6 +39,7 @@ from .layout import (
     Contents,
     Message,
     open_regular,
+    packed,
     scan,
 )
 
@@ -106,10 +107,12 @@ def _packed(*records: mcap.McapRecord) -> bytes:
     return data
 
 
-def _write_all(file: int, data: bytes) -> None:
+def _write_all(file: int, data: bytes) -> int:
+    """Write bytes; return their number."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
+    return len(data)
 
 
 class RecordingFile:
@@ -367,21 +370,21 @@ class TailFile:
         self._file = -1
         self._length = 0
 
-    def append(self, data: bytes) -> None:
-        """Append packed messages, whole or not at all, and wait until the disk has them."""
+    def append(self, messages: Sequence[Message]) -> None:
+        """Append all messages or none, and wait until the disk has them."""
         if self._file < 0:
-            self.replace(data)
+            self.replace(messages)
             return
         try:
-            _write_all(self._file, data)
+            length = sum(_write_all(self._file, piece) for piece in packed(messages))
         except OSError:
             os.ftruncate(self._file, self._length)
             os.lseek(self._file, self._length, os.SEEK_SET)
             raise
-        self._length += len(data)
+        self._length += length
         os.fdatasync(self._file)
 
-    def replace(self, data: bytes) -> None:
+    def replace(self, messages: Sequence[Message]) -> None:
         """Put a new file with these messages in the place of the old one."""
         new = f"{self.path}.new"
         with contextlib.suppress(FileNotFoundError):
@@ -390,7 +393,7 @@ class TailFile:
         file = os.open(new, flags, 0o600)
         try:
             os.fchmod(file, 0o600)
-            _write_all(file, MAGIC + data)
+            length = _write_all(file, MAGIC) + sum(_write_all(file, piece) for piece in packed(messages))
             os.fdatasync(file)
             os.rename(new, self.path)
         except BaseException:
@@ -399,7 +402,7 @@ class TailFile:
                 os.unlink(new)
             raise
         self.close()
-        self._file, self._length = file, len(MAGIC) + len(data)
+        self._file, self._length = file, length
 
     def close(self) -> None:
         """Close the file. It may be called twice."""

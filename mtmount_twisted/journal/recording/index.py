@@ -151,7 +151,7 @@ class _Known(NamedTuple):
     contents: Contents
 
 
-_known: dict[tuple[int, int], _Known] = {}
+_known: dict[tuple[Path, int, int], _Known] = {}
 _lock = threading.Lock()
 
 
@@ -266,7 +266,7 @@ def read_recording(path: Path, proceed: Callable[[], None] = lambda: None) -> Re
 
 def _contents(path: Path, file: int) -> Contents:
     found = os.fstat(file)
-    key = found.st_dev, found.st_ino
+    key = path, found.st_dev, found.st_ino  # a system gives the number of a deleted file to a new one
     with _lock:
         known = _known.get(key)
         if known is not None and (known.size, known.changed) == (found.st_size, found.st_mtime_ns):

@@ -48,6 +48,9 @@ TAIL = ".tail"
 MOST_CHUNK = 64 * 2**20
 """The most bytes in a chunk. One minute of the largest topic has 4 MB."""
 
+MOST_TOGETHER = 5000
+"""The most messages that are written as one chunk. One minute of a topic has 1,200 (20 Hz)."""
+
 MOST_SUMMARY = 64 * 2**20
 """The most bytes of a summary. That of an hour has 0.5 MB."""
 
@@ -530,15 +533,24 @@ class Message(Struct, frozen=True, gc=False):
 
 
 def portions(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]:
-    """Yield messages in their order, in portions of at most so many bytes of lines, or of one message."""
+    """Yield messages in their order, in portions of at most so many bytes, and of `MOST_TOGETHER` messages.
+
+    A longer message is a portion of its own.
+    """
     start = size = 0
     for number, message in enumerate(messages):
         size += len(message.data)
-        if size > most and number > start:
+        if number > start and (size > most or number - start == MOST_TOGETHER):
             yield messages[start:number]
             start, size = number, len(message.data)
     if start < len(messages):
         yield messages[start:]
+
+
+def packed(messages: Sequence[Message]) -> Iterator[bytes]:
+    """Yield the records of messages, in pieces of about 1 MiB: a longer one holds Python's lock too long."""
+    for portion in portions(messages, 2**20):
+        yield b"".join([message.packed() for message in portion])
 
 
 TailRecord: TypeAlias = tuple[int, int, int, int, int, int]

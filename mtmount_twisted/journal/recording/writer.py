@@ -288,7 +288,7 @@ class RecordingWriter:
             messages.append((topic, Message(channel, number, to_nanoseconds(arrived), published, line)))
             if len(messages) % REST_LINES == 0:
                 self._rest()
-        self._tail.append(b"".join(message.packed() for _, message in messages))
+        self._tail.append([message for _, message in messages])
         self._sequences = sequences
         for topic, message in messages:
             self._pending.setdefault(topic, []).append(message)
@@ -310,7 +310,7 @@ class RecordingWriter:
         recording.sync()
         left = [message for messages in self._pending.values() for message in messages]
         if self._tail is not None:
-            self._tail.replace(b"".join(message.packed() for message in left))
+            self._tail.replace(left)
 
     def _write_chunk(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.journal.recording import digests, writer
+from mtmount_twisted.journal.recording import digests, layout, writer
 from mtmount_twisted.journal.recording.index import digests_of, read_recording
 from mtmount_twisted.journal.recording.layout import Message
 from tests.support.folders import scratch_path
@@ -91,6 +91,17 @@ class WriterTests(SynchronousTestCase):
         at = found.names.index("actualPosition")
         self.assertEqual((found.table[0, at].sum(), found.table[2, at].max()), (50, 49))
 
+    def test_many_lines_are_written_in_portions(self) -> None:
+        """Many short lines of one minute become several chunks."""
+        self.patch(layout, "MOST_TOGETHER", 20)
+        writing = Writing(self.folder)
+        writing.turn(item(writing.now, *[topic_line("azimuth", START + 37)] * 50))
+        writing.turn(seconds=writer.CHUNK_TIME)
+        [path] = writing.files
+        recording = read_recording(path)
+        os.close(recording.file)
+        self.assertEqual([chunk.messages for chunk in recording.contents.chunks], [20, 20, 10])
+
     def test_flood_of_the_mount_does_not_fill_the_bound(self) -> None:
         """One hour takes half of `keep_bytes` at most: the rest is dropped, counted and reported."""
         self.patch(writer, "LINE_COST", 0)
@@ -109,6 +120,28 @@ class WriterTests(SynchronousTestCase):
         writing.record(2)
         writing.finish()
         self.assertEqual([len(list(messages_of(each))) for each in writing.files], [kept, 4])
+
+    def test_file_number_that_is_used_again(self) -> None:
+        """A new file with the number of a deleted recording has its own contents."""
+        counts = []
+        content = b""
+        for topic in ("elevation", "azimuth"):
+            writing = Writing(self.folder / topic)
+            writing.turn(item(writing.now, *[topic_line(topic, START + 37)] * 30 * len(topic)))
+            writing.turn(seconds=writer.CHUNK_TIME)
+            [path] = writing.files
+            recording = read_recording(path)
+            os.close(recording.file)
+            counts.append(sum(recording.contents.counts().values()))
+            before, content = content, path.read_bytes()
+        self.assertLess(len(before), len(content) + 2000)
+        new = path.with_name("telemetry-20270116T085951Z.mcap")
+        os.rename(path, new)
+        new.write_bytes(before + b"\xff" + (2000).to_bytes(8, "little") + bytes(2000))
+        recording = read_recording(new)
+        os.close(recording.file)
+        self.assertEqual(counts, [270, 210])
+        self.assertEqual([each.topic for each in recording.contents.channels.values()], ["elevation"])
 
     def test_bound_of_short_lines(self) -> None:
         """The bound of memory counts the object of each message, which is longer than a short line."""

@@ -13,6 +13,10 @@ from mtmount_twisted.net.turns import Turns
 SLICE = 512
 """The most bytes of one connection that are read at once; a short request is shorter."""
 
+EARLY = 2048
+"""The bytes at the start of a request that go before the further bytes of longer ones. A browser's stop has
+1.5 KiB."""
+
 PER_TURN = 2048
 """The most bytes of all connections that are read in one turn of the reactor: 400 short headers, in 1 ms."""
 

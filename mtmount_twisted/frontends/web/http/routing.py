@@ -161,15 +161,17 @@ class Router:
         _, route, _, _ = self._let_in(request)
         return route.max_body
 
-    def turn_of(self, request: Request) -> tuple[str, str]:
+    def turn_of(self, request: Request) -> tuple[str, str] | None:
         """Return the user and the network that a request counts for in the turns.
 
-        A request that will be rejected has no user; without tokens, all requests have one.
+        Without tokens, all requests have one user.
+
+        :returns: None for a request that will be rejected.
         """
         try:
             _, _, _, user = self._let_in(request)
         except RequestError:
-            return "", client_network(_host_of(request))
+            return None
         return user.name, client_network(_host_of(request))
 
     def _let_in(self, request: Request) -> tuple[str, Route, dict[str, str], User]:

@@ -40,7 +40,7 @@ from mtmount_twisted.net.waiting import Waiters
 from .calls import RequestError, Route
 from .encoding import as_body
 from .fair_queue import FairQueue
-from .input_turns import input_turns
+from .input_turns import EARLY, input_turns
 from .places import Place, Places
 from .routing import HEADERS, AccessPolicy, Router, reason
 
@@ -56,6 +56,9 @@ costs a hundredth of a millisecond."""
 
 EAGER = 16_384
 """The most unread bytes of one connection; beyond it the connection receives no more until some are read."""
+
+MOST_AHEAD = 8
+"""The most requests that may command which are answered in a row while a request of another kind waits."""
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 """A request target that is a whole URL (RFC 9112, 3.2.2)."""
@@ -181,7 +184,7 @@ class Connection(http.HTTPChannel):
     _head_bytes = 0
     _body_bytes = 0
     _max_body = 0
-    _has_begun = False  # True once a slice of the present request is parsed
+    _parsed = 0  # bytes of the present request
     _held: WebRequest | None = None
     _asks_head = False
     _timer: Deadline | None = None
@@ -227,9 +230,9 @@ class Connection(http.HTTPChannel):
             self.transport.resumeProducing()
             return most
         self._idle_since = None  # an answer that ends in this slice sets it again
-        self._has_begun = True  # and such an answer ends this, too
         data = bytes(self._unread[:most])
         del self._unread[:most]
+        self._parsed += len(data)  # such an answer sets this to 0, too
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
         except Exception:  # it would end another connection, whose data started this turn
@@ -242,8 +245,9 @@ class Connection(http.HTTPChannel):
 
     def _read_on(self) -> None:
         if self._unread and not self._answering and self._state is OPEN:
-            # A stop fits in one slice: it waits for none of those who send more.
-            self.site.input_turns.add(self, Rank.USUAL if self._has_begun else Rank.SECOND)
+            # A program's stop fits in one slice, and a browser's in a few: neither waits for longer requests.
+            early = Rank.THIRD if self._parsed < EARLY else Rank.USUAL
+            self.site.input_turns.add(self, early if self._parsed else Rank.SECOND)
 
     def _pause_if_ahead(self) -> None:
         """Stop receiving while much data is unread, even if Twisted has just resumed."""
@@ -338,7 +342,8 @@ class Connection(http.HTTPChannel):
             self._stop_reading()
         self._set_deadline(self.site.limits.deadline)
         self._idle_since = self.site.reactor.seconds()
-        self._answering = self._has_begun = False
+        self._answering = False
+        self._parsed = 0
         super().requestDone(request)  # type: ignore[no-untyped-call]
         self._pause_if_ahead()
         self._read_on()
@@ -521,6 +526,7 @@ class WebSite(http.HTTPFactory):
         )
         self._waiting: deque[WebRequest] = deque()  # at most one of each connection
         self._commanding: FairQueue[WebRequest] = FairQueue()  # those that may stop the mount; they go first
+        self._ahead = 0  # of these, the number answered in a row
         self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
         self._closing = False
         self._gone: Waiters[None] = Waiters()
@@ -559,15 +565,17 @@ class WebSite(http.HTTPFactory):
     def answer(self, request: WebRequest) -> None:
         """Answer a request: at once if it is the first in this turn of the reactor, else in a later turn.
 
-        The mount's messages therefore wait for one request at most. A POST, which may be a stop, is answered
-        before all waiting requests of other methods; the users take turns.
+        The mount's messages therefore wait for one request at most. A POST with the rights for its route may
+        be a stop, and goes ahead of the waiting requests of other kinds; the users take turns.
         """
         if request.channel.holds(request):
             return
-        if self._next is not None and request.method == b"POST":
-            self._commanding.add(*self.router.turn_of(request), request)
-        elif self._next is not None:
-            self._waiting.append(request)
+        if self._next is not None:
+            turn = self.router.turn_of(request) if request.method == b"POST" else None
+            if turn is None:
+                self._waiting.append(request)
+            else:
+                self._commanding.add(*turn, request)
         elif not self._closing:
             self._next = self.reactor.callLater(0, self._next_turn)
             self.router.respond(request)
@@ -575,7 +583,9 @@ class WebSite(http.HTTPFactory):
     def _next_turn(self) -> None:
         self._next = None
         while (self._commanding or self._waiting) and self._next is None:
-            request = self._commanding.pop() if self._commanding else self._waiting.popleft()
+            is_ahead = bool(self._commanding) and (not self._waiting or self._ahead < MOST_AHEAD)
+            self._ahead = self._ahead + 1 if is_ahead else 0
+            request = self._commanding.pop() if is_ahead else self._waiting.popleft()
             if request.channel is not None:  # None: the connection was lost
                 self.answer(request)
 
