@@ -29,7 +29,8 @@ def reader_rights(consumer: str) -> dict[str, dict[str, list[str]]]:
     A reader that may make push consumers can let the server write to subjects where the reader may not
     (nats-server, issue 8274).
     """
-    return {"publish": {"allow": list(_questions(consumer))}, "subscribe": {"allow": ["_INBOX.>"]}}
+    answers = f"{inbox_of(consumer)}.>"
+    return {"publish": {"allow": list(_questions(consumer))}, "subscribe": {"allow": [answers]}}
 
 
 def _questions(consumer: str) -> tuple[str, str]:
@@ -144,7 +145,8 @@ accounts {{
   # does not look at the reader's rights: in the account MOUNT, copies of events would fill the stream.
   READERS: {{
     users: [
-      # A reader for each program: the administrator makes its pull consumer, here of the name {READER}.
+      # A reader for each program: the administrator makes its pull consumer, here of the name {READER}. The
+      # subjects for its answers begin with {inbox_of(READER)}, so that no other reader sees them.
       {{ nkey: $READER_NKEY, permissions: {json.dumps(reader_rights(READER))} }}
     ]
     imports: [

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
 from mtmount_twisted.station.nats_connection import Login
 from mtmount_twisted.station.nats_engine import NatsEngine
-from mtmount_twisted.station.server_config import READER, server_config
+from mtmount_twisted.station.server_config import READER, inbox_of, reader_rights, server_config
 from mtmount_twisted.station.streams import events_stream, telemetry_stream
 from tests.support.broker import Broker, in_time, program
 from tests.support.folders import scratch_folder
@@ -48,6 +48,11 @@ class ServerConfigTests(SynchronousTestCase):
         done = subprocess.run([program(), "-t", "-c", str(path)], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_readers_do_not_see_the_answers_to_others(self) -> None:
+        """A reader may listen to its own inbox only."""
+        rights = [reader_rights(name)["subscribe"]["allow"] for name in ("one", "two")]
+        self.assertEqual(rights, [["_INBOX_one.>"], ["_INBOX_two.>"]])
+
     def test_rights(self) -> None:
         """The bridge makes its streams and publishes for its mount only; a reader writes nothing, not even
         by the subject to which it has messages sent.
@@ -58,7 +63,10 @@ class ServerConfigTests(SynchronousTestCase):
 
         async def engine(name: str, *streams: Any) -> NatsEngine:
             made = NatsEngine(
-                [broker.url], streams, Login(self.keys[name]), lambda level, text: told.append(text)
+                [broker.url],
+                streams,
+                Login(self.keys[name], inbox=inbox_of(READER) if name == "READER" else "_INBOX"),
+                lambda level, text: told.append(text),
             )
             made.start()
             await made.wait_connected()
