@@ -25,6 +25,9 @@ from .stacks import one_core, raw_socket
 SILENCE = 30.0
 """After which a process that shall answer counts as stuck, in seconds."""
 
+QUIET = 0.05
+"""The time in which a daemon that rests uses a twentieth of a processor at most, in seconds."""
+
 AT_ONCE = 100
 """The clients that connect at once: beyond 256 that wait for their turn, the bridge closes the newest
 (`net.accepts.MAX_WAITING`)."""
@@ -136,11 +139,16 @@ class Stage(ExitStack):
             self._wait_for_sockets(wanted - clients + first + portion)
 
     def _wait_for_sockets(self, wanted: int) -> None:
+        """Wait until the daemon has so many open files, and rests: it sets up one connection in a turn."""
         end = time.monotonic() + SILENCE
+        before = -1.0
         while self.daemon.sockets() < wanted:
             if time.monotonic() > end:
                 raise RuntimeError(f"the daemon has {self.daemon.sockets()} open files of {wanted}")
             time.sleep(0.001)
+        while (now := self.daemon.busy()) - before > QUIET / 20:
+            before = now
+            time.sleep(QUIET)
 
     def say(self, events: int = 1) -> None:
         """The mount says so much, at once."""
