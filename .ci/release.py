@@ -52,6 +52,11 @@ def faults(tag: str, metadata: str, cited: str, news: str, fragments: list[str])
     return found
 
 
+def uncollected(folder: Path) -> list[str]:
+    """Return the names of the files of news; the page about them is none."""
+    return [path.name for path in folder.glob("*.rst") if path.name != "README.rst"]
+
+
 def main(tag: str) -> None:
     """Build, check, and print the files to publish."""
     shutil.rmtree(DIST, ignore_errors=True)
@@ -71,7 +76,7 @@ def main(tag: str) -> None:
             metadata,
             (ROOT / "CITATION.cff").read_text(encoding="utf-8"),
             news.read_text(encoding="utf-8") if news.exists() else "",
-            [path.name for path in (ROOT / "newsfragments").glob("*.rst")],
+            uncollected(ROOT / "newsfragments"),
         )
         if wrong:
             sys.exit("\n".join(f"release: {why}" for why in wrong))

@@ -13,6 +13,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.version import __version__
+from tests.support.folders import scratch_folder
 from tests.support.pages import README, ROOT, blocks
 
 
@@ -125,6 +126,13 @@ class ReleaseTests(SynchronousTestCase):
     def test_right(self) -> None:
         """A tag of the version that is cited, with its news, is published; the README may have examples."""
         self.assertEqual(release().faults("v0.2.0", self.METADATA, self.CITED, self.NEWS, []), [])
+
+    def test_news(self) -> None:
+        """A file of news that is not collected is named; the page that explains them is not news."""
+        folder = scratch_folder(self)
+        for name in ("README.rst", "17.doc.rst", "notes.txt"):
+            (folder / name).write_text("A line.\n", encoding="utf-8")
+        self.assertEqual(release().uncollected(folder), ["17.doc.rst"])
 
     def test_each_fault(self) -> None:
         """Each disagreement is one line that says what to correct."""
