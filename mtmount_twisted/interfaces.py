@@ -218,6 +218,15 @@ class IBrokerState(Interface):
     restarts: int = Attribute("Number of restarts of that process. It never falls.")
 
 
+class ILeadership(Interface):
+    """Place of this bridge among the bridges of a mount. Nothing here blocks."""
+
+    state: str = Attribute("One of standby, candidate, active, alone, leaving.")
+    node: str = Attribute("Name of this bridge.")
+    holder: str = Attribute("Name of the bridge that has the lease, as far as it is known; empty for none.")
+    epoch: int = Attribute("Number of the last tenure of this bridge; 0 before the first.")
+
+
 class IEventBus(Interface):
     """Distributor of records to its subscribers, without delay.
 
@@ -400,5 +409,6 @@ class IServed(Interface):
     broker: IBrokerState | None = Attribute(
         "The state of the publication to a message broker; None without a station."
     )
+    leadership: ILeadership | None = Attribute("Place among several bridges; None without an election.")
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes: Any = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

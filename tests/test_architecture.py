@@ -51,8 +51,9 @@ from mtmount_twisted.net import (
     telemetry,
     unix_sockets,
 )
-from mtmount_twisted.station import events, nats_connection, outbox
+from mtmount_twisted.station import events, keeper, nats_connection, outbox
 from mtmount_twisted.upstream import link, telemetry_link
+from mtmount_twisted.upstream.leadership import hook, tenure
 from mtmount_twisted.wire import lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -384,6 +385,7 @@ def default(section: type[Any], key: str) -> str:
 TIMES, TMA2022 = (dialect_named(name).deadlines for name in ("tma2020", "tma2022"))
 RULES, BEHIND, WEB = settings.CommandRules, settings.ClientLimits, settings.WebSettings
 KEPT = settings.JournalSettings
+TAKE_OVER = f"{settings.StationSettings(mount='t', node='a').take_over_after:g} s †"
 A_CLIENT_BEHIND = f"{default(BEHIND, 'max_behind_bytes')} or {default(BEHIND, 'max_behind_seconds')}"
 
 BOUNDS = {
@@ -464,6 +466,14 @@ BOUNDS = {
     "a check of the broker's connection": f"{2 * nats_connection.PING_INTERVAL:g} s",
     "the body of an event": size(events.MAX_BODY),
     "the last events as the daemon ends": f"{bridge_app.LAST_EVENTS_TIME:g} s",
+    "a question of the election": f"1/3 of T ({TAKE_OVER})",
+    "questions of the election that wait": f"{keeper.MOST_QUESTIONS}",
+    "a lease without a renewal": f"T ({TAKE_OVER})",
+    "a lease for a command that moves": "2/3 of T",
+    "a process that stands still": "2/3 of T",
+    "a lease without a link": f"{tenure.WITHOUT_LINK:g} T",
+    "a run of the hook": f"{hook.HOOK_TIME:g} s",
+    "the end of a bridge with a lease": f"{bridge_app.GIVE_LEASE_TIME:g} s",
     "connections": f"{default(WEB, 'max_connections')}, from one address "
     f"{default(WEB, 'max_connections_per_address')}",
     "a request's line and headers": default(WEB, "deadline"),
@@ -519,6 +529,7 @@ class BoundsTests(SynchronousTestCase):
     def test_further_figures(self) -> None:
         """So are those that stand in words: when a connection is tried again, what comes on top of busy."""
         self.assertEqual((halves.MAX_RETRY_INTERVAL, core.MAX_EXEMPT), (5, 1000))
+        self.assertEqual((tenure.ANSWER, tenure.FRESH), (1 / 3, 2 / 3))
         self.assertEqual(mount.LONGEST_TIMEOUT, 24 * 3600)
         self.assertEqual(RULES().unknown_timeout, TMA2022.unknown_timeout)
 

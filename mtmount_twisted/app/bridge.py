@@ -60,6 +60,7 @@ from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.net.threads import in_daemon_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
+from mtmount_twisted.upstream.link import ControllerLink
 from mtmount_twisted.version import __version__, how_to_install
 from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.lines import SHOWN_BYTES
@@ -99,6 +100,13 @@ FEW_FILES = (
 LAST_EVENTS_TIME = 0.3
 """The longest time to publish the last events after the journal is closed, in seconds. The next start
 publishes the others."""
+
+GIVE_LEASE_TIME = 1.0
+"""The longest time to give the address and the lease to a standby, in seconds. Without that it takes them
+later."""
+
+SAFE_TAKE_OVER = 3.0
+"""The longest take-over after which a mount of tma2022 still has a heartbeat in time, in seconds."""
 
 AT_ONCE = 0.1
 """The longest time for the end of a part that waits for nothing, in seconds."""
@@ -157,6 +165,8 @@ class Options(daemon.OneLineOptions):
         ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
          "or 'none' [default: see docs/reference/web.rst]"],
         ["log-format", None, "text", "form of the log: text, or json, one object a line"],
+        ["check-one-peer", None, None, "HOST:PORT of an idle mount: try whether it refuses a second peer, "
+         "print the value of station.one_peer, then exit"],
     ]  # fmt: skip
     optFlags: ClassVar[list[list[str | None]]] = [
         ["check-config", None, "check the file and the options, then exit"],
@@ -170,6 +180,7 @@ class Options(daemon.OneLineOptions):
         "controller-reply-port": daemon.listen_port,
         "controller-dialect": daemon.dialect,
         "telemetry": parse_host_and_port,
+        "check-one-peer": parse_host_and_port,
         "simulator-dialect": daemon.dialect,
         "command-port": daemon.listen_port,
         "reply-port": daemon.connect_port,
@@ -181,6 +192,9 @@ class Options(daemon.OneLineOptions):
         super().postOptions()
         if self["example-config"]:
             say(DAEMON, toml_file().rstrip())
+            raise SystemExit(0)
+        if self["check-one-peer"] is not None:
+            _check_one_peer(*self["check-one-peer"])
             raise SystemExit(0)
         if not any(self[name] for name in ("check-config", "doctor", "station-config")):
             daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
@@ -353,6 +367,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         self._journal = journal
         self._recorder = recorder
         self._broker = broker
+        self._leadership = bridge.leadership
         self._web = web
         self._needs_web = needs_web
         self._log = log
@@ -382,13 +397,17 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
         self._certificates.startService()  # type: ignore[no-untyped-call]
-        ready = succeed(None) if self._simulator is None else self._simulator.join(self._bridge.link)
+        ready = succeed(None)
+        if self._simulator is not None and isinstance(self._bridge.link, ControllerLink):
+            ready = self._simulator.join(self._bridge.link)
         ready.addCallbacks(self._serve, closed)
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _serve(self, joined: object) -> None:
         if self._broker is not None and not self._broker.running:  # it has no part in the start-up time
             self._broker.startService()
+            if self._leadership is not None:
+                self._leadership.startService()
         self.announce(self._log, f"serving {self._describe()}")
         from twisted.internet import reactor
 
@@ -469,10 +488,19 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             await within("the watch over certificates", AT_ONCE, self._certificates.stopService)
         if self._reading is not None:
             await within("a reload", AT_ONCE, self._reading.cancel)
+        leadership = self._leadership
+
+        async def close_bridge() -> None:
+            """Close the bridge, then give up its lease: a standby waits for that."""
+            await within("the bridge", end - clock.seconds(), self._bridge.stopService)
+            if leadership is not None:
+                await within("the election", min(end - clock.seconds(), GIVE_LEASE_TIME), leadership.finish)
+                leadership.stopService()
+
+        if leadership is not None:
+            leadership.begin_end()
         ended = maybeDeferred(self._bridge.wait_ended)
-        closing = [
-            Deferred.fromCoroutine(within("the bridge", end - clock.seconds(), self._bridge.stopService))
-        ]
+        closing = [Deferred.fromCoroutine(close_bridge())]
         await within("a command in flight", DRAIN_TIME + 0.1, lambda: ended)
         if self._web is not None:
             closing.append(
@@ -581,6 +609,8 @@ def makeService(options: Options) -> IService:
     find_controller = None if simulator is None else simulator.controller
     bridge = BridgeService(config, log, bus, ports, find_controller, recorder)
     broker = _broker_service(options, config, bridge, journal, bus, log)
+    if broker is not None:
+        _elect(config, bridge, broker, log, reactor)
     web = None
     if config.web.enabled is not False:
         web = _web_service(options, config, bridge, bus, journal or JournalOff(), log, ports)
@@ -665,6 +695,7 @@ def _broker_service(
         telemetry=broker.telemetry,
         window=broker.window,
         users=users if broker.commands else None,
+        election=station.one_peer is not None,
     )
 
     def desk(send: Callable[[Outcome], bool]) -> Desk:
@@ -682,6 +713,48 @@ def _broker_service(
     bridge.broker = service
     journal.follow(service.settle)
     return service
+
+
+def _elect(
+    config: Config, bridge: BridgeService, broker: BrokerService, log: logging.Logger, reactor: Any
+) -> None:
+    """Let the bridge take part in an election, if the configuration has one."""
+    station = config.station
+    if station is None or station.one_peer is None:
+        return
+    from mtmount_twisted.frontends.broker.service import Asking
+    from mtmount_twisted.upstream.leadership.hook import HOOK_TIME
+    from mtmount_twisted.upstream.leadership.service import Leadership
+    from mtmount_twisted.upstream.leadership.tenure import Rules
+
+    rules = Rules(
+        node=station.node,
+        one_peer=station.one_peer,
+        take_over_after=station.take_over_after,
+        preferred=station.preferred,
+        has_hook=station.hook is not None,
+    )
+    leadership = bridge.leadership = Leadership(rules, bridge, Asking(broker), log, station.hook, reactor)
+    broker.elect(leadership)
+    longest = station.take_over_after + (HOOK_TIME if station.hook is not None else 0.0)
+    if config.dialect == "tma2022" and longest > SAFE_TAKE_OVER:
+        log.warning(
+            "a take-over may take %g s: the mount faults before it, after 5 s without a heartbeat; expected "
+            "at most %g s for station.take_over_after, and no station.hook",
+            longest,
+            SAFE_TAKE_OVER,
+        )
+
+
+def _check_one_peer(host: str, port: int) -> None:
+    """Print how a mount treats a second peer, and the value to state."""
+    from .one_peer import one_peer_of
+
+    try:
+        refuses, why = one_peer_of(host, port)
+    except OSError as error:
+        daemon.stop(DAEMON, f"--check-one-peer: {host_and_port(host, port)}: {error}")
+    say(DAEMON, f"{why}: one_peer = {'true' if refuses else 'false'}")
 
 
 def _print_station_config(config: Config) -> None:
@@ -829,6 +902,9 @@ def _on_this_machine(
         for section, listen in wanted.items()
     }
     new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
+    if config.station is not None and config.station.one_peer is not None:
+        # A standby does not listen for commanders, and their address may be at the active bridge's machine.
+        new = [listen for section, listen in wanted.items() if section == "web" and listen in new]
     daemon.check_can_listen(DAEMON, new, found)
     needed = preflight.files_needed(config)
     if (limit := preflight.raise_file_limit(needed)) < needed:

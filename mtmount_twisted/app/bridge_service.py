@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 import attrs
@@ -31,6 +32,7 @@ from mtmount_twisted.config.settings import (
     TelemetryReaders,
 )
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.frontends.tcp.client_factory import ClientFactory
 from mtmount_twisted.frontends.tcp.commanders import (
@@ -61,6 +63,9 @@ from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord
+from mtmount_twisted.upstream.leadership.held_link import HeldLink
+from mtmount_twisted.upstream.leadership.register import Commander
+from mtmount_twisted.upstream.leadership.service import Leadership
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
 from mtmount_twisted.upstream.motion_watch import MotionWatch
 from mtmount_twisted.upstream.signals import SignalMemory
@@ -232,7 +237,9 @@ class BridgeService(Service):
     :param recorder: records the telemetry; the caller starts and stops it. None to record nothing.
     :ivar controller: the place of the controller, which the link uses.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
-    :ivar link: the link to the controller.
+    :ivar link: the link to the controller; with an election, its place.
+    :ivar leadership: the election that opens and closes link and ports; None without one. Set it before the
+        start.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
     :ivar broker: the state of the publication to a message broker; None without a station.
     :ivar signals: the mount's signals; None if the mount sends no telemetry.
@@ -242,13 +249,14 @@ class BridgeService(Service):
 
     name = "mtmount-bridge"
     bridge: Bridge
-    link: ControllerLink
+    link: ControllerLink | HeldLink
     controller: Controller | None
     handshakes: Turns
     telemetry: TelemetryLink | None = None
     signals: SignalMemory | None = None
     motion: MotionWatch | None = None
     broker: IBrokerState | None = None
+    leadership: Leadership | None = None
 
     def __init__(
         self,
@@ -270,6 +278,7 @@ class BridgeService(Service):
         self._ports: dict[ManyClients, OpenPort] = {}
         self._fanout: TelemetryFanout | None = None
         self._is_open = False
+        self._serves = False  # the ports are open
         self._draining: Deferred[None] = succeed(None)
         self._ended: Waiters[None] = Waiters()  # all commands
         self._stops: Waiters[None] = Waiters()
@@ -284,13 +293,28 @@ class BridgeService(Service):
             self._reactor = reactor
         self._is_open = True
         config = self.config
-        bus = self._bus or EventBus(self._reactor)
+        bus = self._used_bus = self._bus or EventBus(self._reactor)
         self.bridge = Bridge(self._reactor, self._log, bus, config.command, dialect_named(config.dialect))
         self._turns = ReadTurns(self._reactor)
         self.handshakes = handshake_turns(self._reactor)
         self.controller = self._find_controller()
-        make_link = _LINKS[self.bridge.dialect.topology]
-        self.link = make_link(self.controller, self.bridge, self._log, self._reactor)
+        make_link = partial(
+            _LINKS[self.bridge.dialect.topology], self.controller, self.bridge, self._log, self._reactor
+        )
+        leadership = self.leadership
+        if leadership is None:
+            self.link = make_link()
+        else:
+            assert self.controller is not None  # `config.loading`: an election needs one
+
+            def make_guarded() -> ControllerLink:
+                link = make_link()
+                link.guard = leadership.guard
+                return link
+
+            self.link = HeldLink(make_guarded, self.controller.host, self.controller.command_port)
+            self.bridge.withhold(leadership.why_withheld)
+            bus.subscribe(self._note_change, ChangeRecord)
         telemetry = None if self.controller is None else self.controller.telemetry
         if telemetry is not None:
 
@@ -301,7 +325,12 @@ class BridgeService(Service):
                     self.motion.lose_telemetry()
 
             self.telemetry = TelemetryLink(
-                *telemetry, self.bridge.dialect, self._log, self._reactor, silence_changed
+                *telemetry,
+                self.bridge.dialect,
+                self._log,
+                self._reactor,
+                silence_changed,
+                connect=leadership is None,
             )
             if self._recorder is not None:
                 self.telemetry.subscribe(self._recorder.keep_telemetry)
@@ -311,7 +340,77 @@ class BridgeService(Service):
             self.signals = SignalMemory(self.telemetry, format, self._reactor, bus.now)
             rules = rules_of(config.site, config.motion)
             self.motion = MotionWatch(self.telemetry, self.signals, format, rules, bus, self._reactor)
-        self._open(config.pairs, config.client_ports.values())
+        if leadership is None:
+            self._serves = True
+            self._open(config.pairs, config.client_ports.values())
+
+    # The place among several bridges
+
+    def _note_change(self, record: ChangeRecord, number: int) -> None:
+        """Tell the election of the link and of the holder of command."""
+        leadership = self.leadership
+        assert leadership is not None
+        try:
+            if record.kind in ("link_up", "link_down"):
+                leadership.link_changed(self.bridge.link is not None)
+            elif record.kind in ("lease_granted", "lease_released"):
+                holder, lease = self.bridge.lease.holder, self.bridge.lease.number
+                commander = None if holder is None else Commander(holder.name, holder.source.name, lease)
+                leadership.command_changed(commander)
+        except Exception:  # the bus would call this no more
+            self._log.exception("the election failed to note a change")
+
+    def open_link(self, key: int | None) -> None:
+        """See `leadership.service.House`."""
+        assert isinstance(self.link, HeldLink)
+        if key is not None:
+            self.bridge.begin_keys(key)
+        self.link.open()
+        if self.telemetry is not None:
+            self.telemetry.open()
+
+    def retry_link(self) -> None:
+        """See `leadership.service.House`."""
+        assert isinstance(self.link, HeldLink)
+        self.link.try_now()
+
+    def close_link(self, why: str) -> None:
+        """See `leadership.service.House`."""
+        assert isinstance(self.link, HeldLink)
+        self.link.abort(why)
+        if self.telemetry is not None:
+            self.telemetry.pause()
+
+    def open_ports(self, inherited: Commander | None) -> None:
+        """See `leadership.service.House`."""
+        if inherited is not None and inherited.source in Source.__members__:
+            self.bridge.inherit(inherited.holder, Source[inherited.source])
+        self._serves = True
+        self._open(self.config.pairs, self.config.client_ports.values())
+        self._log.info("now serving %s", self.describe())
+
+    def close_ports(self, why: str) -> None:
+        """See `leadership.service.House`."""
+        self._serves = False
+        pairs, ports = list(self._pairs.values()), list(self._ports.values())
+        self._pairs.clear()
+        self._ports.clear()
+        for client in (*pairs, *(client for port in ports for client in port.clients)):
+            self.bridge.client_leaves(client, why)
+        self.bridge.stand_by(why)
+        for pair in pairs:
+            pair.close()
+        for port in ports:
+            port.close(why)
+
+    def end_moves(self, why: str) -> None:
+        """See `leadership.service.House`."""
+        self.bridge.end_moves(why)
+
+    def record_tenure(self, detail: str) -> None:
+        """See `leadership.service.House`."""
+        bus = self._used_bus
+        bus.publish(ChangeRecord(bus.now(), bus.epoch, "", "tenure", detail))
 
     def load_numbers(self) -> Deferred[None]:
         """Load numpy, for the positions on the sky, in a thread. Call it once the daemon serves.
@@ -384,8 +483,9 @@ class BridgeService(Service):
         await DeferredList(going, consumeErrors=True)
         if self.running:
             self._renew(wanted)
-            added = [pair for pair in config.pairs if pair not in self._pairs]
-            self._open(added, [port for port in wanted if port not in self._ports])
+            if self._serves:
+                added = [pair for pair in config.pairs if pair not in self._pairs]
+                self._open(added, [port for port in wanted if port not in self._ports])
             self._log.info("now serving %s", self.describe())
 
     def _renew(self, ports: Iterable[ManyClients]) -> None:
@@ -427,10 +527,13 @@ class BridgeService(Service):
     @property
     def all_pairs(self) -> list[ConnectionPair[bytes]]:
         """Every connection pair: first that of the controller, then those of the commanders."""
-        return [self.link, *self.pairs]
+        link = self.link.current if isinstance(self.link, HeldLink) else self.link
+        return [*([] if link is None else [link]), *self.pairs]
 
     def describe(self) -> str:
         """Return one line for people that names each commander and port, and its addresses."""
+        if not self._serves and self.leadership is not None:
+            return "no commander: this bridge stands by"
         return "; ".join(
             [f"commander {pair.describe()}" for pair in self.pairs]
             + [

@@ -46,16 +46,18 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from zope.interface import implementer
+
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Dialect, EventEnvelope, Meaning
-from mtmount_twisted.dialects.sources import Commander
+from mtmount_twisted.dialects.sources import Commander, Source
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.journal.schema import CONTROLLER, STEPS
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.records import ChangeRecord
 
 from .authority import Authority, AuthorityInput, next_authority
-from .dispatcher import CommandDispatcher, why_overtaken
+from .dispatcher import CommandDispatcher, moves, why_overtaken
 from .effects import CancelTimer, Effect, Log, SetTimer, Timer
 from .event_bus import EventBus
 from .heartbeats import LONGEST_SILENCE, Heartbeats
@@ -310,6 +312,7 @@ class CommandArbiter:
             why = f"refused: {self._lease.describe()}"
         elif not why and self._dispatcher.link is None:  # the link is just being lost
             why = "not sent: the controller is not connected"
+        why = why or self._dispatcher.why_withheld(moves(each.header.kind))
         if why:
             self._dispatcher.refuse(each.client, each.header, why, each.session_id)
         else:
@@ -688,9 +691,53 @@ class CommandArbiter:
             self._become(_Loss.NOTHING)
             self._effects.append(CancelTimer(Timer.GRACE))
 
+    def inherit(self, name: str, source: Source) -> None:
+        """Let a commander that is not here have command for the time of grace; see `Bridge.inherit`."""
+        if self._lease.holder is not None:
+            return
+        holder = _Absent(name, source)
+        self._become(_Loss.NOTHING)
+        self._lease.grant(holder)
+        self._lease_changed()
+        self._publish_change("lease_granted", holder, f"lease {self._lease.number}: from another bridge")
+        if self._dispatcher.link is not None:
+            self._ask_upstream()
+        self._miss(holder)
+
+    def stand_by(self, why: str) -> None:
+        """End the lease, and stop nothing: another bridge is in charge of the mount."""
+        self._end_grace()
+        self._become(_Loss.NOTHING)
+        self._drop(self._unanswered(), f"not sent: {why}")
+        self._release(why)
+
     def close(self) -> None:
         """End the lease and give command back, after the ends of all commands in flight."""
         self._release("the bridge ends")
+
+
+@implementer(IClient)
+class _Absent:
+    """A commander that had command at another bridge, and is not connected to this one."""
+
+    address: str = ""
+    behind: int = 0
+    in_flight: int = 0
+    translator: None = None
+    may_command: bool = True
+    may_have_command: bool = True
+    name_lasts: bool = True
+    may_have_password: bool = False
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self.source = source
+
+    def send(self, data: bytes) -> None:
+        """Drop lines: it is not here."""
+
+    def dismiss(self, why: str) -> None:
+        """Do nothing: it has no connection."""
 
 
 def _stops_only(client: IClient) -> str:

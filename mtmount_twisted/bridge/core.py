@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -46,7 +46,7 @@ from mtmount_twisted.records import ChangeRecord, LineRecord
 
 from .arbiter import CommandArbiter
 from .dispatcher import REASONS as REASONS
-from .dispatcher import CommandDispatcher
+from .dispatcher import CommandDispatcher, moves
 from .effects import Continue, Dismiss, Effect, Log, Performer, SendUpstream, Timer
 from .event_bus import EventBus
 from .last_values import LastValueCache
@@ -180,9 +180,43 @@ class Bridge:
         """
         if self._state is _State.CLOSED:
             return "the bridge ends"
+        if why := self._dispatcher.why_withheld(False):
+            return why
         why = self._arbiter.hand_command(holder, grantee_name)
         self._act()
         return why
+
+    # The place among several bridges
+
+    def withhold(self, why_withheld: Callable[[bool], str]) -> None:
+        """Refuse commands while a function returns a reason.
+
+        :param why_withheld: receives True for a command that may move the mount, and returns the reason,
+            which begins with one of `REASONS`, or an empty text.
+        """
+        self._dispatcher.why_withheld = why_withheld
+
+    def begin_keys(self, first: int) -> None:
+        """Number the next commands from a sequence id on: late answers to an earlier bridge match none."""
+        self.pending.begin_at(first)
+
+    def inherit(self, name: str, source: Source) -> None:
+        """Wait for the commander that had command at another bridge, and is not here.
+
+        It has the time of grace to return under its name; then its loss is that of any holder.
+        """
+        self._arbiter.inherit(name, source)
+        self._act()
+
+    def end_moves(self, why: str) -> None:
+        """End the commands that may move the mount and were not sent yet."""
+        self._dispatcher.withdraw_moves(why)
+        self._act()
+
+    def stand_by(self, why: str) -> None:
+        """End the lease of command: another bridge commands the mount, and this one stops nothing."""
+        self._arbiter.stand_by(why)
+        self._act()
 
     # Effects
 
@@ -457,6 +491,8 @@ class Bridge:
             return "refused: this client only observes"
         if self._state is _State.CLOSED or (self._state is _State.ENDING and not kind.is_stop):
             return "not sent: the bridge ends"
+        if why := self._dispatcher.why_withheld(moves(kind)):
+            return why
         if not kind.is_ask:
             if self.lease.holder is not client and not defers and not self._is_free(kind):
                 return f"refused: {self.lease.describe()}"

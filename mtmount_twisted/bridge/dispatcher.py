@@ -21,7 +21,14 @@ from collections.abc import Callable
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
-from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, Recall, ReplyEnvelope
+from mtmount_twisted.dialects.dialect import (
+    CommandEnvelope,
+    CommandKind,
+    Dialect,
+    Meaning,
+    Recall,
+    ReplyEnvelope,
+)
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.interfaces import IClient, IControllerLink
 from mtmount_twisted.journal.schema import CONTROLLER, STEPS
@@ -80,6 +87,8 @@ class CommandDispatcher:
     :ivar stops: the number of accepted stops.
     :ivar changing: called with the kind of values that an accepted command changes.
     :ivar changed: the same, when that command has ended.
+    :ivar why_withheld: return the reason for which no command may be sent now, and empty if there is none; it
+        receives False for a command that moves nothing.
 
     The first sequence id is random: a controller may still finish a command of an earlier process of the
     bridge, and its reply must not match a command of this process.
@@ -100,6 +109,7 @@ class CommandDispatcher:
         self.stops: int = 0
         self.changing: Callable[[Recall], None] = _ignore
         self.changed: Callable[[Recall], None] = _ignore
+        self.why_withheld: Callable[[bool], str] = _withhold_nothing
         self.pending: PendingCommands = PendingCommands(random.randint(1, MAX_SEQUENCE_ID))
         self.own: _Own = _Own(source)
         self._effects = effects
@@ -174,6 +184,9 @@ class CommandDispatcher:
     def hand_over(self) -> None:
         """Hand commands to the link while it has room for more than it is about to be sent."""
         pending, link, bus = self.pending, self.link, self._bus
+        if pending.are_waiting and link is not None and (why := self.why_withheld(True)):
+            self.withdraw_moves(why)
+            link = self.link
         while pending.are_waiting and link is not None and link.room > self._unsent:
             command = pending.write_next()
             header, key = command.header, command.key
@@ -276,6 +289,12 @@ class CommandDispatcher:
         for command in self.pending.waiting():
             stops = command.header.kind.is_stop and self._rules.anyone_may_stop
             if command.lease == lease and not stops:
+                self._give_up(command, why)
+
+    def withdraw_moves(self, why: str) -> None:
+        """End the commands that still wait to be written and may move the mount."""
+        for command in self.pending.waiting():
+            if moves(command.header.kind):
                 self._give_up(command, why)
 
     def lose(self, why: str, client: IClient | None = None) -> None:
@@ -384,6 +403,16 @@ class CommandDispatcher:
         """Stop the timer; no command is pending any more."""
         self._is_sweeping = False
         self._effects.append(CancelTimer(Timer.SWEEP))
+
+
+def _withhold_nothing(moves: bool) -> str:
+    """Return the reason why no command may be sent: none."""
+    return ""
+
+
+def moves(kind: CommandKind) -> bool:
+    """Return True if a command may move the mount: it is neither a stop, an ask, nor a question."""
+    return not (kind.is_stop or kind.is_ask or kind.recalls is not None)
 
 
 def _ignore(recall: Recall) -> None:

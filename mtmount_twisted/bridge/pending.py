@@ -109,6 +109,10 @@ class PendingCommands:
         self._urgent: OrderedDict[int, PendingCommand] = OrderedDict()
         self._waiting: OrderedDict[int, PendingCommand] = OrderedDict()
 
+    def begin_at(self, first: int) -> None:
+        """Let the next key be this one, if it is free."""
+        self._next = first
+
     def __len__(self) -> int:
         return len(self._commands)
 

@@ -183,6 +183,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
     )
     problems += _no_journal(entries)
     problems += _commands(entries)
+    problems += _no_election(mount, entries)
     for entry in entries:
         problems += _open_web(entry.section, entry.values)
         problems += _open_port(entry)
@@ -305,6 +306,31 @@ def _commands(entries: list[Entry]) -> Iterator[str]:
             "station.broker.commands: state station.one_peer: true if the mount refuses a second connection, "
             "which mtmount-bridge --check-one-peer HOST:PORT tries"
         )
+
+
+def _no_election(mount: str, entries: list[Entry]) -> Iterator[str]:
+    """Report keys of an election that there is not, and an election without a mount of its own.
+
+    :param mount: the section of the mount.
+    """
+    for entry in entries:
+        if entry.section != "station":
+            continue
+        one_peer = entry.values.get("one_peer")
+        if one_peer is None:
+            yield from (
+                f"{entry.path}.{key}: has no effect without {entry.path}.one_peer: state whether the mount "
+                "refuses a second peer (mtmount-bridge --check-one-peer HOST:PORT tries it)"
+                for key in ("preferred", "take_over_after", "hook")
+                if key in entry.given and key in entry.values
+            )
+        elif mount == "simulator":
+            yield f"{entry.path}.one_peer: the built-in simulator serves this bridge alone: add [controller]"
+        if one_peer is False and entry.values.get("preferred"):
+            yield (
+                f"{entry.path}.preferred: has no effect with one_peer = false: without the broker no bridge "
+                "may move a mount that takes many peers"
+            )
 
 
 def _open_web(section: str, values: Mapping[str, Any]) -> Iterator[str]:

@@ -81,6 +81,9 @@ def station_problems(config: Config) -> Iterator[str]:
         return
     if find_spec("nats") is None:
         yield f"station.broker.servers: nats-py is not installed: {how_to_install('station')}"
+    hook = config.station.hook
+    if hook is not None and not (os.path.isfile(hook) and os.access(hook, os.X_OK)):
+        yield f"station.hook: {hook} is not a program that this user may run; expected one, as a path"
     broker = config.broker
     if broker is None:
         return

@@ -586,6 +586,43 @@ class StationSettings:
             "example": "a",
         },
     )
+    one_peer: bool | None = field(
+        default=None,
+        metadata={
+            "doc": "true if the mount refuses a second peer, false if it takes many; `mtmount-bridge "
+            "--check-one-peer HOST:PORT` tries it on an idle mount. With this key the bridges of the mount "
+            "elect the one that commands it (`station.rst`)",
+            "default_words": "no election: this bridge alone commands the mount",
+            "example": True,
+        },
+    )
+    preferred: bool = field(
+        default=False,
+        metadata={
+            "doc": "true for the one bridge that opens the link by itself if no broker answers in the first "
+            "15 s; it needs `one_peer = true`",
+        },
+    )
+    take_over_after: float = field(
+        default=3.0,
+        metadata={
+            "doc": "time without a renewal after which another bridge takes the lease; all bridges of a "
+            "mount have the same",
+            "unit": "s",
+            "least": 1.0,
+            "most": 60.0,
+        },
+    )
+    hook: str | None = field(
+        default=None,
+        metadata={
+            "doc": "program that moves the address of the bridges: it is run with the word `take` before the "
+            "link is opened, and with `give` after the link is closed, each for at most 3 s",
+            "check": _path,
+            "default_words": "none: the address does not move",
+            "example": "/usr/local/lib/mtmount/address",
+        },
+    )
 
 
 @frozen(kw_only=True)

@@ -72,6 +72,7 @@ CHANGES = (
     "lease_released",
     "lease_requested",
     "slew",
+    "tenure",
     "started",
     "stopped",
     "gap",

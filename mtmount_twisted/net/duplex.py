@@ -380,6 +380,7 @@ class DuplexConnection(ConnectionPair[M]):
     :param log: the `logging.Logger` to use.
     :param listen: True for a server.
     :param tls: the result of `tls.client_options`; None for a connection without TLS. A server has none.
+    :param connect: False for a client that connects at the first call of `ConnectionPair.connect`.
     :param connect_callback: as for `ConnectionPair`; both directions change at once, with the one connection.
     :param reactor: the reactor; the global one if None.
     :param options: the other keyword arguments of the base class.
@@ -402,6 +403,7 @@ class DuplexConnection(ConnectionPair[M]):
         *,
         listen: bool = False,
         tls: Any = None,
+        connect: bool = True,
         connect_callback: Callable[[Any], Any] | None = None,
         reactor: Any = None,
         **options: Any,
@@ -417,6 +419,7 @@ class DuplexConnection(ConnectionPair[M]):
             integers={"port": port},
         )
         check_bool("listen", listen)
+        check_bool("connect", connect)
         self._listens = bool(listen)
         options["connect_callback"] = connect_callback
         here: tuple[str | None, int]
@@ -443,7 +446,8 @@ class DuplexConnection(ConnectionPair[M]):
         else:
             client.incoming, client.refused = server, self._refused
             client.make_reader = self._make_reader
-            client.start(host, port)
+            if connect:
+                client.start(host, port)
 
     @property
     def why_not_connected(self) -> str:

@@ -25,6 +25,7 @@ from mtmount_twisted.frontends.broker.words import (
     Outcome,
     Ping,
     Pong,
+    Question,
     Telemetry,
     Tenure,
 )
@@ -34,6 +35,7 @@ from .daemon_link import DaemonLink
 from .desk import Desk
 from .events import Source
 from .journal_file import JournalFile
+from .keeper import Keeper
 from .nats_connection import Login
 from .nats_engine import NatsEngine
 from .outbox import Lag, Outbox
@@ -44,6 +46,7 @@ from .streams import (
     StreamSettings,
     commands_stream,
     events_stream,
+    lease_stream,
     telemetry_stream,
 )
 from .telemetry_outbox import TelemetryOutbox
@@ -59,6 +62,7 @@ def streams_of(begin: Begin) -> list[StreamSettings]:
     wanted = [events_stream(begin.replicas)] if begin.events else []
     if begin.users is not None:
         wanted.append(commands_stream(begin.replicas))
+    wanted += [lease_stream(begin.replicas)] if begin.election else []
     return wanted + ([telemetry_stream()] if begin.telemetry else [])
 
 
@@ -88,6 +92,7 @@ class Child:
         self._tasks: list[Task[None]] = []
         self.outbox: Outbox | None = None
         self.telemetry: TelemetryOutbox | None = None
+        self.keeper = Keeper(engine, begin.mount, link.reply) if begin.election else None
         if begin.events:
             log = engine.log(EVENTS)
             self.outbox = Outbox(engine, log, self._journal, source, begin.window, link.log)
@@ -103,7 +108,7 @@ class Child:
     async def run(self) -> None:
         """Publish until the daemon ends."""
         self._engine.start()
-        for part in (self.outbox, self.telemetry, self.desk):
+        for part in (self.outbox, self.telemetry, self.desk, self.keeper):
             if part is not None:
                 self._start(part.run())
         try:
@@ -141,6 +146,8 @@ class Child:
                     self.desk.settle_tenure(epoch, active)
                 case Outcome() as outcome if self.desk is not None:
                     self.desk.note_outcome(outcome)
+                case Question() as question if self.keeper is not None:
+                    self.keeper.ask(question)
                 case End():
                     await self._finish()
                     return

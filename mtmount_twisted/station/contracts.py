@@ -127,7 +127,10 @@ class IPresence(Interface):
     """A sign of life that others can ask for."""
 
     async def here() -> None:
-        """Be present, also after each reconnection, until the engine is closed."""
+        """Be present, also after each reconnection, until `leave` or until the engine is closed."""
+
+    async def leave() -> None:
+        """Be present no more. Without a connection nothing has to be done."""
 
     async def gone() -> bool:
         """Return True if no process is present. A process that is present and hangs is not gone.

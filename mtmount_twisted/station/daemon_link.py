@@ -16,6 +16,7 @@ from mtmount_twisted.frontends.broker.words import (
     MAX_ANSWER,
     MAX_LINE,
     MAX_TEXT,
+    Answer,
     Log,
     OfDesk,
     Pong,
@@ -65,6 +66,10 @@ class DaemonLink:
     def answer(self, pong: Pong) -> None:
         """Send the state of the child."""
         self._send(encode(msgspec.structs.replace(pong, problem=_sendable(pong.problem))))
+
+    def reply(self, answer: Answer) -> None:
+        """Send the answer to a question of the daemon."""
+        self._send(encode(answer))
 
     def log(self, level: int, text: str) -> None:
         """Send a line for the daemon's log, or count it if there are too many."""

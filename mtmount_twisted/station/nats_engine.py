@@ -104,7 +104,7 @@ class NatsEngine:
         self._task: Task[None] | None = None
         self._readings: set[NatsReading] = set()
         self._present: set[str] = set()
-        self._signs: list[Any] = []  # the subscriptions of the presences
+        self._signs: dict[str, Any] = {}  # the subscriptions of the presences, by subject
 
     @property
     def connected(self) -> bool:
@@ -175,7 +175,7 @@ class NatsEngine:
                 EngineUnreachable, TimeoutError
             ):  # others ask next, and must not wait for a late answer
                 async with asyncio.timeout(CLOSE_TIME):
-                    await connection.unsubscribe(*self._signs)
+                    await connection.unsubscribe(*self._signs.values())
             await connection.close()
         self._notify()
 
@@ -276,14 +276,22 @@ class NatsEngine:
             if message.reply:
                 await connection.publish(message.reply, b"")
 
-        self._signs.append(await connection.subscribe(subject, answer))
+        self._signs[subject] = await connection.subscribe(subject, answer)
         await connection.flush()
 
     async def note_present(self, subject: str) -> None:
         """Be present now and after each reconnection."""
         connection = self.connection()
-        self._present.add(subject)
-        await self.be_present(connection, subject)
+        if subject not in self._present:
+            self._present.add(subject)
+            await self.be_present(connection, subject)
+
+    async def note_absent(self, subject: str) -> None:
+        """Be present no more, now and after each reconnection."""
+        self._present.discard(subject)
+        sign = self._signs.pop(subject, None)
+        if sign is not None and self.connected:
+            await self.connection().unsubscribe(sign)
 
     def note_reading(self, reading: NatsReading, going: bool) -> None:
         """Note that a reading goes on, or that it has ended."""
@@ -356,6 +364,9 @@ class _NatsPresence:
 
     async def here(self) -> None:
         await self._engine.note_present(self._subject)
+
+    async def leave(self) -> None:
+        await self._engine.note_absent(self._subject)
 
     async def gone(self) -> bool:
         return await self._engine.connection().is_answered(self._subject) is False

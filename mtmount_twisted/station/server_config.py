@@ -9,7 +9,15 @@ import json
 from collections.abc import Sequence
 
 from .requests import Subjects
-from .streams import COMMANDS, EVENTS, StreamSettings, commands_stream, events_stream, telemetry_stream
+from .streams import (
+    COMMANDS,
+    EVENTS,
+    StreamSettings,
+    commands_stream,
+    events_stream,
+    lease_stream,
+    telemetry_stream,
+)
 
 READER = "reader"
 """The name of the consumer of the reader in the text."""
@@ -107,7 +115,12 @@ def server_config(mount: str, replicas: int, users: Sequence[str] = ()) -> str:
 
     The public keys of the users come from the environment of the server, so that the text has no key.
     """
-    kept = [events_stream(replicas), telemetry_stream(), *([commands_stream(replicas)] if users else [])]
+    kept = [
+        events_stream(replicas),
+        telemetry_stream(),
+        lease_stream(replicas),
+        *([commands_stream(replicas)] if users else []),
+    ]
     streams = "\n".join(map(_stream_line, kept))
     exports = "".join(_exports(mount, user) for user in users)
     accounts = "".join(_account(mount, user) for user in users)

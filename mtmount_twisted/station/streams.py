@@ -14,8 +14,9 @@ SECOND = 1_000_000_000
 
 DAY = 24 * 3600.0
 
-EVENTS, TELEMETRY, COMMANDS = "MT_EV", "MT_TEL", "MT_CMD"
-"""The names of the streams with events, telemetry and commands. All mounts and nodes share them."""
+EVENTS, TELEMETRY, COMMANDS, LEASE = "MT_EV", "MT_TEL", "MT_CMD", "MT_LEASE"
+"""The names of the streams with events, telemetry, commands and the leases of the bridges. All mounts and
+nodes share them."""
 
 MOST_OF_SUBJECT = 8
 """The most messages of a subject for commands: a request has one, a claim and its outcome are two, and a user
@@ -97,6 +98,14 @@ def commands_stream(replicas: int) -> StreamSettings:
 def telemetry_stream() -> StreamSettings:
     """Return the stream with the telemetry of all mounts. It has one replica: the next value comes soon."""
     return StreamSettings(TELEMETRY, ("mt.*.*.tel.*",), max_age=3 * DAY, max_bytes=4 * 2**30)
+
+
+def lease_stream(replicas: int) -> StreamSettings:
+    """Return the stream with the register of each mount, which names the bridge that has the lease.
+
+    It has no direct reads: these may come from a server that lags behind (nats-server, issue 4162).
+    """
+    return StreamSettings(LEASE, ("mt.*.lease",), max_bytes=2**24, replicas=replicas, max_of_subject=64)
 
 
 def _covers(pattern: str, subject: str) -> bool:

@@ -354,6 +354,9 @@ class _MemoryPresence:
         self._engine.check()
         self._engine.broker.present.setdefault(self._name, set()).add(self._engine)
 
+    async def leave(self) -> None:
+        self._engine.broker.present.get(self._name, set()).discard(self._engine)
+
     async def gone(self) -> bool:
         self._engine.check()
         return not self._engine.broker.present.get(self._name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -26,6 +26,9 @@ from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import receive_little
 
 from .malformed import AT_ONCE, MalformedLines
+
+if TYPE_CHECKING:
+    from .leadership.guard import SleepGuard
 
 MAX_EARLY = 1000
 """Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
@@ -50,8 +53,11 @@ class ControllerLink(PairedSession):
     `OTHER_DIALECT_PAUSE`. The error is logged again only after the controller has spoken the right dialect.
 
     :param bridge: the bridge.
+    :ivar guard: looks before each write and read whether the process has slept; None without an election.
     :param arguments: the arguments of the base class, and so are `options`.
     """
+
+    guard: SleepGuard | None = None
 
     def __init__(self, bridge: Bridge, *arguments: Any, **options: Any) -> None:
         self._bridge = bridge
@@ -72,6 +78,8 @@ class ControllerLink(PairedSession):
 
     def send(self, data: bytes) -> None:
         """Send a command, terminator included. Call this only while `room` is not 0."""
+        if self.guard is not None and not self.guard.check():
+            return
         writer = self.writer
         if writer is not None:
             writer.send(data)
@@ -112,12 +120,17 @@ class ControllerLink(PairedSession):
 
     def client_changed(self, reason: Failure | None) -> None:
         """See `interfaces.IPairOwner`."""
+        if self.guard is not None and self.writer is not None:
+            self.guard.watch(self.writer.transport)
         super().client_changed(self._masked(reason))
 
     def server_changed(self, reason: Failure | None) -> None:
         """See `interfaces.IPairOwner`."""
         if self._server.reader is not None:
             receive_little(self._server.reader.transport)
+            is_shared = self.writer is not None and self.writer.transport is self._server.reader.transport
+            if self.guard is not None and not is_shared:
+                self.guard.watch(self._server.reader.transport)
         super().server_changed(self._masked(reason))
 
     def _masked(self, reason: Failure | None) -> Failure | None:
@@ -156,6 +169,10 @@ class ControllerLink(PairedSession):
         if self._retry is None and not self.closed:
             self._retry = Deadline(self.reactor, OTHER_DIALECT_PAUSE, self._connect_again)
         return why
+
+    def try_now(self) -> None:
+        """Try to connect now, unless an attempt is under way or the link is up."""
+        self._client.hurry()
 
     def _connect_again(self) -> None:
         self._retry = None

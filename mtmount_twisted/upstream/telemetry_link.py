@@ -91,6 +91,7 @@ class TelemetryLink(DuplexConnection[bytes]):
     :param dialect: a dialect with telemetry.
     :param silence_changed: called with True and the reason when no telemetry has come for a second, and with
         False when it comes again.
+    :param connect: False to connect at the first `open`.
     :raises ValueError: if `host` or `port` is out of range.
     """
 
@@ -104,6 +105,7 @@ class TelemetryLink(DuplexConnection[bytes]):
         log: logging.Logger,
         reactor: Any,
         silence_changed: Callable[[bool, str], None] = lambda silent, why: None,
+        connect: bool = True,
     ) -> None:
         assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise
         self._format = dialect.telemetry
@@ -117,7 +119,22 @@ class TelemetryLink(DuplexConnection[bytes]):
         self._malformed_log = RateLimitedLog(reactor, log)
         self._offset = ClockOffset(reactor, self._format.tai)
         self._watch = SilenceWatch(reactor, SILENCE, self._silence_changed)
-        super().__init__(TELEMETRY, host, port, log, carries=lines_of(dialect), reactor=reactor)
+        if not connect:
+            self._watch.stop()
+        super().__init__(
+            TELEMETRY, host, port, log, carries=lines_of(dialect), connect=connect, reactor=reactor
+        )
+
+    def open(self) -> None:
+        """Connect, after `pause` or a construction without connection."""
+        self._watch.stop()
+        self._watch = SilenceWatch(self.reactor, SILENCE, self._silence_changed)
+        self._client.start(self.client_host, self.client_port)
+
+    def pause(self) -> None:
+        """Close the connection, and connect no more until `open`. The last values are kept."""
+        self._watch.stop()
+        self.close_client()
 
     @property
     def why_not_connected(self) -> str:

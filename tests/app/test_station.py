@@ -168,10 +168,26 @@ class ConfigTests(SynchronousTestCase):
             self.assertIn("***@127.0.0.1:1", error)
             self.assertNotIn("rd", error.partition("got")[2])
 
-    def test_later_keys(self) -> None:
-        """A key of a later version is an unknown key."""
-        error = self.assertRaises(ConfigError, loading.load, f"{self.text}preferred = true\n")
-        self.assertIn("station.preferred: unknown key", str(error))
+    def test_election(self) -> None:
+        """Keys without an election, one with the built-in simulator, a missing hook: one line each."""
+        text = f"{self.text}preferred = true\nhook = '/h'\n"
+        error = str(self.assertRaises(ConfigError, loading.load, text))
+        for key in ("preferred", "hook"):
+            self.assertIn(f"station.{key}: has no effect without station.one_peer", error)
+        error = str(self.assertRaises(ConfigError, loading.load, f"{self.text}one_peer = true\n"))
+        self.assertIn("station.one_peer: the built-in simulator serves this bridge alone", error)
+        mount = '[controller]\nhost = "127.0.0.1"\ncommand_port = 30010\n'
+        text = f"{self.text}one_peer = false\npreferred = true\n{mount}"
+        error = str(self.assertRaises(ConfigError, loading.load, text))
+        self.assertIn("station.preferred: has no effect with one_peer = false", error)
+        text = f"one_peer = true\nhook = '/no/such'\n{mount}"
+        self.assertEqual(
+            self.problems(text),
+            ["station.hook: /no/such is not a program that this user may run; expected one, as a path"],
+        )
+        for seconds in (0.9, 61):
+            text = f"{self.text}one_peer = true\ntake_over_after = {seconds}\n{mount}"
+            self.assertIn("take_over_after", str(self.assertRaises(ConfigError, loading.load, text)))
 
     def test_commands(self) -> None:
         """Commands by the broker need users with names of their own, and a word about the mount's peers."""

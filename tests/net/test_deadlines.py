@@ -440,6 +440,8 @@ OWN_TIMERS = {
     "frontends.broker.supervisor:Supervisor.stop": "the daemon ends, and waits no longer for the child",
     "frontends.broker.supervisor:_Child.__init__": "the child is asked for a sign of life",
     "frontends.broker.supervisor:_Child._ask": "the child is asked again",
+    "upstream.leadership.service:Leadership._next_turn": "the broker is asked again",
+    "upstream.leadership.service:Leadership._retry_later": "the link is tried again",
     "journal.limited:RecordLimiter._omit": "what was not recorded is counted, and told now and then",
     "cli.journal.replay:Replay._send": "the next command is due",
     "cli.telemetry.playing:Player.run": "the next lines of a recording are due",

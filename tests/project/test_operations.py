@@ -41,7 +41,7 @@ PACKAGE = ROOT / "mtmount_twisted"
 SOURCES = (
     *sorted(PACKAGE.glob("bridge/*.py")),
     *sorted(PACKAGE.glob("frontends/**/*.py")),
-    *sorted(PACKAGE.glob("upstream/*.py")),
+    *sorted(PACKAGE.glob("upstream/**/*.py")),
     *sorted(PACKAGE.glob("config/*.py")),
     *sorted(PACKAGE.glob("journal/**/*.py")),
     *sorted(PACKAGE.glob("app/*.py")),
@@ -52,7 +52,13 @@ SOURCES = (
 LEVELS = {"warning": "warning", "error": "error", "exception": "error", "critical": "critical"}
 """The methods of a logger for what should worry somebody, with the level that the log shows."""
 
-WRAPPERS = {("recorder.py", "text"), ("arbiter.py", "text"), ("effects.py", "effect.text")}
+WRAPPERS = {
+    ("recorder.py", "text"),
+    ("arbiter.py", "text"),
+    ("tenure.py", "text"),
+    ("effects.py", "effect.text"),
+    ("service.py", "effect.text"),
+}
 """Where what is logged is another's text, which is found there."""
 
 SPELLED_OUT = {

@@ -14,7 +14,7 @@ from mtmount_twisted.frontends.web.api.health import INTERVAL, Health, LoopWatch
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
 from tests.support.web import as_read
 
-LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}, "broker": None}
+LOST = {"lost_rows": {"with_rights": 3, "without_rights": 2}, "broker": None, "station": None}
 
 CALL = Call(User("x", frozenset(), Source.CSC))
 
@@ -35,7 +35,7 @@ class HealthTests(SynchronousTestCase):
         self.pair = SimpleNamespace(listen_error=None)
         self.bridge = SimpleNamespace(link=object())
         parts = {"bridge": self.bridge, "all_pairs": [self.pair], "port_failures": []}
-        self.service = SimpleNamespace(**parts, broker=None)
+        self.service = SimpleNamespace(**parts, broker=None, leadership=None)
         self.journal = SimpleNamespace(fault="", losing=False, lost=5, lost_unprivileged=2)
         self.health = Health(self.service, self.journal)
 
@@ -65,6 +65,18 @@ class HealthTests(SynchronousTestCase):
         told = {**state, "lag_rows": 12, "lag_seconds": 3.5}
         self.assertEqual(answer.status, 200)
         self.assertEqual(as_read(answer.body), {"ready": True, "lacks": [], **LOST, "broker": told})
+
+    def test_standby(self) -> None:
+        """A standby is not ready, and names the bridge with the lease: the missing link is no fault."""
+        self.bridge.link = None
+        place = {"node": "b", "state": "standby", "holder": "a", "epoch": 0}
+        self.service.leadership = SimpleNamespace(**place)
+        answer = self.ask("/readyz")
+        self.assertEqual((answer.status, as_read(answer.body)["lacks"]), (503, ["standby"]))
+        self.assertEqual(as_read(answer.body)["station"], place)
+        place["state"] = "alone"
+        self.service.leadership = SimpleNamespace(**place)
+        self.assertEqual(as_read(self.ask("/readyz").body)["lacks"], ["controller"])
 
     def test_not_ready(self) -> None:
         """What is lacking is told, with 503."""

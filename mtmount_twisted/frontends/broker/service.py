@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
+from typing import Protocol as TypingProtocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -19,7 +20,20 @@ from mtmount_twisted.interfaces import IBrokerState, ITelemetry
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 from .supervisor import Supervisor
-from .words import CONNECTING, MAX_TELEMETRY, Begin, End, More, OfDesk, Outcome, Pong, Telemetry, Tenure
+from .words import (
+    CONNECTING,
+    MAX_TELEMETRY,
+    Answer,
+    Begin,
+    End,
+    More,
+    OfDesk,
+    Outcome,
+    Pong,
+    Question,
+    Telemetry,
+    Tenure,
+)
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -29,6 +43,40 @@ TELEMETRY_INTERVAL = 0.2
 
 NO_TENURE = Tenure(0, False)
 """The tenure that a child assumes until it receives another one."""
+
+
+class Elector(TypingProtocol):
+    """The receiver of the answers about the election: ``upstream.leadership.service``."""
+
+    def answered(self, number: int, known: bool, value: str | None, revision: int, gone: bool) -> None:
+        """Process an answer."""
+
+    def child_started(self) -> None:
+        """Note a new child: it knows nothing of earlier questions."""
+
+    def child_ended(self) -> None:
+        """Note the end of a child: it answers nothing more."""
+
+
+class Asking:
+    """The broker as the election asks it: a question and its words, as a line for the child."""
+
+    def __init__(self, service: BrokerService) -> None:
+        self._service = service
+
+    def ask(
+        self,
+        number: int,
+        what: Literal["get", "swap", "here", "leave", "gone"],
+        value: str = "",
+        revision: int = 0,
+    ) -> bool:
+        """Ask; return False if the question could not be sent: then it gets no answer."""
+        return self._service.ask(Question(number=number, what=what, value=value, revision=revision))
+
+    def announce(self, epoch: int, active: bool) -> None:
+        """Tell the child the tenure."""
+        self._service.settle_tenure(Tenure(epoch, active))
 
 
 @implementer(IBrokerState)
@@ -69,6 +117,15 @@ class BrokerService(Service):
         self._make_desk = desk
         self._desk: Desk | None = None
         self._tenure = self._sent_tenure = NO_TENURE
+        self._elector: Elector | None = None
+
+    def elect(self, elector: Elector) -> None:
+        """Pass the answers about the election on. Call it before the start."""
+        self._elector = elector
+
+    def ask(self, question: Question) -> bool:
+        """Ask the broker; return False if the question could not be sent: then it gets no answer."""
+        return self._supervisor is not None and self._supervisor.send(question)
 
     # IBrokerState
 
@@ -176,6 +233,8 @@ class BrokerService(Service):
         self._supervisor.send(self._begin)
         self._sent_settled, self._sent_tenure = 0, NO_TENURE
         self._send_tenure()
+        if self._elector is not None:
+            self._elector.child_started()
         self._send_settled()
 
     def child_ready(self) -> None:
@@ -189,6 +248,11 @@ class BrokerService(Service):
         """See `supervisor.Owner`."""
         if self._desk is not None:
             self._desk.received(line)
+
+    def child_replied(self, answer: Answer) -> None:
+        """See `supervisor.Owner`."""
+        if self._elector is not None:
+            self._elector.answered(answer.number, answer.known, answer.value, answer.revision, answer.gone)
 
     def child_answered(self, pong: Pong) -> None:
         """See `supervisor.Owner`."""
@@ -211,6 +275,8 @@ class BrokerService(Service):
     def child_ended(self) -> None:
         """See `supervisor.Owner`."""
         self._state = None
+        if self._elector is not None:
+            self._elector.child_ended()
 
     def close_desk(self) -> None:
         """Disconnect the users of the broker. It may be called twice."""

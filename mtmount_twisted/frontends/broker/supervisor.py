@@ -38,6 +38,7 @@ from mtmount_twisted.visible import visible
 from .words import (
     DATA_FD,
     MAX_ANSWER,
+    Answer,
     Command,
     FromChild,
     Log,
@@ -96,6 +97,9 @@ class Owner(TypingProtocol):
 
     def child_asked(self, line: OfDesk) -> None:
         """Process a line about commands of the broker."""
+
+    def child_replied(self, answer: Answer) -> None:
+        """Process the answer to a question about the election."""
 
     def child_ended(self) -> None:
         """Note that there is no child now."""
@@ -317,6 +321,8 @@ class Supervisor:
         """Process a line of the child."""
         if isinstance(told, Log):
             self._child_log.log(told.level, "station: %s", visible(told.text))
+        elif isinstance(told, Answer):
+            self._owner.child_replied(told)
         elif isinstance(told, Pong):
             self._owner.child_answered(told)
         else:

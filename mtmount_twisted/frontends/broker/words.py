@@ -24,6 +24,9 @@ MAX_ANSWER = 2**13
 MAX_TEXT = 1000
 """The longest text of a line for the log, in characters."""
 
+MAX_VALUE: int = 2**12
+"""The longest value of the register, in bytes."""
+
 CONNECTING = "connecting"
 """The problem before the end of the first attempt to connect."""
 
@@ -65,6 +68,7 @@ class Begin(Struct, tag="begin", frozen=True, kw_only=True):
     :ivar journal: path of the journal's file.
     :ivar dialect: name of the mount's dialect.
     :ivar users: the users of the broker; None if the bridge takes no commands from it.
+    :ivar election: True if the bridges of the mount elect the one that commands it.
     """
 
     mount: str
@@ -79,6 +83,7 @@ class Begin(Struct, tag="begin", frozen=True, kw_only=True):
     telemetry: bool
     window: int
     users: list[StationUser] | None = None
+    election: bool = False
 
 
 class More(Struct, tag="more", frozen=True):
@@ -129,6 +134,21 @@ class Outcome(Struct, tag="outcome", frozen=True, kw_only=True):
     steps: list[dict[str, str]] = []
 
 
+class Question(Struct, tag="question", frozen=True, kw_only=True):
+    """A question about the election; the `Answer` has the same number.
+
+    :ivar what: read the register; swap its value if it has this revision; be present, or leave; ask whether
+        no process is present.
+    :ivar value: the new value of the register.
+    :ivar revision: the revision that a swap replaces; 0 for a register that was never set.
+    """
+
+    number: int
+    what: Literal["get", "swap", "here", "leave", "gone"]
+    value: str = ""
+    revision: int = 0
+
+
 class End(Struct, tag="end", frozen=True):
     """The daemon ends: publish what the journal has, and end."""
 
@@ -160,6 +180,22 @@ class Log(Struct, tag="log", frozen=True):
 
     level: Annotated[int, Meta(ge=10, le=50)]
     text: Annotated[str, Meta(max_length=MAX_TEXT)]
+
+
+class Answer(Struct, tag="answer", frozen=True, kw_only=True):
+    """The answer to a `Question`.
+
+    :ivar known: False if the broker did not answer: then nothing is known.
+    :ivar value: the value of the register; None if it was never set.
+    :ivar revision: the revision of that value, or the new one after a swap; 0 if another bridge was first.
+    :ivar gone: True if no process is present.
+    """
+
+    number: int
+    known: bool
+    value: Annotated[str, Meta(max_length=MAX_VALUE)] | None = None
+    revision: Annotated[int, Meta(ge=0)] = 0
+    gone: bool = False
 
 
 class Command(Struct, tag="command", frozen=True, kw_only=True):
@@ -198,9 +234,9 @@ class Seen(Struct, tag="seen", frozen=True):
     user: str
 
 
-ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | Outcome | End
+ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | Question | Outcome | End
 OfDesk: TypeAlias = Command | Recall | Written | Seen
-FromChild: TypeAlias = Pong | Log | OfDesk
+FromChild: TypeAlias = Pong | Log | Answer | OfDesk
 
 encode: Callable[[object], bytes] = msgspec.json.encode
 """Return a value as JSON, without the end of the line."""

@@ -101,7 +101,9 @@ class Areas:
         acks = AckTimes(bus, bridge.dialect, reactor, stamps)
         commanders = Commanders(bridge, lives, reactor, log, settings.absent_after)
         leases = Leases(bridge, bus, feed.publish, commanders, reactor, stamps, log)
-        state = StateRoutes(bridge, bus, link, journal, leases, reactor, stamps, served.telemetry)
+        state = StateRoutes(
+            bridge, bus, link, journal, leases, reactor, stamps, served.telemetry, served.leadership
+        )
         bounds = Bounds.of(settings, parts.clients)
         motion = TelemetryRoutes(
             *(bridge, served.telemetry, served.signals, served.motion, served.recorder, shelf),
@@ -120,6 +122,7 @@ class Areas:
             motion=served.motion,
             recorder=served.recorder,
             broker=served.broker,
+            leadership=served.leadership,
             telemetry_ports=lambda: served.telemetry_ports,
         )
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)

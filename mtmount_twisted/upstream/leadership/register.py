@@ -10,9 +10,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-MAX_VALUE = 4096
-"""The longest value, in bytes; a longer one counts as malformed."""
-
 
 class Commander(Struct, frozen=True):
     """The commander that has command at the bridge.
@@ -42,7 +39,7 @@ class RegisterValue(Struct, frozen=True):
     command: Commander | None = None
 
 
-NO_VALUE = RegisterValue("", 0, False)
+NO_VALUE: RegisterValue = RegisterValue("", 0, False)
 """The value of a register that was never set."""
 
 

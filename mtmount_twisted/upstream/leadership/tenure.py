@@ -317,6 +317,15 @@ class Tenure:
         if self.state is not LEAVING and self._question is None and now >= self._next_look:
             self._look(now)
 
+    def answered(self, number: int, value: str | None, revision: int, gone: bool, now: float) -> None:
+        """Process an answer of the broker; see the three methods below."""
+        if number == self._gone_question:
+            self.answered_gone(number, gone, now)
+        elif self._question is not None and self._question.what == "swap":
+            self.answered_swap(number, revision, now)
+        else:
+            self.answered_get(number, value, revision, now)
+
     def answered_get(self, number: int, value: str | None, revision: int, now: float) -> None:
         """Process the value of the register. The answer to an earlier question is dropped."""
         if self._question is None or self._question.number != number:

@@ -51,7 +51,7 @@ function _shtab_mtmount_bridge_using
 end
 
 set -g _shtab_mtmount_bridge_commands
-set -g _shtab_mtmount_bridge_opts_with_value --command-port --config --controller --controller-dialect --controller-reply-host --controller-reply-port --journal --listen --log-format --reply-host --reply-port --simulator-dialect --telemetry --web -c -d -f -j -l -p -r -t -w
+set -g _shtab_mtmount_bridge_opts_with_value --check-one-peer --command-port --config --controller --controller-dialect --controller-reply-host --controller-reply-port --journal --listen --log-format --reply-host --reply-port --simulator-dialect --telemetry --web -c -d -f -j -l -p -r -t -w
 
 complete -c mtmount-bridge -e
 complete -c mtmount-bridge -f
@@ -72,6 +72,7 @@ complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l reply-port -s r -x 
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l journal -s j -xka "(__fish_complete_path (commandline -ct))" -d 'file of the journal, or '"'"'none'"'"' [default: see docs/reference/journal.rst]'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l web -s w -x -d 'endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, or '"'"'none'"'"' [default: see docs/reference/web.rst]'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l log-format -x -d 'form of the log: text, or json, one object a line'
+complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l check-one-peer -x -d 'HOST:PORT of an idle mount: try whether it refuses a second peer, print the value of station.one_peer, then exit'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l check-config -d 'check the file and the options, then exit'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l doctor -d 'check this machine, one line for each thing, then exit; 1 if there is a fault'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l example-config -d 'print an example configuration with every key, then exit'

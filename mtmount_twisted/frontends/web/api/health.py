@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 
 from mtmount_twisted.frontends.web.http.answers import Count, Part, Problem, Seconds, Shape
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.interfaces import IJournalState, IServed
+from mtmount_twisted.interfaces import IJournalState, ILeadership, IServed
 
 INTERVAL = 0.25
 """The interval between two measurements of the event loop's lag, in seconds."""
@@ -106,13 +106,44 @@ class BrokerNow(Part, frozen=True, kw_only=True):
     restarts: Count
 
 
+_STATES = ["standby", "candidate", "active", "alone", "leaving"]
+
+TenureState = Annotated[str, Meta(extra_json_schema={"enum": _STATES})]
+"""The state of a bridge among several."""
+
+
+class StationNow(Part, frozen=True, kw_only=True):
+    """The place of this bridge, `node`, among several; `holder` is the one with the lease, or empty."""
+
+    node: str
+    state: TenureState
+    holder: str
+    epoch: Count
+
+
+def station_now(leadership: ILeadership | None) -> StationNow | None:
+    """Return the place among several bridges; None without an election."""
+    if leadership is None:
+        return None
+    return StationNow(
+        node=leadership.node,
+        state=leadership.state,
+        holder=leadership.holder,
+        epoch=leadership.epoch,
+    )
+
+
 class Ready(Shape, frozen=True, kw_only=True):
-    """The mount can be commanded now; `broker` is null without a station, and changes nothing."""
+    """The mount can be commanded now; `broker` is null without a station, and changes nothing.
+
+    `station` is null without an election.
+    """
 
     ready: Yes
     lacks: list[str]
     lost_rows: LostRows
     broker: BrokerNow | None
+    station: StationNow | None
 
 
 class NotReady(Problem, frozen=True, kw_only=True):
@@ -122,6 +153,7 @@ class NotReady(Problem, frozen=True, kw_only=True):
     lacks: list[str]
     lost_rows: LostRows
     broker: BrokerNow | None
+    station: StationNow | None
 
 
 class Health:
@@ -166,11 +198,13 @@ class Health:
     async def _ready(self, call: Call) -> Answer:
         lacks, unprivileged = self.lacks(), self._journal.lost_unprivileged
         lost = LostRows(with_rights=self._journal.lost - unprivileged, without_rights=unprivileged)
-        broker = self._broker()
+        broker, station = self._broker(), station_now(self._service.leadership)
         if lacks:
-            told = NotReady(error="not ready", ready=False, lacks=lacks, lost_rows=lost, broker=broker)
+            told = NotReady(
+                error="not ready", ready=False, lacks=lacks, lost_rows=lost, broker=broker, station=station
+            )
             return Answer(told, 503)
-        return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost, broker=broker))
+        return Answer(Ready(ready=True, lacks=lacks, lost_rows=lost, broker=broker, station=station))
 
     def _broker(self) -> BrokerNow | None:
         """Return the state of the broker. Without it the mount can be commanded, and events wait."""
@@ -188,14 +222,16 @@ class Health:
     def lacks(self) -> list[str]:
         """Return a word for each reason why commands can't be sent or recorded.
 
-        ``controller``: the link is down; ``listeners``: a configured port can't listen; ``journal``: the file
-        can't be written; ``journal_rows``: the journal loses rows of clients with rights. The log gives the
-        details.
+        ``standby``: another bridge commands the mount; ``controller``: the link is down; ``listeners``: a
+        configured port can't listen; ``journal``: the file can't be written; ``journal_rows``: the journal
+        loses rows of clients with rights. The log gives the details.
         """
         service = self._service
         deaf = service.port_failures or any(pair.listen_error is not None for pair in service.all_pairs)
+        stands_by = service.leadership is not None and service.leadership.state == "standby"
         found = {
-            "controller": service.bridge.link is None,
+            "standby": stands_by,
+            "controller": service.bridge.link is None and not stands_by,
             "listeners": bool(deaf),
             "journal": bool(self._journal.fault),
             "journal_rows": self._journal.losing,

@@ -38,6 +38,7 @@ from mtmount_twisted.interfaces import (
     IBrokerState,
     IEventBus,
     IJournalState,
+    ILeadership,
     IMotion,
     IRecorderState,
     ITelemetry,
@@ -129,6 +130,7 @@ class Metrics(Collector):
     :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param recorder: the state of the recorder of telemetry, also of one that is turned off.
     :param broker: the state of the publication to a message broker; None without a station.
+    :param leadership: the place among several bridges; None without an election.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -151,8 +153,10 @@ class Metrics(Collector):
         motion: IMotion | None = None,
         recorder: IRecorderState | None = None,
         broker: IBrokerState | None = None,
+        leadership: ILeadership | None = None,
     ) -> None:
         self.bridge = bridge
+        self.leadership = leadership
         self.recorder: IRecorderState | RecorderOff = recorder or RecorderOff()
         self.broker = broker
         self._dialect: Dialect = bridge.dialect
@@ -632,6 +636,20 @@ FIGURES = (
         "counter",
         "Restarts of the process that publishes to the message broker.",
         lambda metrics: 0 if metrics.broker is None else metrics.broker.restarts,
+    ),
+    Figure(
+        "tenure",
+        "gauge",
+        "1 for the bridge's state among several bridges: standby, candidate, active, alone or leaving;"
+        " absent without an election.",
+        lambda metrics: [] if metrics.leadership is None else [((metrics.leadership.state,), 1)],
+        ("state",),
+    ),
+    Figure(
+        "tenure_epoch",
+        "gauge",
+        "Number of the bridge's last tenure; 0 before the first, and without an election.",
+        lambda metrics: 0 if metrics.leadership is None else metrics.leadership.epoch,
     ),
     Figure(
         "axis_position_degrees",

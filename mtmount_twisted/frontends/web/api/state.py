@@ -31,10 +31,11 @@ from mtmount_twisted.frontends.web.http.answers import (
 )
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Role, Route, User
 from mtmount_twisted.hosts import host_and_port
-from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState, ITelemetry
+from mtmount_twisted.interfaces import IBridge, IClient, IEventBus, IJournalState, ILeadership, ITelemetry
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.version import __version__
 
+from .health import StationNow, station_now
 from .leases import Leases
 
 _LINKS = ("link_up", "link_down")
@@ -169,7 +170,10 @@ class TelemetryState(Part, frozen=True, kw_only=True):
 
 
 class State(Shape, frozen=True, kw_only=True):
-    """The present state; a stale value is from before the link was lost, or is old telemetry."""
+    """The present state; a stale value is from before the link was lost, or is old telemetry.
+
+    `station` is the place of the bridge among several; null without an election.
+    """
 
     time: Time
     version: str
@@ -187,6 +191,7 @@ class State(Shape, frozen=True, kw_only=True):
     in_flight: list[InFlight]
     journal: JournalState
     counts: dict[str, Count]
+    station: StationNow | None
 
 
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
@@ -287,8 +292,10 @@ class StateRoutes:
         clock: IReactorTime,
         stamps: Stamps,
         telemetry: ITelemetry | None = None,
+        leadership: ILeadership | None = None,
     ) -> None:
         self._bridge = bridge
+        self._leadership = leadership
         self._bus = bus
         self._link = link
         self._journal = journal
@@ -348,6 +355,7 @@ class StateRoutes:
             in_flight=[self._in_flight(command) for command in bridge.pending],
             journal=self._journal_state(),
             counts=dict(bridge.counts),
+            station=station_now(self._leadership),
         )
 
     def _controller(self) -> Controller:

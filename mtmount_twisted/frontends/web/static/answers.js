@@ -12,7 +12,8 @@ const COUNTED = 7000; // ms for which the daemon's count is current: the page re
 const FRESH = 10_000; // ms for which an answer describes the present; later the mount's state is unknown
 
 // What the cell says: {name, figure, sub, mood}. It claims no more than is known.
-export function answers({ state: { controller, in_flight: flights }, answer: last, live }, time, at) {
+export function answers({ state: { controller, station, in_flight: flights }, answer: last, live }, time, at) {
+  if (station?.state === "standby") return { name: "Mount", figure: "Standby", sub: "", mood: "caution" };
   if (!controller.connected) return { name: "Mount", figure: "No link", sub: "", mood: "alarm" };
   const waits = flights.filter((flight) => !flight.acked).map((flight) => Date.parse(flight.since));
   const longest = time - Math.min(...waits);

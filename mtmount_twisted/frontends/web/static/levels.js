@@ -40,6 +40,9 @@ export const levelAt = (view, axis, direction) =>
 
 export const isOld = ({ state }) => state?.dialect === OLD;
 
+// Whether another bridge commands the mount.
+export const standsBy = ({ station }) => station?.state === "standby";
+
 // Why what is shown may not be so now: "playback", "page" (no data from the daemon), "link" (none from the mount), or "".
 export function apart({ live, at, state }) {
   if (at !== null) return "playback";

@@ -8,7 +8,7 @@ import { ApiError, checkCommand } from "./api.js";
 import { fate } from "./commands.js";
 import { byId, make, show, write } from "./dom.js";
 import { degrees, fixed, spoken, titled } from "./figures.js";
-import { axisOf, isOld, isSlewing, isTracking } from "./levels.js";
+import { axisOf, isOld, isSlewing, isTracking, standsBy } from "./levels.js";
 import { fieldsOf, read, words } from "./schema.js";
 
 const ONCE = 500; // ms in which the same command with the same values is sent once
@@ -204,6 +204,7 @@ export function whyOff(view) {
   const { controller, you } = view.state;
   const why = whyUnchecked(view);
   if (why) return why;
+  if (standsBy(view.state)) return "Off: this bridge stands by.";
   if (!controller.connected) return "Off: no link to the mount.";
   return you.has_command ? "" : "Off until you have command.";
 }

@@ -6,7 +6,7 @@
 import { refusing } from "./answers.js";
 import { timeOfDay } from "./clock.js";
 import { count, degrees, fixed, spanOf, signed, spoken, titled } from "./figures.js";
-import { axisOf, interlocks, isOld, limitsOf, nearLimits } from "./levels.js";
+import { axisOf, interlocks, isOld, limitsOf, nearLimits, standsBy } from "./levels.js";
 
 const b = (text) => ({ b: text });
 const line = (...parts) => parts.filter((part) => part !== "");
@@ -45,9 +45,17 @@ function notLive({ live }) {
   return notice("not-live", "alarm", "NOT LIVE", `NOT LIVE${since}: ${live.why}`, [said, what], act);
 }
 
+function standby({ node, holder }) {
+  const title = holder ? `Standby of ${holder}` : "Standby: no bridge has the lease";
+  const said = line(`This is ${node}, which does not command the mount. Nothing can be sent from here, `, b("STOP neither"), ".");
+  const what = doThis(holder ? `open the page of ${holder}.` : "wait a moment: a bridge takes over.");
+  return notice("standby", "caution", "STANDBY", title, [said, what]);
+}
+
 function link({ state, summary }) {
   const { connected, since, address } = state.controller;
   if (connected) return [];
+  if (standsBy(state)) return [standby(state.station)];
   const at = since ? ` since ${timeOfDay(since)} UTC` : "";
   const alive = summary?.connected && !summary.silent;
   const title = `The link to the mount is down${at}. ${alive ? "Telemetry still comes" : "Every value on this page is from then"}`;
