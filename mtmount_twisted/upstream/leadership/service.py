@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from mtmount_twisted.interfaces import ILeadership
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.waiting import Waiters
 
 from .guard import SleepGuard, boot_time
@@ -40,6 +41,9 @@ from .tenure import (
     State,
     Tenure,
 )
+
+MOST_LINES = 10
+"""The most log lines of decisions in a minute."""
 
 PRESENCE: int = 2**40
 """The number below the first question of the service itself."""
@@ -125,6 +129,7 @@ class Leadership(Service):
         self._is_performing = False
         self._tenure: Tenure | None = None
         self._time: IReactorTime
+        self._limited_log: RateLimitedLog
         self.guard: SleepGuard | None = None
         self._is_present = False
         self._open: set[int] = set()  # numbers of the questions without an answer
@@ -177,6 +182,7 @@ class Leadership(Service):
 
             self._reactor = reactor
         self._time = IReactorTime(self._reactor)
+        self._limited_log = RateLimitedLog(self._time, self._log, MOST_LINES)
         self._hook = None if self._program is None else Hook(self._program, self._log, self._reactor)
         self._tenure = Tenure(self._rules, self._effects, self._time.seconds())
         self.guard = SleepGuard(FRESH * self._rules.take_over_after, self._slept, self._boot_time)
@@ -320,7 +326,7 @@ class Leadership(Service):
                 self._log.info("%s: %s", state.value, detail)
                 self._house.record_tenure(f"{state.value}: {detail}")
             case Log():
-                self._log.log(effect.level, effect.text)
+                self._limited_log.log(effect.level, "%s", effect.text)
 
     def _ask_presence(self) -> None:
         self._presence_question += 1
