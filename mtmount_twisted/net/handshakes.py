@@ -11,8 +11,9 @@ Of one server's connections the order is:
 3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
    turn, and a newcomer behind them would be, too.
 
-In the first two groups the addresses take turns. In the last one, an address that has had its turn goes
-behind the others.
+After `MOST_AHEAD` steps of the second group, one of the third has its turn: peers that send their answers
+byte by byte would keep all newcomers out. In the first two groups the addresses take turns. In the last one,
+an address that has had its turn goes behind the others.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the handshakes.
 """
@@ -33,6 +34,9 @@ MAX_HANDSHAKE = 16 * 1024
 
 STEPS = 4
 """The most steps that are computed in one turn of the reactor."""
+
+MOST_AHEAD = 3
+"""The most steps of peers that were answered, in a row, while a newcomer waits."""
 
 
 class Handshake(Protocol):
@@ -76,6 +80,7 @@ class HandshakeQueue:
         self._known: ByNetwork[Handshake] = ByNetwork()
         self._answered: ByNetwork[Handshake] = ByNetwork()
         self._newcomers: OrderedDict[str, dict[Handshake, None]] = OrderedDict()
+        self._ahead = 0  # the steps of answered peers in a row
 
     def add(self, handshake: Handshake, network: str) -> None:
         """Compute a step: at once if this turn of the reactor has time left, else later.
@@ -115,9 +120,12 @@ class HandshakeQueue:
         return as_steps(most, self._now() - began)
 
     def _next(self) -> Handshake:
-        for waiting in (self._known, self._answered):
-            if waiting.groups():
-                return waiting.pop()
+        if self._known.groups():
+            return self._known.pop()
+        if self._answered.groups() and not (self._newcomers and self._ahead >= MOST_AHEAD):
+            self._ahead += 1
+            return self._answered.pop()
+        self._ahead = 0
         network, newcomers = self._newcomers.popitem()
         handshake = next(iter(newcomers))
         del newcomers[handshake]

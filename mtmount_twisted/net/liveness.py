@@ -94,8 +94,15 @@ def watch_window(transport: ITCPTransport, clock: IReactorTime) -> Callable[[], 
     return watch.stop
 
 
+def lowest(transport: object) -> object:
+    """Return the transport with the socket: TLS has a transport of its own below."""
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    return transport
+
+
 def _tcp_socket(transport: object) -> socket.socket | None:
-    handle = getattr(transport, "getHandle", lambda: None)()
+    handle = getattr(lowest(transport), "getHandle", lambda: None)()
     is_tcp = getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6)
     return handle if is_tcp else None
 

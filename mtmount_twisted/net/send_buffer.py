@@ -27,13 +27,13 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
     IReactorTime,
-    ISSLTransport,
 )
 from zope.interface import implementer
 
 from mtmount_twisted.errors import BacklogError
 
 from .deadlines import Deadline
+from .liveness import lowest
 from .waiting import Waiters
 
 AT_ONCE_INTERVAL = 50e-6
@@ -53,8 +53,7 @@ def bound_system_buffer(transport: object) -> None:
 
     A connection that is lost has no socket any more. The end of a TLS handshake may be read after the loss.
     """
-    while ISSLTransport.providedBy(transport) and hasattr(transport, "transport"):
-        transport = getattr(transport, "transport")
+    transport = lowest(transport)
     if not getattr(transport, "connected", True):
         return
     handle = getattr(transport, "getHandle", lambda: None)()

@@ -146,6 +146,23 @@ class TurnTests(HandshakeCase):
         self.clock.advance(TURN)
         self.assertEqual(ear.heard, b"stop")
 
+    def test_answers_byte_by_byte_keep_no_newcomer_out(self) -> None:
+        """Peers that send their answers a byte at a time leave turns for a peer that begins."""
+        slow = [self.connect(self.port, f"203.0.113.{number}") for number in range(3 * STEPS)]
+        for peer in slow:
+            peer.send(peer.flight())
+        self.pass_turns(4)
+        self.assertTrue(all(peer.is_answered for peer in slow))
+        answers = [peer.flight() for peer in slow]
+        newcomer = None
+        for count in range(3):
+            for peer, answer in zip(slow, answers):
+                peer.send(answer[count : count + 1])
+            newcomer = newcomer or self.come(self.port)
+            self.clock.advance(TURN)
+        assert newcomer is not None
+        self.assertTrue(newcomer.is_answered)
+
     def test_flight_in_two_pieces_is_none_that_was_answered(self) -> None:
         """A peer that sends its first flight in two pieces goes with those that begin."""
         sly = self.connect(self.port)

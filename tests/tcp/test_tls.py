@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +31,7 @@ from mtmount_twisted.frontends.tcp.tls import (
     HandshakeReader,
     with_credentials,
 )
+from mtmount_twisted.net.liveness import KEEP_ALIVE
 from mtmount_twisted.net.tls import load_credentials
 from mtmount_twisted.testing import HOST
 from tests.app.test_bridge_service import Collector
@@ -40,6 +43,24 @@ try:
     from twisted.internet import ssl
 except ImportError:  # the extra is not installed
     ssl = None  # type: ignore[assignment]
+
+
+def sockets_of(port: int, peer: int) -> list[socket.socket]:
+    """The connected sockets of this process from one port of this machine to another, as copies."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            copy = socket.socket(fileno=os.dup(int(name)))
+        except OSError:  # no socket, or closed meanwhile
+            continue
+        try:
+            if copy.getsockname()[1] == port and copy.getpeername()[1] == peer:
+                found.append(copy)
+                continue
+        except (OSError, IndexError):
+            pass
+        copy.close()
+    return found
 
 
 class CertifiedTests(TestCase):
@@ -80,6 +101,18 @@ class CertifiedTests(TestCase):
         client.say(ask(7, 1, 1))
         await client.lines(1)
         self.assertEqual(list(self.service.bridge.clients), ["desk/alice"])
+
+    async def test_peer_that_vanishes_is_noticed(self) -> None:
+        """The kernel probes the peer, gives it up, and sends short writes at once, as without TLS."""
+        client = await self.connect(self.authority.issue("alice"))
+        client.say(ask(7, 1, 1))
+        await client.lines(1)
+        [ours] = sockets_of(self.port, client.transport.getHost().port)
+        self.addCleanup(ours.close)
+        self.assertEqual(ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1)
+        self.assertEqual(ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), 1)
+        for name, seconds in KEEP_ALIVE.items():
+            self.assertEqual(ours.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)), seconds)
 
     async def test_once(self) -> None:
         """A second connection under a name is refused while the first is there, and welcome after."""

@@ -86,7 +86,7 @@ class RefusedTests(InputCase):
 
     def test_little_is_received_behind_a_refusal(self) -> None:
         """Of many who go on behind a refusal few are received from in a turn, and each has its turn."""
-        wires = [self.wire(address=f"192.0.2.{number}") for number in range(20)]
+        wires = [self.wire(address=f"192.0.2.{number}") for number in range(5 * PER_TURN // SLICE)]
         for wire in wires:
             wire.send(b"x\r\n")
             self.assert_refused(wire, 400)
