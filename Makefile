@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs
+.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs deb try-deb
 
 test:
 	bash .ci/run tests
@@ -70,6 +70,14 @@ mutation:
 # The reference of the configuration, from the settings: docs/bridge.toml, and the tables of docs/reference/configuration.rst.
 docs-generated:
 	$(PYTHON) docs/generate.py
+
+# The Debian package for the release of this machine, in dist/deb; and the same for Debian 12 and 13, nightly, in minimal
+# systems, with lintian, an installation, an upgrade and a purge: as root, with debootstrap.
+deb:
+	packaging/build-deb
+
+try-deb:
+	packaging/try-deb
 
 # The man pages and shell completions of all programs in share/, from their options.
 programs:
