@@ -83,7 +83,8 @@ def man_page(parser: argparse.ArgumentParser) -> str:
     page = str(Manpage(parser)).splitlines()
     about = (parser.description or "").partition(". ")[0].rstrip(".")
     name = parser.prog.replace("-", "\\-")
-    body = page[page.index(".SH SYNOPSIS") :]
+    # A line that begins with a quotation mark would be a request to troff.
+    body = [f"\\&{line}" if line.startswith("'") else line for line in page[page.index(".SH SYNOPSIS") :]]
     title = f'.TH {parser.prog.upper()} "1" "" "mtmount_twisted" "User Commands"'
     return "\n".join((title, ".SH NAME", f"{name} \\- {about}", *body))
 

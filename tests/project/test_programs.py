@@ -75,6 +75,12 @@ class ShareTests(SynchronousTestCase):
             self.assertEqual(printed, name)
             self.assertRegex(about, r"^[A-Z].+[^.]$")
 
+    def test_no_line_is_lost(self) -> None:
+        """No line of text begins as a request to troff, which would print nothing of it."""
+        for name in self.parsers:
+            page = (SHARE / "man" / "man1" / f"{name}.1").read_text(encoding="utf-8")
+            self.assertEqual(re.findall(r"^'.*", page, re.MULTILINE), [], name)
+
     def test_no_home(self) -> None:
         """A default path is that of the reader, not that of the machine that wrote the page."""
         for path in SHARE.rglob("*"):
