@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
+import re
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import LogEvent, Logger, LoggingFile, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+import mtmount_twisted
 from mtmount_twisted.net.logs import FIELDS, ROOT, send_to_twisted, send_unconfigured_to_twisted
 from mtmount_twisted.testing import MemoryReactor
 from tests.support.folders import scratch_path
 from tests.support.programs import ProgramCase
+
+LOGGING = {"log", "_log", "debug", "info", "warning", "error", "exception", "critical"}
+
+
+def named_first(tree: ast.Module) -> Iterator[str]:
+    """The first argument of each call in a module that logs a text with a name at its beginning."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in LOGGING:
+            for text, argument in pairwise(call.args):
+                if isinstance(text, ast.Constant) and str(text.value).startswith("%s: "):
+                    yield ast.unparse(argument)
+
+
+class PeerTests(SynchronousTestCase):
+    """The peer that a line is about."""
+
+    def test_names(self) -> None:
+        """Where a text begins with ``%s: ``, its first argument is a name: it becomes the field ``peer``."""
+        package = Path(mtmount_twisted.__file__).parent
+        first = [name for path in package.rglob("*.py") for name in named_first(ast.parse(path.read_text()))]
+        self.assertGreater(len(first), 50)
+        self.assertEqual([name for name in first if not re.search(r"(name|commander)$", name)], [])
 
 
 class SendToTwistedTests(SynchronousTestCase):
