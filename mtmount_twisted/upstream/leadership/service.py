@@ -323,7 +323,7 @@ class Leadership(Service):
             case Announce(epoch, active):
                 self._broker.announce(epoch, active)
             case Became(state, detail):
-                self._log.info("%s: %s", state.value, detail)
+                self._log.info("%s", f"{state.value}: {detail}")  # no peer, as a name in front would be
                 self._house.record_tenure(f"{state.value}: {detail}")
             case Log():
                 self._limited_log.log(effect.level, "%s", effect.text)
