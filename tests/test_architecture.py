@@ -137,7 +137,7 @@ ROOMS: dict[str, Room] = {
     "contracts": room("station.contracts"),
     "testing": room("testing", "hosts errors interfaces dialect net client contracts"),
     # The child process on asyncio: no room of the daemon may import it.
-    "station": room("station", "errors dialect journal http web broker contracts"),
+    "station": room("station", "visible errors wire dialect journal http web cli broker contracts"),
     "app": room(
         "app",
         "version visible hosts errors interfaces wire dialect dialects net journal config "

@@ -10,65 +10,20 @@ from typing import Any
 import nkeys
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
-from mtmount_twisted.frontends.broker.words import Command, OfDesk, Outcome, Seen, StationUser
-from mtmount_twisted.station.desk import Desk
-from mtmount_twisted.station.events import Source
+from mtmount_twisted.frontends.broker.words import Outcome
 from mtmount_twisted.station.nats_connection import Connection, Login
-from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
 from mtmount_twisted.station.server_config import server_config
-from mtmount_twisted.station.streams import commands_stream
 from mtmount_twisted.station.waits import pause
 from tests.support.broker import Broker, broker_of, in_time
+from tests.support.desks import USERS, DeskAlone
 from tests.support.folders import scratch_folder
 
 from .test_server_config import new_seed
 
 SUBJECTS = Subjects("t1")
-USERS = ("night", "day")
-
-
-class Bridge:
-    """A desk with a connection of its own, and a mount that does each command at once."""
-
-    def __init__(self, broker: Broker, login: Login | None = None) -> None:
-        self.commands: list[Command] = []
-        self.seen: list[str] = []
-        self.told: list[str] = []
-        self.answers = True
-        streams = [commands_stream(1)]
-        self.engine = NatsEngine([broker.url], streams, login, lambda level, text: self.told.append(text))
-        self.engine.start()
-        users = [StationUser(name=name, source="CSC", role="command", expires=10.0) for name in USERS]
-        self.desk = Desk(
-            self.engine,
-            self.engine.log("MT_CMD"),
-            Source("t1", "a"),
-            users,
-            dialect_named("tma2020"),
-            self.hand,
-            lambda level, text: self.told.append(text),
-        )
-        self.desk.settle_tenure(1, True)
-        self.task = asyncio.create_task(self.desk.run())
-
-    def hand(self, line: OfDesk) -> bool:
-        if isinstance(line, Seen):
-            self.seen.append(line.user)
-        if isinstance(line, Command):
-            self.commands.append(line)
-            if self.answers:
-                outcome = Outcome(user=line.user, id=line.id, state="done")
-                asyncio.get_running_loop().call_soon(self.desk.note_outcome, outcome)
-        return True
-
-    async def close(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
-        await self.engine.close()
 
 
 class RequesterTests(SynchronousTestCase):
@@ -77,11 +32,11 @@ class RequesterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.broker = broker_of(self)
 
-    def with_bridge(self, test: Callable[[Bridge, Requester], Awaitable[None]]) -> None:
+    def with_bridge(self, test: Callable[[DeskAlone, Requester], Awaitable[None]]) -> None:
         """Run a test with a bridge and a requester."""
 
         async def run() -> None:
-            bridge = Bridge(self.broker)
+            bridge = DeskAlone(self.broker)
             try:
                 async with Requester([self.broker.url], "t1", "night") as requester:
                     await requester.wait_connected(30.0)
@@ -94,7 +49,7 @@ class RequesterTests(SynchronousTestCase):
     def test_done(self) -> None:
         """A command is done, another one is refused with its reason; the user was there before them."""
 
-        async def test(bridge: Bridge, requester: Requester) -> None:
+        async def test(bridge: DeskAlone, requester: Requester) -> None:
             done = await requester.command("AzimuthAxisMove", {"position": 5})
             self.assertEqual((done.state, bridge.seen[:1]), ("done", ["night"]))
             wrong = await requester.command("AzimuthAxisMove")
@@ -108,7 +63,7 @@ class RequesterTests(SynchronousTestCase):
     def test_server_restarts(self) -> None:
         """A server is killed between the request and the outcome: the outcome comes, and nothing twice."""
 
-        async def test(bridge: Bridge, requester: Requester) -> None:
+        async def test(bridge: DeskAlone, requester: Requester) -> None:
             bridge.answers = False
             asking = asyncio.ensure_future(requester.command("AzimuthAxisMove", {"position": 5}, id="kill"))
             while not bridge.commands:
@@ -125,7 +80,7 @@ class RequesterTests(SynchronousTestCase):
     def test_no_outcome(self) -> None:
         """Without an outcome in time the requester does not know, and says so."""
 
-        async def test(bridge: Bridge, requester: Requester) -> None:
+        async def test(bridge: DeskAlone, requester: Requester) -> None:
             bridge.answers = False
             with self.assertRaises(EngineUnreachable) as caught:
                 await requester.command("AzimuthAxisMove", {"position": 5}, timeout=0.5)
@@ -154,7 +109,7 @@ class RightsTests(SynchronousTestCase):
     def test_rights(self) -> None:
         """A user's command is done; it can neither write nor read what is another's, by no way."""
 
-        async def test(bridge: Bridge, night: Requester, thief: Connection) -> None:
+        async def test(bridge: DeskAlone, night: Requester, thief: Connection) -> None:
             self.assertEqual((await night.command("AzimuthAxisMove", {"position": 5}, id="1")).state, "done")
             body = request_body("night", "2", Wanted("AzimuthAxisMove", {"position": 5}))
             for subject in (
@@ -184,7 +139,7 @@ class RightsTests(SynchronousTestCase):
             self.assertEqual(bridge.told, [])
 
         async def run() -> None:
-            bridge = Bridge(self.broker, Login(self.keys["BRIDGE"]))
+            bridge = DeskAlone(self.broker, Login(self.keys["BRIDGE"]))
             await bridge.engine.wait_connected()
             thief = Connection()
             await thief.open(self.broker.url, Login(self.keys["USER_DAY"], inbox="_INBOX_day"))
@@ -203,7 +158,7 @@ class RightsTests(SynchronousTestCase):
         """A requester with the key of another user is told that it may not do that."""
 
         async def run() -> Any:
-            bridge = Bridge(self.broker, Login(self.keys["BRIDGE"]))
+            bridge = DeskAlone(self.broker, Login(self.keys["BRIDGE"]))
             await bridge.engine.wait_connected()
             login = Login(self.keys["USER_DAY"])
             try:

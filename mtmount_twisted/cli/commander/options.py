@@ -85,7 +85,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--tls-ca",
         metavar="FILE",
-        help="with --connect: encrypt; certificate authority of the port, or of an https page",
+        help="with --connect: encrypt; certificate authority of the port, an https page, or a tls: broker",
     )
     add(
         "--tls-certificate",
@@ -99,6 +99,21 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="URL",
         help=f"the bridge's page, which shows the holder of command and requests (for a mount on this machine"
         f" {DEFAULT_WEB}, if it answers); none: no page",
+    )
+    add(
+        "--station",
+        type=_server,
+        action="append",
+        metavar="URL",
+        help="send by the message broker at nats://HOST:PORT or tls://HOST:PORT, instead of to a bridge; "
+        "more than once for several servers",
+    )
+    add("--mount", type=_word, metavar="NAME", help="with --station: name of the mount in [station]")
+    add("--user", type=_word, metavar="NAME", help="with --station: your name in [[station.user]]")
+    add(
+        "--credentials",
+        metavar="FILE",
+        help="with --station: the seed of your NKey, or a .creds file",
     )
     add("--token-file", type=_token, metavar="FILE", help="a file with the token for --web and nothing else")
     add(
@@ -117,6 +132,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--stop-on-error", action="store_true", help="end a script at the first line that is not done")
     add("--version", action="version", version=f"mtmount-commander {__version__}")
     options = parser.parse_args(arguments)
+    _check_station(parser, options)
     _check_connect(parser, options)
     options.dialect = dialect_named(options.dialect)
     options.at_port = options.connect is not None
@@ -132,6 +148,28 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+_OF_STATION = ("mount", "user", "credentials")
+_NOT_OF_STATION = (
+    *("host", "command_port", "reply_host", "reply_port", "connect"),
+    *("tls_certificate", "tls_key", "web", "token_file"),
+)
+
+
+def _check_station(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """Reject options that belong to the broker without it, and to a connection with it."""
+    if options.station is None:
+        for name in _OF_STATION:
+            if getattr(options, name) is not None:
+                parser.error(f"--{name}: it requires --station")
+        return
+    for name in _NOT_OF_STATION:
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')}: --station uses no connection to a bridge")
+    for name in ("mount", "user"):
+        if getattr(options, name) is None:
+            parser.error(f"--station: it requires --{name}")
+
+
 def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
     """Reject options that belong to another way of connecting than the chosen one."""
     if options.connect is not None:
@@ -139,8 +177,11 @@ def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
             if getattr(options, name) != parser.get_default(name):
                 parser.error(f"--{name.replace('_', '-')}: only for a pair; --connect uses one connection")
     is_https = options.web not in (None, "none") and options.web.secure
-    if options.tls_ca is not None and options.connect is None and not is_https:
-        parser.error("--tls-ca: it requires --connect, or --web with an https:// address")
+    is_tls = any(url.startswith("tls:") for url in options.station or ())
+    if options.tls_ca is not None and options.connect is None and not is_https and not is_tls:
+        parser.error(
+            "--tls-ca: it requires --connect, --web with an https:// address, or --station with tls:"
+        )
     if options.token_file is not None and options.web == "none":
         parser.error("--token-file: it requires a page, and --web none uses none")
     for name, needed in (
@@ -170,6 +211,22 @@ def _web(text: str) -> WebAddress | str:
             return WebAddress(url.scheme == "https", url.hostname, url.port or usual, url.path.rstrip("/"))
     expected = "http://HOST:PORT or https://HOST:PORT, with the path below which a proxy serves it, or none"
     raise argparse.ArgumentTypeError(f"expected {expected}, got {_without_user(text)[:100]!r}")
+
+
+def _server(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        url = urlsplit(text)
+        is_plain = text.isascii() and text.isprintable() and not re.search(r"[\s@?#]", text)
+        if url.scheme in ("nats", "tls") and url.hostname and url.port and is_plain and not url.path:
+            return text
+    expected = "nats://HOST:PORT or tls://HOST:PORT, without a user: --credentials has the proof of identity"
+    raise argparse.ArgumentTypeError(f"expected {expected}, got {_without_user(text)[:100]!r}")
+
+
+def _word(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text, re.ASCII) is None:
+        raise argparse.ArgumentTypeError(f"expected 1 to 32 letters, digits, - and _, got {text[:50]!r}")
+    return text
 
 
 def _without_user(text: str) -> str:

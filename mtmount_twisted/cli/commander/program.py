@@ -10,11 +10,13 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
@@ -357,7 +359,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: the exit status.
     """
     no_input = sys.stdin is None
-    return run_program("mtmount-commander", lambda: _run_with(parse_options(arguments), no_input))
+    return run_program("mtmount-commander", lambda: _begin(arguments, no_input))
+
+
+def _begin(arguments: Sequence[str] | None, no_input: bool) -> int:
+    options = parse_options(arguments)
+    if options.station is None or no_input:
+        return _run_with(options, no_input)
+    return _become_client_of_broker(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _become_client_of_broker(words: list[str]) -> NoReturn:
+    """Let the program for the broker, which is on asyncio, take the place of this one."""
+    package = str(Path(__file__).resolve().parents[3])
+    paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    python = [sys.executable, "-P", "-m", "mtmount_twisted.station.commander", *words]
+    os.execve(sys.executable, python, {**os.environ, "PYTHONPATH": paths})
 
 
 def _run_with(options: argparse.Namespace, no_input: bool) -> int:

@@ -192,8 +192,8 @@ class BrokerService(Service):
         self._settled = id
         self._send_settled()
 
-    def settle_tenure(self, tenure: Tenure) -> None:
-        """Take commands of the broker from now on, or no longer."""
+    def announce(self, tenure: Tenure) -> None:
+        """Tell the child the tenure, now and after each start of one; take commands while it is active."""
         self._tenure = tenure
         if self._desk is not None:
             self._desk.active = tenure.active

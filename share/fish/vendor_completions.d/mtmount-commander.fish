@@ -51,7 +51,7 @@ function _shtab_mtmount_commander_using
 end
 
 set -g _shtab_mtmount_commander_commands
-set -g _shtab_mtmount_commander_opts_with_value --command-port --connect --connect-timeout --dialect --host --reply-host --reply-port --source --tls-ca --tls-certificate --tls-key --token-file --web
+set -g _shtab_mtmount_commander_opts_with_value --command-port --connect --connect-timeout --credentials --dialect --host --mount --reply-host --reply-port --source --station --tls-ca --tls-certificate --tls-key --token-file --user --web
 
 complete -c mtmount-commander -e
 complete -c mtmount-commander -f
@@ -63,10 +63,14 @@ complete -c mtmount-commander -n _shtab_mtmount_commander_using -l command-port 
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l reply-host -x -d 'address to listen on for replies (127.0.0.1)'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l reply-port -x -d '0: any free (30006)'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l connect -x -d 'connect to a [[port]] of the bridge over one connection, instead of to a pair'
-complete -c mtmount-commander -n _shtab_mtmount_commander_using -l tls-ca -x -d 'with --connect: encrypt; certificate authority of the port, or of an https page'
+complete -c mtmount-commander -n _shtab_mtmount_commander_using -l tls-ca -x -d 'with --connect: encrypt; certificate authority of the port, an https page, or a tls: broker'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l tls-certificate -x -d 'with --tls-ca: your certificate (PEM)'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l tls-key -x -d 'its private key (PEM), if it is in another file'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l web -x -d 'the bridge'"'"'s page, which shows the holder of command and requests (for a mount on this machine http://127.0.0.1:8080, if it answers); none: no page'
+complete -c mtmount-commander -n _shtab_mtmount_commander_using -l station -x -d 'send by the message broker at nats://HOST:PORT or tls://HOST:PORT, instead of to a bridge; more than once for several servers'
+complete -c mtmount-commander -n _shtab_mtmount_commander_using -l mount -x -d 'with --station: name of the mount in [station]'
+complete -c mtmount-commander -n _shtab_mtmount_commander_using -l user -x -d 'with --station: your name in [[station.user]]'
+complete -c mtmount-commander -n _shtab_mtmount_commander_using -l credentials -x -d 'with --station: the seed of your NKey, or a .creds file'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l token-file -x -d 'a file with the token for --web and nothing else'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l source -x -d 'commander: CSC, EUI or HHD (CSC); for ask_for_command the bridge'"'"'s page overrides it'
 complete -c mtmount-commander -n _shtab_mtmount_commander_using -l connect-timeout -x -d 'longest wait of a script for the connection, in seconds; a prompt reports it and keeps waiting (10.0)'
