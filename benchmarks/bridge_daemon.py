@@ -1,7 +1,7 @@
 """The daemon between commanders and mount: ``python -m benchmarks.bridge_daemon KIND PORT [PATH [URL]]``.
 
 KIND is ``bridge``, with no journal; ``journal``, with one in the file PATH; ``station``, which also publishes
-to the message broker at URL; ``profile``, which writes the
+to the message broker at URL; ``desk``, which also takes commands from it; ``profile``, which writes the
 result of ``cProfile`` to PATH when it is terminated; or ``relay``, which only copies bytes. PORT is the
 port on which the one commander with a pair listens for replies, 0 for none. The daemon prints its ports as
 JSON (see `Ports`), and reads the port of the mount's commands from standard input.
@@ -13,6 +13,7 @@ import cProfile
 import json
 import logging
 import sys
+import time
 from typing import Any, TypedDict
 
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
@@ -96,7 +97,7 @@ class Relay:
 class Bridged:
     """The package's bridge, offered like the relay."""
 
-    def __init__(self, reactor: Any, reply_port: int, path: str, broker: str) -> None:
+    def __init__(self, reactor: Any, reply_port: int, path: str, broker: str, has_desk: bool) -> None:
         from mtmount_twisted.app.bridge_service import BridgeService
         from mtmount_twisted.bridge.event_bus import EventBus
         from mtmount_twisted.config.loading import Config
@@ -110,12 +111,15 @@ class Bridged:
         pair = PairCommander(name="csc", command_port=0, reply_port=reply_port or 1)
         port = PortCommanders(name="port", endpoint=f"tcp:0:interface={HOST}:backlog={BACKLOG}")
         config = Config(pairs=(pair,) if reply_port else (), ports=(port,))
-        service = BridgeService(config, log, EventBus(reactor, journal), reactor)
+        bus = EventBus(reactor, journal)
+        service = BridgeService(config, log, bus, reactor)
         service.startService()
         if journal is not None and broker:
+            from mtmount_twisted.frontends.broker.desk import Desk
             from mtmount_twisted.frontends.broker.service import BrokerService
-            from mtmount_twisted.frontends.broker.words import Begin
+            from mtmount_twisted.frontends.broker.words import Begin, StationUser, Tenure
 
+            users = [StationUser(name="night", source="CSC", role="command", expires=60.0)]
             begin = Begin(
                 mount="t1",
                 node="a",
@@ -128,8 +132,15 @@ class Bridged:
                 events=True,
                 telemetry=False,
                 window=256,
+                users=users if has_desk else None,
             )
-            station = BrokerService(begin, log, reactor=reactor)
+
+            def desk(send: Any) -> Desk:
+                return Desk(service.bridge, bus, users, reactor, time.time, log, 30.0, send)
+
+            station = BrokerService(begin, log, reactor=reactor, desk=desk if has_desk else None)
+            if has_desk:
+                station.announce(Tenure(1, True))
             journal.follow(station.settle)
             reactor.callWhenRunning(station.startService)
         commands = service.pairs[0].server_port if reply_port else 0
@@ -148,7 +159,8 @@ def main() -> None:
     if kind == "relay":
         between = Relay(reactor, reply_port)
     else:
-        between = Bridged(reactor, reply_port, path if kind in ("journal", "station") else "", broker)
+        keeps = kind in ("journal", "station", "desk")
+        between = Bridged(reactor, reply_port, path if keeps else "", broker, kind == "desk")
     print(json.dumps(between.ports), flush=True)
     between.connect(int(sys.stdin.readline()))
     run: Any = reactor.run  # type: ignore[attr-defined]

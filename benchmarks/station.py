@@ -24,6 +24,7 @@ from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.journal_file import JournalFile
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.outbox import Outbox
+from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.streams import events_stream
 from tests.support.broker import Broker
 
@@ -43,6 +44,9 @@ OUTAGE = 20.0
 """How long the broker is away, in seconds."""
 
 READERS = (1, 20)
+
+COMMANDS = 50
+"""The commands by the broker, and the writes, of which the middle one counts."""
 
 SOURCE = Source("t1", "a")
 
@@ -202,6 +206,57 @@ async def readers(run: Run, folder: str, broker: Broker) -> None:
     await commander.close()
 
 
+async def _write(url: str) -> float:
+    """Return the time of a confirmed write, p50, in s."""
+    engine = NatsEngine([url], [])
+    engine.start()
+    await engine.wait_connected()
+    log, times = engine.log("MT_CMD"), []
+    for number in range(COMMANDS):
+        key = f"mt.t2.cmd.req.night.{time.time_ns()}-{number}"
+        begin = time.perf_counter()
+        await log.append(key, b"x" * 300, after=0)
+        times.append(time.perf_counter() - begin)
+    await engine.close()
+    return quantile(times, 0.5)
+
+
+async def _command(url: str) -> float:
+    """Return the time from a request to its outcome, p50, in s."""
+    times = []
+    async with Requester([url], "t1", "night") as requester:
+        await requester.wait_connected(60.0)
+        for _ in range(COMMANDS):
+            begin = time.perf_counter()
+            outcome = await requester.command("AskForCommand", {"commander": "CSC"})
+            times.append(time.perf_counter() - begin)
+            if outcome.state != "done":
+                raise RuntimeError(f"not done: {outcome}")
+    return quantile(times, 0.5)
+
+
+async def commands(run: Run, folder: str) -> None:
+    """A command by the broker, against a confirmed write; each write reaches the disk, as a site sets it."""
+    broker = Broker(syncs=True)
+    try:
+        with ExitStack() as stack:
+            commander = PacedCommander()
+            place = Path(folder, "commands")
+            place.mkdir()
+            daemon = await joined(stack, "desk", "raw mount", commander, str(place), broker.url)
+            await in_thread(_settle, broker, daemon)
+            subjects = {
+                "one confirmed write": partial(in_thread, _write, broker.url),
+                "request to outcome": partial(in_thread, _command, broker.url),
+            }
+            goal = Goal("one confirmed write", "at most", 4, "request to outcome")
+            name = "a command by the broker, p50"
+            await run.measure(Case("station", name, "µs", subjects, (goal,), 7))
+        await commander.close()
+    finally:
+        broker.close()
+
+
 CONFIG = """
 [[pair]]
 name = "csc"
@@ -312,5 +367,6 @@ async def measure(run: Run, reactor: Any) -> None:
             await readers(run, folder, broker)
             await idle_memory(run, folder, broker)
             await resuming(run, folder)
+            await commands(run, folder)
     finally:
         broker.close()

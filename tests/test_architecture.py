@@ -24,9 +24,10 @@ from mtmount_twisted.app import bridge as bridge_app
 from mtmount_twisted.app import bridge_service
 from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids
 from mtmount_twisted.client import mount
-from mtmount_twisted.config import settings
+from mtmount_twisted.config import loading, settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.tma2022 import envelope
+from mtmount_twisted.frontends.broker import desk as broker_desk
 from mtmount_twisted.frontends.broker import supervisor, words
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
@@ -51,6 +52,7 @@ from mtmount_twisted.net import (
     telemetry,
     unix_sockets,
 )
+from mtmount_twisted.station import desk as station_desk
 from mtmount_twisted.station import events, keeper, nats_connection, outbox
 from mtmount_twisted.upstream import link, telemetry_link
 from mtmount_twisted.upstream.leadership import hook, tenure
@@ -458,7 +460,15 @@ BOUNDS = {
     f"or {rate_limited_log.A_FEW}",
     "lines that wait for the child": f"1 number; 1 round of telemetry, {size(words.MAX_LINE // 2)}",
     "an answer of the child": f"{supervisor.ANSWER_TIME:g} s; {supervisor.START_TIME:g} s after its start",
-    "bytes from the child between two answers": size(supervisor.MOST_BYTES),
+    "bytes from the child between two answers": f"{size(supervisor.MOST_BYTES)}, and "
+    f"{size(supervisor.MOST_COMMANDS)} of commands",
+    "users of the broker": f"{loading.MOST_USERS}",
+    "a request of the broker": f"{size(events.MAX_BODY)}; its command {size(words.LONGEST_COMMAND)}",
+    "requests of a user that wait": f"{station_desk.MOST_WAITING}",
+    "commands of a user by the broker": f"{station_desk.MOST_OPEN}, and {station_desk.MOST_OPEN} stops",
+    "outcomes that the broker lacks": f"{broker_desk.MOST_KEPT} of a user",
+    "outcomes of requests not handed over": f"{station_desk.MOST_ENDING} of a user at once",
+    "the age of a request": default(settings.StationUserSettings, "expires"),
     "the pause before the next child": f"{supervisor.LEAST_PAUSE:g} s to {supervisor.MOST_PAUSE:g} s",
     "events that are not confirmed": f"{default(settings.BrokerSettings, 'window')}, "
     f"{size(outbox.MAX_UNCONFIRMED)}",

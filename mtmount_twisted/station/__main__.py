@@ -1,7 +1,8 @@
 """``python -m mtmount_twisted.station``: the child process of a bridge, which only the bridge starts.
 
 ``python -m mtmount_twisted.station config MOUNT REPLICAS [USER...]`` prints the configuration of
-``nats-server``, for ``mtmount-bridge --station-config``.
+``nats-server``, for ``mtmount-bridge --station-config``. ``python -m mtmount_twisted.station schemas`` prints
+the JSON Schemas of the messages about commands.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ def main() -> int:
             from .server_config import server_config
 
             sys.stdout.write(server_config(mount, int(replicas), users))
+            return 0
+        case ["schemas"]:
+            import json
+
+            from .requests import schemas
+
+            sys.stdout.write(json.dumps(schemas(), indent=2) + "\n")
             return 0
     try:
         is_ours = stat.S_ISSOCK(os.fstat(DATA_FD).st_mode)

@@ -38,6 +38,9 @@ KEEP_ALIVE = 5.0
 LOOK_AGAIN = 0.5
 """The longest time between two looks for an outcome, in seconds."""
 
+SOON = 0.0005
+"""The time to the next look after a message that the stream does not have yet, in seconds; it doubles."""
+
 RETRY_AFTER = 0.25
 """The time from the loss of a connection to the next attempt, in seconds."""
 
@@ -134,10 +137,13 @@ class Requester:
     async def _outcome(self, id: str) -> OutcomeEvent:
         """Return the outcome of a request once the stream has it."""
         subject, changed = last_message(self._subjects.life(self._user, id)), self._waiting[id]
+        wait = LOOK_AGAIN
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN):
+                async with asyncio.timeout(wait):
                     await changed.wait()
+            # A subscriber has a message before the stream has it: look again soon.
+            wait = SOON if changed.is_set() else min(2 * wait, LOOK_AGAIN)
             changed.clear()
             await self._connected.wait()
             assert self._connection is not None

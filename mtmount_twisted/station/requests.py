@@ -1,8 +1,8 @@
 """The messages of commands by the broker, as values: requests, claims and outcomes.
 
-A request stands on ``mt.MOUNT.req.USER.ID``; its claim and then its outcome on ``mt.MOUNT.life.USER.ID``. A
-body is a CloudEvent 1.0 in structured JSON (``docs/reference/station.rst``). No I/O. Next to read: `desk`,
-which reads the requests; `requester`, which sends them.
+A request stands on ``mt.MOUNT.cmd.req.USER.ID``; its claim, and then its outcome, on
+``mt.MOUNT.cmd.life.USER.ID``. A body is a CloudEvent 1.0 in structured JSON (``docs/reference/station.rst``).
+No I/O. Next to read: `desk`, which reads the requests; `requester`, which sends them.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Subjects(NamedTuple):
 
     def request(self, user: str, id: str) -> str:
         """Return the subject of a request."""
-        return f"mt.{self.mount}.req.{user}.{id}"
+        return f"mt.{self.mount}.cmd.req.{user}.{id}"
 
     def life(self, user: str, id: str) -> str:
         """Return the subject of a claim and an outcome."""
-        return f"mt.{self.mount}.life.{user}.{id}"
+        return f"mt.{self.mount}.cmd.life.{user}.{id}"
 
     @property
     def requests(self) -> str:

@@ -80,11 +80,12 @@ def events_stream(replicas: int) -> StreamSettings:
 def commands_stream(replicas: int) -> StreamSettings:
     """Return the stream with the commands of all mounts.
 
-    A full stream refuses requests: if it forgot them, one could be sent a second time.
+    A full stream refuses requests: if it forgot them, one could be sent a second time. No two streams may
+    have a subject in common: the fourth word differs from that of events and telemetry.
     """
     return StreamSettings(
         COMMANDS,
-        ("mt.*.req.*.*", "mt.*.life.*.*"),
+        ("mt.*.cmd.req.*.*", "mt.*.cmd.life.*.*"),
         max_age=90 * DAY,
         max_bytes=4 * 2**30,
         replicas=replicas,

@@ -612,7 +612,8 @@ class JudgementTests(DeskCase):
             await house.until(lambda: process.told)
             await pause(0.01)
             self.assertEqual(
-                process.told, ["commands by the broker: this user may not publish to mt.t1.life.here.probe"]
+                process.told,
+                ["commands by the broker: this user may not publish to mt.t1.cmd.life.here.probe"],
             )
 
         self.in_house(test)

@@ -118,7 +118,7 @@ class RightsTests(SynchronousTestCase):
                 SUBJECTS.life("day", "2"),
                 "mt.t1.lease",
                 "mt.t1.a.ev.change.x",
-                "$JS.API.DIRECT.GET.MT_CMD.mt.t1.life.night.1",
+                "$JS.API.DIRECT.GET.MT_CMD.mt.t1.cmd.life.night.1",
                 "$JS.API.STREAM.INFO.MT_CMD",
                 "$JS.API.STREAM.PURGE.MT_CMD",
                 "$JS.API.CONSUMER.CREATE.MT_CMD",

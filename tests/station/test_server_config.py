@@ -15,7 +15,7 @@ from mtmount_twisted.errors import EngineRefused, EngineUnreachable
 from mtmount_twisted.station.nats_connection import Login
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.server_config import READER, inbox_of, reader_rights, server_config
-from mtmount_twisted.station.streams import events_stream, telemetry_stream
+from mtmount_twisted.station.streams import commands_stream, events_stream, telemetry_stream
 from tests.support.broker import Broker, in_time, program
 from tests.support.folders import scratch_folder
 
@@ -52,6 +52,23 @@ class ServerConfigTests(SynchronousTestCase):
         """A reader may listen to its own inbox only."""
         rights = [reader_rights(name)["subscribe"]["allow"] for name in ("one", "two")]
         self.assertEqual(rights, [["_INBOX_one.>"], ["_INBOX_two.>"]])
+
+    def test_streams_are_apart(self) -> None:
+        """A server takes all streams of a bridge: no two of them have a subject in common."""
+        broker, told = Broker(), []
+
+        async def run() -> None:
+            streams = [events_stream(1), telemetry_stream(), commands_stream(1)]
+            engine = NatsEngine([broker.url], streams, report=lambda level, text: told.append(text))
+            engine.start()
+            await engine.wait_connected()
+            await engine.close()
+
+        try:
+            in_time(run())
+        finally:
+            broker.close()
+        self.assertEqual(told, [])
 
     def test_rights(self) -> None:
         """The bridge makes its streams and publishes for its mount only; a reader writes nothing, not even

@@ -47,9 +47,11 @@ class Broker:
     """A server with JetStream.
 
     :param config: further lines for its configuration.
+    :param syncs: True to write each message to the disk before it is confirmed.
     """
 
-    def __init__(self, config: str = "") -> None:
+    def __init__(self, config: str = "", syncs: bool = False) -> None:
+        self._sync = ", sync_interval: always" if syncs else ""
         self.folder = Path(tempfile.mkdtemp())
         self.store = self.folder / "store"
         self._config = self.folder / "nats.conf"
@@ -60,7 +62,7 @@ class Broker:
 
     def config(self, text: str) -> None:
         """Set further lines of the configuration, for the next start."""
-        self._config.write_text(f'jetstream {{ store_dir: "{self.store}" }}\n{text}\n')
+        self._config.write_text(f'jetstream {{ store_dir: "{self.store}"{self._sync} }}\n{text}\n')
 
     @property
     def url(self) -> str:
