@@ -140,7 +140,7 @@ class Bridged:
 
             station = BrokerService(begin, log, reactor=reactor, desk=desk if has_desk else None)
             if has_desk:
-                station.announce(Tenure(1, True))
+                station.settle_tenure(Tenure(1, True))
             journal.follow(station.settle)
             reactor.callWhenRunning(station.startService)
         commands = service.pairs[0].server_port if reply_port else 0

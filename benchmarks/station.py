@@ -45,8 +45,11 @@ OUTAGE = 20.0
 
 READERS = (1, 20)
 
-COMMANDS = 50
+COMMANDS = 30
 """The commands by the broker, and the writes, of which the middle one counts."""
+
+PACE = 0.05
+"""The time from one of them to the next, in seconds: each command makes some ten events."""
 
 SOURCE = Source("t1", "a")
 
@@ -213,6 +216,7 @@ async def _write(url: str) -> float:
     await engine.wait_connected()
     log, times = engine.log("MT_CMD"), []
     for number in range(COMMANDS):
+        await asyncio.sleep(PACE)
         key = f"mt.t2.cmd.req.night.{time.time_ns()}-{number}"
         begin = time.perf_counter()
         await log.append(key, b"x" * 300, after=0)
@@ -227,6 +231,7 @@ async def _command(url: str) -> float:
     async with Requester([url], "t1", "night") as requester:
         await requester.wait_connected(60.0)
         for _ in range(COMMANDS):
+            await asyncio.sleep(PACE)
             begin = time.perf_counter()
             outcome = await requester.command("AskForCommand", {"commander": "CSC"})
             times.append(time.perf_counter() - begin)

@@ -3,8 +3,8 @@
 Each request gets at most one claim and one outcome: both are written on one subject, each on the condition
 that the subject's last message is the one before. A command goes to the daemon after its claim is confirmed.
 A stop goes first, and is claimed behind. So a request is never sent twice, except a stop. A new session gives
-``outcome_unknown`` to each claim of another session that has no outcome, and judges a request without a claim
-anew.
+``outcome_unknown`` to each claim of another bridge that has no outcome, asks the daemon about its own ones,
+and judges a request without a claim anew.
 
 Every user has a reading and a queue of its own: the requests of one user never delay those of another. Each
 claim and outcome has the position up to which all requests of its user have ended, so that a new session does
@@ -359,11 +359,14 @@ class _UserDesk:
         return lives.found
 
     def _take_over(self, id: str, claim: int, session: str) -> None:
-        """Care for a claim without an outcome, of an earlier session or an earlier process."""
+        """Care for a claim without an outcome, of another bridge or of an earlier process or session here.
+
+        A daemon that does not know the command answers that its outcome is unknown.
+        """
         item = _Item(id, 0, self._epoch)
         item.claim = claim
         self._items[id] = item
-        if session == f"{self._desk.source.node}.{self._epoch}":
+        if session.rpartition(".")[0] == self._desk.source.node:  # the daemon may know the outcome
             self._desk.hand(Recall(self._user.name, id))
         else:
             item.outcome.set_result(self._outcome(id, UNKNOWN))

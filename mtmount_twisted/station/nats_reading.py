@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from asyncio import Queue, Task
+from asyncio import Future, Queue, Task
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -161,13 +161,14 @@ class _Consumer:
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
         self._delete_subject = f"$JS.API.CONSUMER.DELETE.{stream}.{name}"
         self._inbox = connection.new_inbox()
-        self._queue: Queue[Msg] = Queue()  # at most one batch, which was asked for
+        self._queue: Queue[Msg | None] = Queue()  # a batch that was asked for; None: the connection is lost
         self._subscription: Any = None
         self._left = 0  # messages of the batch that have not come
         self._count = 0  # messages that the consumer has delivered
 
     async def open(self) -> None:
         """Begin to receive."""
+        self._connection.lost.add_done_callback(self._note_loss)
         self._subscription = await self._connection.subscribe(self._inbox, self._queue.put)
 
     async def message(self) -> Stored:
@@ -207,23 +208,21 @@ class _Consumer:
 
     async def _received(self) -> Msg:
         """Return what comes next: a message, or a word of the server."""
-        if not self._queue.empty():
-            return self._queue.get_nowait()
-        getting = asyncio.ensure_future(self._queue.get())
         try:
-            await asyncio.wait(
-                (getting, self._connection.lost), timeout=SILENCE, return_when=asyncio.FIRST_COMPLETED
-            )
-            if getting.done():
-                return getting.result()
-            if self._connection.lost.done():
-                raise EngineUnreachable(self._connection.lost.result())
-            raise _Anew
-        finally:
-            getting.cancel()
+            async with asyncio.timeout(SILENCE):
+                message = await self._queue.get()
+        except TimeoutError:
+            raise _Anew from None
+        if message is None:
+            raise EngineUnreachable(self._connection.lost.result())
+        return message
+
+    def _note_loss(self, lost: Future[str]) -> None:
+        self._queue.put_nowait(None)
 
     async def close(self) -> None:
         """End the consumer, also at the server if that is still there."""
+        self._connection.lost.remove_done_callback(self._note_loss)
         with suppress(EngineUnreachable, TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
                 await self._connection.publish(self._delete_subject, b"")

@@ -272,7 +272,7 @@ class ServiceTests(SynchronousTestCase):
         service.startService()
         child = reactor.children[-1]
         self.assertEqual(child.got, [begin(users=USERS)])
-        service.announce(Tenure(3, True))
+        service.settle_tenure(Tenure(3, True))
         self.assertEqual(child.got, [Tenure(3, True)])
         now = desk_module.moment()
         body = {"command": "AzimuthAxisStop"}

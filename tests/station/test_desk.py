@@ -384,19 +384,20 @@ class DeathTests(DeskCase):
 
     def test_new_process_of_the_same_bridge(self) -> None:
         """It asks the daemon about the claims of the process before, and writes what the daemon says."""
+        for epoch in (1, 2):
+            self.in_house(lambda house, epoch=epoch: self.recalls(house, epoch))  # type: ignore[misc]
 
-        async def test(house: House) -> None:
-            dead = self.dies(house.process(), "handed over")
-            await house.ask("1")
-            await dead.wait()
-            process = house.process()
-            await house.until(lambda: process.handed)
-            self.assertEqual(process.handed, [Recall("night", "1")])
-            process.ends("1")
-            await house.outcome("1")
-            self.assertEqual(house.kinds("1"), ["claim", "done"])
-
-        self.in_house(test)
+    async def recalls(self, house: House, epoch: int) -> None:
+        """A process dies, and the next one of the same bridge has an epoch."""
+        dead = self.dies(house.process(), "handed over")
+        await house.ask("1")
+        await dead.wait()
+        process = house.process(epoch=epoch)
+        await house.until(lambda: process.handed)
+        self.assertEqual(process.handed, [Recall("night", "1")])
+        process.ends("1")
+        await house.outcome("1")
+        self.assertEqual(house.kinds("1"), ["claim", "done"])
 
 
 class JudgementTests(DeskCase):

@@ -192,7 +192,7 @@ class BrokerService(Service):
         self._settled = id
         self._send_settled()
 
-    def announce(self, tenure: Tenure) -> None:
+    def settle_tenure(self, tenure: Tenure) -> None:
         """Tell the child the tenure, now and after each start of one; take commands while it is active."""
         self._tenure = tenure
         if self._desk is not None:
