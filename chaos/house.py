@@ -99,6 +99,18 @@ node = "a"
 servers = [{broker}]
 """
 
+COMMANDS = """
+commands = true
+[[station.user]]
+name = "night"
+role = "command"
+expires = 60
+[[station.user]]
+name = "day"
+source = "EUI"
+role = "command"
+"""
+
 USUAL = {
     "ack_timeout": 5.0,
     "lease_grace": 5.0,
@@ -162,18 +174,28 @@ class House:
         self.recordings = folder / "recordings"
         self.has_recorder = False
         self.broker = ""
+        self.takes_commands = False
 
-    async def open(self, *, rows: int = 0, recorder: bool = False, broker: str = "", **options: Any) -> None:
+    async def open(
+        self,
+        *,
+        rows: int = 0,
+        recorder: bool = False,
+        broker: str = "",
+        commands: bool = False,
+        **options: Any,
+    ) -> None:
         """Start everything, and wait until the mount can be commanded from the desk.
 
         :param rows: how many lines the journal has from earlier.
         :param recorder: record telemetry.
         :param broker: the URL of a message broker to publish to; empty for none.
+        :param commands: take commands from it, by users ``night`` and ``day``.
         :param options: numbers for the configuration, in place of those in `USUAL`; texts for the daemon's
             environment.
         """
         numbers = {name: options.pop(name, usual) for name, usual in USUAL.items()}
-        self.has_recorder, self.broker = recorder, broker
+        self.has_recorder, self.broker, self.takes_commands = recorder, broker, commands
         if rows:
             records.fill(self.journal, rows)
         await self.mount.start()
@@ -207,7 +229,8 @@ class House:
         }
         text = CONFIG if setting.mount.telemetry is None else CONFIG + TELEMETRY
         text += RECORDER if self.has_recorder else ""
-        text += STATION if self.broker else ""
+        station = STATION.replace('node = "a"', 'node = "a"\none_peer = true') + COMMANDS
+        text += (station if self.takes_commands else STATION) if self.broker else ""
         return text.format(**(self.ports | parts | USUAL | numbers))
 
     @property

@@ -31,6 +31,10 @@ UNKNOWN = ("outcome unknown", "dropped in 5 s", "up again by itself")
 
 THAT_ONE = ("the others go on", "one warning", "nothing executed")
 
+DIED = ("one outcome", "sent once", "goes on")
+
+FLOODED = ("commanding goes on", "stop of another user", "goes on")
+
 COMPLETE = ("commanding goes on", "events complete", "goes on")
 
 FLOODS = (
@@ -350,6 +354,8 @@ _ROWS_2022 = (
     Row("station's process is killed", on_station.child_killed, 5, 1, COMPLETE),
     Row("station's process is stopped", on_station.child_stopped, 3, 0, COMPLETE),
     Row("station's process floods the daemon", on_station.child_floods, 3, 1, (*COMPLETE, "killed")),
+    Row("desk of the broker dies at each point", on_station.desk_dies, 1, 0, DIED),
+    Row("10,000 old requests by the broker", on_station.old_requests, 2, 1, FLOODED),
     Row(
         "link for commands resets, telemetry lives",
         on_telemetry.link_lost,
