@@ -53,7 +53,7 @@ intersphinx_mapping = {
     "msgspec": ("https://jcristharif.com/msgspec/", "inventories/msgspec.txt"),
 }
 
-PAGE = re.compile(r"docs/([\w/-]+)\.rst|CONTRIBUTING\.rst")
+PAGE = re.compile(r"docs/([\w/-]+)\.rst|(CONTRIBUTING|NEWS)\.rst")
 
 
 def link_pages(app: Sphinx, doctree: nodes.document) -> None:
@@ -69,7 +69,7 @@ def link_pages(app: Sphinx, doctree: nodes.document) -> None:
             refdomain="std",
             reftype="doc",
             refdoc=here,
-            reftarget=f"/{named[1] or 'contributing'}",
+            reftarget=f"/{named[1] or named[2].lower()}",
             refexplicit=False,
             refwarn=True,
         )

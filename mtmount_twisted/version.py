@@ -1,6 +1,6 @@
 """The version of this package: the one place that says it; ``setup.cfg`` reads it from here."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def how_to_install(extra: str) -> str:

@@ -31,6 +31,7 @@ class MarkupTests(SynchronousTestCase):
         pages = [
             README,
             ROOT / "CONTRIBUTING.rst",
+            ROOT / "NEWS.rst",
             *(page for page in DOCS.rglob("*.rst") if page not in FOR_SPHINX),
             *(ROOT / "newsfragments").glob("*.rst"),
         ]
