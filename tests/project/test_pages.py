@@ -102,6 +102,14 @@ class BlockTests(SynchronousTestCase):
         self.assertEqual(marked(page, "name"), "one\n\ntwo\n")
         self.assertRaises(LookupError, marked, page, "another name")
 
+    def test_every_page_is_on_the_site(self) -> None:
+        """A table of contents names each page: the site has no page that nothing leads to."""
+        named = {DOCS / "index.rst"}
+        for contents in (DOCS / "index.rst", DOCS / "reference" / "api" / "index.rst"):
+            lines = contents.read_text(encoding="utf-8").splitlines()
+            named |= {contents.parent / f"{line.strip()}.rst" for line in lines if line.startswith("   ")}
+        self.assertEqual(sorted(page for page in DOCS.rglob("*.rst") if page not in named), [])
+
     def test_every_block_has_a_language(self) -> None:
         """``.ci/docs.py`` would not know what to do with a block of README or docs without a language."""
         found: list[Block] = [each for page in (README, *DOCS.rglob("*.rst")) for each in blocks(page)]
