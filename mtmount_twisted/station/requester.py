@@ -28,7 +28,7 @@ from nats.aio.msg import Msg
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
 
 from .nats_connection import Connection, Login
-from .requests import OutcomeEvent, Subjects, Wanted, read_outcome, request_body
+from .requests import Ended, OutcomeEvent, Subjects, Wanted, read_outcome, request_body
 from .server_config import inbox_of, last_message
 from .waits import pause
 
@@ -97,7 +97,7 @@ class Requester:
         expires: float | None = None,
         timeout: float = 300.0,
         id: str | None = None,
-    ) -> Any:
+    ) -> Ended:
         """Send a command, and wait for its end.
 
         :param command: the name of the command, as in the API.
@@ -105,7 +105,7 @@ class Requester:
         :param expires: the age at which it is too old to be sent, in seconds; None for the user's.
         :param timeout: the longest wait for the outcome, in seconds.
         :param id: the id of the request, which no other has; None for a new one.
-        :returns: a `requests.Ended`: ``state``, ``explanation`` and ``steps``.
+        :returns: the outcome: ``state``, ``explanation`` and ``steps``.
         :raises EngineUnreachable: if there is no outcome in time; the command may be sent all the same.
         :raises EngineRefused: if the server does not let this user send it, or the request is too long.
         :raises EngineFull: if the stream has no room.
