@@ -28,6 +28,7 @@ from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.streams import events_stream
 from tests.support.broker import Broker
 
+from . import standby
 from .bridge import RawCommander, Takes, Values, figures, joined
 from .bridge_stage import Child, Daemon, busy
 from .round_trip import quantile
@@ -373,5 +374,6 @@ async def measure(run: Run, reactor: Any) -> None:
             await idle_memory(run, folder, broker)
             await resuming(run, folder)
             await commands(run, folder)
+            await standby.measure(run, reactor, folder)
     finally:
         broker.close()

@@ -16,6 +16,7 @@ from . import (
     on_recorder,
     on_simulator,
     on_soak,
+    on_standby,
     on_start,
     on_station,
     on_telemetry,
@@ -36,6 +37,8 @@ DIED = ("one outcome", "sent once", "goes on")
 FLOODED = ("commanding goes on", "stop of another user", "goes on")
 
 COMPLETE = ("commanding goes on", "events complete", "goes on")
+
+IN_TIME = ("goes on", "the other in time")
 
 FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
@@ -356,6 +359,45 @@ _ROWS_2022 = (
     Row("station's process floods the daemon", on_station.child_floods, 3, 1, (*COMPLETE, "killed")),
     Row("desk of the broker dies at each point", on_station.desk_dies, 1, 0, DIED),
     Row("10,000 old requests by the broker", on_station.old_requests, 2, 1, FLOODED),
+    Row("active bridge is killed", on_standby.active_killed, 1, 1, IN_TIME, alone=True),
+    Row("active bridge is stopped by SIGTERM", on_standby.active_stopped, 1, 1, IN_TIME, alone=True),
+    Row(
+        "active bridge is paused for 8 s",
+        on_standby.active_paused,
+        1,
+        1,
+        (*IN_TIME, "not before it is gone", "nothing sent after the sleep", "stays a standby"),
+        alone=True,
+    ),
+    Row(
+        "active bridge is paused, and killed after 1 s",
+        on_standby.active_paused_and_killed,
+        1,
+        1,
+        IN_TIME,
+        alone=True,
+    ),
+    Row(
+        "standby is killed",
+        on_standby.standby_killed,
+        1,
+        0,
+        ("goes on", "commanding goes on", "stays active"),
+    ),
+    Row(
+        "active bridge is cut from the broker for 4 s",
+        on_standby.active_cut_from_broker,
+        1,
+        1,
+        ("goes on", "commanding goes on", "lease comes back"),
+    ),
+    Row(
+        "broker is away from two bridges for 4 s",
+        on_standby.broker_away,
+        1,
+        0,
+        ("goes on", "commanding goes on", "commanding goes on after it", "no take-over"),
+    ),
     Row(
         "link for commands resets, telemetry lives",
         on_telemetry.link_lost,
