@@ -92,7 +92,7 @@ class Child:
         self._tasks: list[Task[None]] = []
         self.outbox: Outbox | None = None
         self.telemetry: TelemetryOutbox | None = None
-        self.keeper = Keeper(engine, begin.mount, link.reply) if begin.election else None
+        self.keeper: Keeper | None = Keeper(engine, begin.mount, link.reply) if begin.election else None
         if begin.events:
             log = engine.log(EVENTS)
             self.outbox = Outbox(engine, log, self._journal, source, begin.window, link.log)

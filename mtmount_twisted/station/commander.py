@@ -66,7 +66,7 @@ class Session:
     def __init__(
         self, options: argparse.Namespace, send: Callable[..., Any], show: Callable[[str], object]
     ) -> None:
-        self.quitting = False
+        self.quitting: bool = False
         self._dialect, self._source = options.dialect, options.source
         self._send = send
         self._show = show

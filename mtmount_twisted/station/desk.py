@@ -161,12 +161,17 @@ class Desk:
         report: Report,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.engine, self.log, self.source, self.dialect = engine, log, source, dialect
-        self.hand, self.report, self.wall_clock = hand, report, wall_clock
-        self.subjects = Subjects(source.mount)
-        self.ended = 0
-        self.epoch = 0
-        self.active = False
+        self.engine: IEngine = engine
+        self.log: ILog = log
+        self.source: Source = source
+        self.dialect: Dialect = dialect
+        self.hand: Callable[[OfDesk], bool] = hand
+        self.report: Report = report
+        self.wall_clock: Callable[[], float] = wall_clock
+        self.subjects: Subjects = Subjects(source.mount)
+        self.ended: int = 0
+        self.epoch: int = 0
+        self.active: bool = False
         self._users = {user.name: _UserDesk(self, user) for user in users}
         self._changed = Event()
         self._offset: float | None = None

@@ -59,7 +59,7 @@ class Requester:
     """
 
     def __init__(self, servers: Sequence[str], mount: str, user: str, login: Login | None = None) -> None:
-        self.problem = "connecting"
+        self.problem: str = "connecting"
         self._servers = cycle(servers)
         self._subjects = Subjects(mount)
         self._user = user
