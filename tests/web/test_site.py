@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides
 
@@ -18,7 +22,9 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, MOST_AHEAD, make_site
-from tests.support.web import LOG, Wire, next_turn, site_of
+from mtmount_twisted.net.liveness import PERIOD
+from tests.net.test_liveness import loopback_pair
+from tests.support.web import LOG, Pipe, Wire, next_turn, site_of
 
 CHUNKED = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
 
@@ -441,6 +447,35 @@ class ByName:
         if name == "x":
             raise RequestError(401, "a token is needed")
         return User(name, frozenset(("stop",)), Source.CSC)
+
+
+class OnSocket(Pipe):
+    """A transport of a real socket, which nothing is written to."""
+
+    def __init__(self, sock: socket.socket, peer: IPv4Address) -> None:
+        super().__init__(hostAddress=peer, peerAddress=peer)
+        self.sock = sock
+
+    def getHandle(self) -> socket.socket:
+        """The socket."""
+        return self.sock
+
+
+class Vanished(SiteCase):
+    """Peers whose cable is cut."""
+
+    def test_kernel_probes(self) -> None:
+        """The kernel probes a peer of the page, as each commander; the watch ends with the connection."""
+        near, _ = loopback_pair(self)
+        peer = IPv4Address("TCP", "192.0.2.1", 50_000)
+        connection: Any = self.site.buildProtocol(peer)
+        connection.makeConnection(OnSocket(near, peer))
+        self.assertTrue(near.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        self.assertEqual(near.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 2)
+        watched = [call for call in self.clock.getDelayedCalls() if call.getTime() <= PERIOD]
+        self.assertEqual(len(watched), 1)
+        connection.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Connections(SiteCase):

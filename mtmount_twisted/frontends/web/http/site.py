@@ -13,10 +13,10 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from io import BytesIO
-from typing import Protocol
+from typing import Protocol, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
@@ -24,6 +24,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocolNegotiationFactory,
     IReactorTime,
+    ITCPTransport,
 )
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -32,6 +33,7 @@ from zope.interface import implementer
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.liveness import keep_alive, watch_window
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.turns import Rank, Turns
 from mtmount_twisted.net.unix_sockets import host_of
@@ -194,6 +196,7 @@ class Connection(http.HTTPChannel):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._unread = bytearray()
+        self._stop_watch: Callable[[], None] = lambda: None
 
     @property
     def idle_since(self) -> float | None:
@@ -206,8 +209,11 @@ class Connection(http.HTTPChannel):
         return self._answering and not self._full
 
     def connectionMade(self) -> None:
-        """Start the deadline of the first request."""
+        """Watch the peer, and start the deadline of the first request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        # A user with an open stream is present: a peer whose cable is cut must be noticed.
+        keep_alive(self.transport)
+        self._stop_watch = watch_window(cast(ITCPTransport, self.transport), self.site.reactor)
         self._set_deadline(self.site.limits.deadline)
 
     def dataReceived(self, data: bytes) -> None:
@@ -483,6 +489,7 @@ class Connection(http.HTTPChannel):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Free the connection's place, and cancel its answers."""
+        self._stop_watch()
         self._set_deadline(None)
         self._held = None
         self._stop_reading()
