@@ -28,6 +28,7 @@ from .digests import Digest, parted, unpacked
 from .layout import (
     MESSAGE,
     MESSAGE_HEAD,
+    MOST_RECORD,
     NANO,
     TAIL,
     Channel,
@@ -242,6 +243,10 @@ class Recording:
         is_sound = (starts >= 0) & (starts <= ends - MESSAGE_HEAD.size) & (ends <= len(data))
         if not is_sound.all() or (np.frombuffer(data, np.uint8)[starts] != MESSAGE).any():
             raise damaged(self.path, chunk.offset, "its index does not fit its messages")
+        if (
+            ends - starts > MOST_RECORD + MESSAGE_HEAD.size
+        ).any():  # one call decodes it, and all threads wait
+            raise damaged(self.path, chunk.offset, f"a message is longer than {MOST_RECORD} bytes")
         return Messages(pairs[:, 0].astype(np.int64), data, starts, ends)
 
 

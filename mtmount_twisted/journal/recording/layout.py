@@ -70,6 +70,10 @@ MOST_RECORD = 2**20
 """The most bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB, the longest
 event 40 kB."""
 
+MOST_CHANNELS, MOST_SCHEMAS = 1000, 8 * 2**20
+"""The most channels of a file, and the most bytes of their schemas together. A recording has 27 channels,
+whose schemas have 0.3 MB."""
+
 MOST_RECORDS = 100_000
 """The most records of a file without a summary. An hour has some 5,000."""
 
@@ -163,6 +167,7 @@ class Contents:
     end: int = 0
     is_finished: bool = False
     _schemas: dict[int, bytes] = field(default_factory=dict)
+    _schema_bytes: int = 0  # of all channels
 
     def copy(self) -> Contents:
         """Return contents that can be extended while a query uses these."""
@@ -196,6 +201,11 @@ class Contents:
             number, schema = fields.number("<H"), fields.number("<H")
             topic = fields.text()
             self.channels[number] = Channel(number, topic, self._schemas.get(schema, b""))
+            self._schema_bytes += len(self.channels[number].schema)
+            if len(self.channels) > MOST_CHANNELS or self._schema_bytes > MOST_SCHEMAS:
+                raise ValueError(
+                    f"more than {MOST_CHANNELS} channels, or {MOST_SCHEMAS} bytes of their schemas"
+                )
         elif opcode == ATTACHMENT_INDEX:
             at, length, *_ = fields.numbers(_ATTACHMENT_INDEX)
             name = fields.text()

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import index, signals
-from mtmount_twisted.journal.recording.layout import MOST_RECORDS
+from mtmount_twisted.journal.recording.layout import MOST_CHANNELS, MOST_RECORD, MOST_RECORDS
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, topic_line
 
@@ -83,6 +83,36 @@ class HostileTests(SynchronousTestCase):
         """A chunk with more messages than a minute can have is refused before memory is taken for them."""
         self.patch(index, "MOST_MESSAGES", 5)
         self.assertIn("is damaged: it has more than 5 messages", self.refusal())
+
+    def test_message_without_end(self) -> None:
+        """A message that is longer than any of the mount is refused before it is decoded."""
+        self.path.unlink()
+        writing = Writing(self.folder)
+        line = (
+            topic_line("azimuth", START, actualPosition=1.0)[:-1] + b',"more":"' + b"x" * MOST_RECORD + b'"}'
+        )
+        writing.turn(item(writing.now + 0.5, line))
+        writing.finish()
+        self.path = writing.files[0]
+        self.assertIn(f"a message is longer than {MOST_RECORD} bytes", self.refusal())
+
+    def test_channels_without_end(self) -> None:
+        """A file with more channels, or with longer schemas, than a recording can have is refused."""
+        at = self.chunk_at()
+        names = (b"%d" % number for number in range(MOST_CHANNELS + 1))
+        bodies = [
+            struct.pack("<HHI", 100 + n, 0, len(name)) + name + bytes(8) for n, name in enumerate(names)
+        ]
+        records = b"".join(struct.pack("<BQ", 4, len(body)) + body for body in bodies)
+        self.path.write_bytes(self.data[:at] + records)
+        self.assertIn(f"more than {MOST_CHANNELS} channels", self.refusal())
+        schema = struct.pack("<HIII", 99, 0, 0, 900_000) + bytes(900_000)
+        records = struct.pack("<BQ", 3, len(schema)) + schema
+        for number in range(10):
+            body = struct.pack("<HHI", 100 + number, 99, 1) + b"x" + bytes(8)
+            records += struct.pack("<BQ", 4, len(body)) + body
+        self.path.write_bytes(self.data[:at] + records)
+        self.assertIn("bytes of their schemas", self.refusal())
 
     def test_short_index(self) -> None:
         """The summary gives a chunk an index that is shorter than its own messages: that is damage."""
