@@ -148,7 +148,7 @@ _ROWS_2020: tuple[Row, ...] = (
             partial(on_flood.flood, kind=kind),
             3,
             0,
-            (*on_flood.GOALS, "each stop answered", "few log lines"),
+            (*on_flood.GOALS, on_flood.QUERIES, "each stop answered", "few log lines"),
             alone=True,
         )
         for fault, kind in FLOODS

@@ -132,6 +132,8 @@ def said_in(path: Path) -> Iterator[Said]:
             continue
         at = 0 if LEVELS.keys() & {getattr(call.func, "attr", "")} else 1
         around = [each for each in functions if call in ast.walk(each)]
+        if ast.unparse(call.args[at]) == "'%s'":  # the text is the next argument
+            at += 1
         name = ast.unparse(call.args[at])
         given = {argument.arg for each in around for argument in each.args.args}
         if name.partition(".")[0] in given and (path.name, name) in WRAPPERS:
