@@ -173,6 +173,11 @@ class Options(daemon.OneLineOptions):
         ["doctor", None, "check this machine, one line for each thing, then exit; 1 if there is a fault"],
         ["example-config", None, "print an example configuration with every key, then exit"],
         ["station-config", None, "print a configuration of nats-server for [station], then exit"],
+        [
+            "station-demo",
+            None,
+            "show a standby: run nats-server, two bridges and a simulated mount on this machine",
+        ],
         ["verbose", "v", "log more"],
     ]
     converters: ClassVar[Mapping[str, Callable[[str], Any]]] = {
@@ -587,6 +592,10 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    if options["station-demo"]:
+        from .station_demo import make_service
+
+        return make_service(options)
     verbose = bool(options["verbose"])
     log = daemon.begin_log(reactor, verbose)
     config = _on_this_machine(options, options.config, log)

@@ -77,4 +77,5 @@ complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l check-config -d 'ch
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l doctor -d 'check this machine, one line for each thing, then exit; 1 if there is a fault'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l example-config -d 'print an example configuration with every key, then exit'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l station-config -d 'print a configuration of nats-server for [station], then exit'
+complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l station-demo -d 'show a standby: run nats-server, two bridges and a simulated mount on this machine'
 complete -c mtmount-bridge -n _shtab_mtmount_bridge_using -l verbose -s v -d 'log more'
