@@ -17,6 +17,9 @@ the watch, as experiments on Linux 6.18 show:
 * It counts from the first retransmission. If a peer went before we wrote, the silence before and the time-out
   after would together take nearly eight seconds.
 
+The watch also ends a connection that the kernel has closed, because the peer reset it. If the peer had closed
+its sending side before, the reactor reads no more, and would find that out only when it writes.
+
 If the reactor is held up for more than about a second, the watch can lose a live peer with a closed window.
 
 If a platform lacks the options, or if the kernel's ``struct tcp_info`` ends before ``snd_wnd`` (Linux before
@@ -46,12 +49,14 @@ the watch extends the time-out three times between two probes."""
 KEEP_ALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2}
 """Probe after 2 s and after 3 s, give up after 4 s. The names are those in `socket`."""
 
+_TCP_CLOSE = 7
 _TCP_CA_RECOVERY = 3
 
 
 class _Info(NamedTuple):
     """The used part of ``struct tcp_info`` (linux/tcp.h): times in ms, `busy` in microseconds."""
 
+    state: int
     ca_state: int
     unacked: int
     last_data_sent: int
@@ -62,7 +67,7 @@ class _Info(NamedTuple):
     snd_wnd: int
 
 
-_INFO = struct.Struct("=xB22xI16xI4xII84xI20xQ52xI")
+_INFO = struct.Struct("=BB22xI16xI4xII84xI20xQ52xI")
 
 
 def keep_alive(transport: object) -> None:
@@ -136,6 +141,9 @@ class _Watch:
     def look(self) -> None:
         self._next = None
         if (info := _info(self._sock)) is None:
+            return
+        if info.state == _TCP_CLOSE:
+            self._abort()
             return
         silent = min(info.last_ack_recv, info.last_data_recv)
         if (info.unacked or info.notsent) and silent >= SILENCE * 1000:

@@ -238,6 +238,19 @@ class WatchWindowTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual((self.clock.getDelayedCalls(), self.transport.aborted), ([], []))
 
+    def test_peer_that_closed_its_side_and_is_gone(self) -> None:
+        """A peer that closed its sending side, and then reset the connection, is found without a write."""
+        near, far = loopback_pair(self)
+        transport = SocketTransport(near)
+        watch_window(transport, self.clock)
+        far.close()
+        self.clock.advance(0.5)
+        self.assertEqual(transport.aborted, [])
+        near.send(b"a line")
+        self.assertEqual(near.recv(1), b"")  # the answer to the line is here, too
+        self.clock.advance(0.5)
+        self.assertEqual(transport.aborted, [True])
+
     def test_real_kernel(self) -> None:
         """On a real connection that fills up the kernel's account is read, and the peer is kept."""
         near, far = loopback_pair(self)
