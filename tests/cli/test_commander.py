@@ -125,7 +125,7 @@ class OptionsTests(SynchronousTestCase):
             ),
             (
                 ["--web", "http://mount", "--tls-ca", "c"],
-                "--tls-ca: it requires --connect, or --web with an https",
+                "--tls-ca: it requires --connect, --web with an https:// address, or --station with tls:",
             ),
             (["--prot", "1"], "--prot"),
             (["az_move", "10"], "az_move"),

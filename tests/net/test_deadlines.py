@@ -428,6 +428,7 @@ class WebTests(WebCase):
 
 
 OWN_TIMERS = {
+    "app.station_demo:StationDemo._gone": "processes end, and their monitor kills those that do not",
     "cli.commander.session:Session._run": "a script or a person asked to wait so long",
     "cli.commander.watch:Watch._go_on": "the daemon is asked again",
     "cli.commander.watch:Watch.own_source": "the daemon is asked again",
