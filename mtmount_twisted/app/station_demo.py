@@ -29,6 +29,11 @@ LOOK = 0.1
 """The time between two looks for processes that have not ended yet, in seconds."""
 
 
+APART = [sys.executable, "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"]
+"""The beginning of a command line of a process in a session of its own: Ctrl-C in the terminal ends the
+demonstration, which ends the process. Two signals to stop would cut its end short."""
+
+
 class Ports(NamedTuple):
     """The ports of the demonstration.
 
@@ -148,7 +153,7 @@ class StationDemo(daemon.DaemonService, MultiService):
         paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         ports = self._ports_of_all
         for name, words in processes(self._folder, self._server, ports).items():
-            self.monitor.addProcess(name, words, env={**os.environ, "PYTHONPATH": paths})
+            self.monitor.addProcess(name, [*APART, *words], env={**os.environ, "PYTHONPATH": paths})
         super().startService()  # type: ignore[no-untyped-call]
         self.announce(
             self._log,
