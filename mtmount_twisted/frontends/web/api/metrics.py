@@ -393,6 +393,10 @@ class Figure:
         return HistogramMetricFamily(PREFIX + self.name, self.doc, buckets=buckets, sum_value=spread.total)
 
 
+TENURES = ("standby", "candidate", "active", "alone", "leaving")
+"""The states of `upstream.leadership.tenure`."""
+
+
 FIGURES = (
     Figure(
         "build_info",
@@ -640,9 +644,12 @@ FIGURES = (
     Figure(
         "tenure",
         "gauge",
-        "1 for the bridge's state among several bridges: standby, candidate, active, alone or leaving;"
-        " absent without an election.",
-        lambda metrics: [] if metrics.leadership is None else [((metrics.leadership.state,), 1)],
+        "1 for the bridge's state among several bridges: standby, candidate, active, alone or leaving; 0 for"
+        " each other state, and for all without an election.",
+        lambda metrics: [
+            ((state,), int(metrics.leadership is not None and metrics.leadership.state == state))
+            for state in TENURES
+        ],
         ("state",),
     ),
     Figure(
