@@ -89,13 +89,24 @@ def man_page(parser: argparse.ArgumentParser) -> str:
     return "\n".join((title, ".SH NAME", f"{name} \\- {about}", *body))
 
 
+def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the options of a program and of its subcommands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for subcommand in action.choices.values():
+                yield from actions(subcommand)
+
+
 def completion(parser: argparse.ArgumentParser, shell: str) -> str:
-    """Return the completion of a program in a shell. The files of a daemon's options are completed."""
+    """Return the completion of a program in a shell. Names of files and folders are completed."""
     import shtab
 
-    for action in parser._actions:
-        if action.dest in ("config", "journal"):
+    for action in actions(parser):
+        if action.dest in ("config", "journal") or action.metavar == "FILE":
             action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar == "FOLDER":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     text: str = shtab.complete(parser, shell)
     return text
 

@@ -12,11 +12,14 @@ import errno
 import platform
 import shutil
 import socket
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import twisted
 
@@ -32,6 +35,10 @@ from .daemon import Found, Listen
 
 NOT_SYNCHRONIZED = 5
 """``TIME_ERROR``, with which ``adjtimex(2)`` answers while no time daemon keeps the clock."""
+
+
+EXAMINED = 5.0
+"""The longest time for the examination of a journal, in seconds; the start examines all of it."""
 
 
 class Level(Enum):
@@ -162,13 +169,32 @@ def _files(patient: Patient) -> Iterator[Finding]:
         if not settings.enabled:
             yield Finding(OK, name, "off")
         elif name not in faulty and settings.path is not None:
-            yield _room(name, Path(settings.path), settings.keep_bytes)
+            path = Path(settings.path)
+            damage = _damage(path) if name == "journal" and path.exists() else ""
+            if damage:
+                why = f"{path} is damaged ({damage}): the next start sets it aside, and begins a new one"
+                yield Finding(FAULT, name, f"{why}; docs/howto/rescue-journal.rst saves its rows")
+            yield _room(name, path, settings.keep_bytes)
     needed = preflight.files_needed(config)
     if (limit := preflight.file_limit(needed)) < needed:
         why = f"this process may open {limit}, and the configuration can need {needed}"
         yield Finding(WARNING, "open files", f"{why}; raise the limit (ulimit -n, LimitNOFILE=)")
     else:
         yield Finding(OK, "open files", f"{limit}, and the configuration can need {needed}")
+
+
+def _damage(path: Path) -> str:
+    """Return what SQLite finds wrong in a journal within `EXAMINED`; empty if it finds nothing."""
+    end = time.monotonic() + EXAMINED
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # the time is over, or this user may not read it
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else str(found).splitlines()[-1]
 
 
 def _room(name: str, path: Path, wanted: int) -> Finding:

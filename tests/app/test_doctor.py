@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -81,6 +82,18 @@ class ProgramTests(ProgramCase):
         self.assertRegex(report, r"fault    tokens: .*/no/such/file")
         self.assertRegex(lines[-1], r"^faults: [3-9], warnings: [1-9]$")
         self.assertEqual(select.select([taken], [], [], 0)[0], [])
+
+    async def test_damaged_journal(self) -> None:
+        """A journal that is no database is a fault; the line says what the next start does."""
+        path = Path(self.file("no database " * 1000))
+        path.chmod(0o600)
+        path = path.rename(path.with_suffix(".sqlite"))  # the next file has the same name
+        before = path.read_bytes()
+        pair = f'[[pair]]\nname = "csc"\ncommand_port = {self.free_port()}\nreply_port = {self.free_port()}\n'
+        lines = await self.report(f'{pair}[journal]\npath = "{path}"\n', 1)
+        [fault] = [line for line in lines if line.startswith("fault ")]
+        self.assertIn(f"journal: {path} is damaged (file is not a database): the next start", fault)
+        self.assertEqual(path.read_bytes(), before)
 
 
 class FindingTests(SynchronousTestCase):

@@ -60,7 +60,7 @@ complete -c mtmount-journal -n _shtab_mtmount_journal_using -s h -l help -d 'sho
 complete -c mtmount-journal -n _shtab_mtmount_journal_using -l version -d 'show program'"'"'s version number and exit'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using; and test $_shtab_mtmount_journal_npos -eq 0' -a tail -d 'tail: the last entries, and with -f new ones.'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -s h -l help -d 'show this help message and exit'
-complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l journal -x -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l journal -xka "(__fish_complete_path (commandline -ct))" -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l since -x -d '2026-11-22T16:14, 16:14, '"'"'10 min ago'"'"' (all times UTC)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l until -x -d likewise
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -l run -x -d 'only the daemon'"'"'s run with this number'
@@ -73,7 +73,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -s n -x -d 'n
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using tail' -s f -l follow -d 'continue with new entries, until Ctrl-C'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using; and test $_shtab_mtmount_journal_npos -eq 0' -a show -d 'show: entries as lines for people.'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -s h -l help -d 'show this help message and exit'
-complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l journal -x -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l journal -xka "(__fish_complete_path (commandline -ct))" -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l since -x -d '2026-11-22T16:14, 16:14, '"'"'10 min ago'"'"' (all times UTC)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l until -x -d likewise
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l run -x -d 'only the daemon'"'"'s run with this number'
@@ -84,7 +84,7 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l outcome -x
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using show' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using; and test $_shtab_mtmount_journal_npos -eq 0' -a export -d 'export: entries for other programs.'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -s h -l help -d 'show this help message and exit'
-complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l journal -x -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l journal -xka "(__fish_complete_path (commandline -ct))" -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l since -x -d '2026-11-22T16:14, 16:14, '"'"'10 min ago'"'"' (all times UTC)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l until -x -d likewise
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l run -x -d 'only the daemon'"'"'s run with this number'
@@ -95,10 +95,10 @@ complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l outcome 
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l only -xka "message step event" -d 'only these entries'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l format -xka "jsonl csv" -d 'jsonl, csv (jsonl)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -l escape-formulas -l no-escape-formulas -d 'for csv: put '"'"' before a text that a spreadsheet would run as a formula'
-complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -s o -l output -x -d 'output file (standard output)'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using export' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'output file (standard output)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using; and test $_shtab_mtmount_journal_npos -eq 0' -a replay -d 'replay: send a commander'"'"'s recorded commands again.'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -s h -l help -d 'show this help message and exit'
-complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l journal -x -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
+complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l journal -xka "(__fish_complete_path (commandline -ct))" -d 'the file (~/.local/state/mtmount-bridge/journal.sqlite)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l since -x -d '2026-11-22T16:14, 16:14, '"'"'10 min ago'"'"' (all times UTC)'
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l until -x -d likewise
 complete -c mtmount-journal -n '_shtab_mtmount_journal_using replay' -l run -x -d 'only the daemon'"'"'s run with this number'
