@@ -527,6 +527,10 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     preview: Callable[[CommandMessage, Told], Preview] | None
     telemetry: TelemetryFormat | None
 
+    def __repr__(self) -> str:
+        """Return the name: all parts would fill pages."""
+        return f"<dialect {self.name}>"
+
 
 class Answered(NamedTuple):
     """The consequences of an answer to a translated command.
