@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from mtmount_twisted.upstream.leadership import hook
 from mtmount_twisted.upstream.leadership.guard import SleepGuard, boot_time
 from mtmount_twisted.upstream.leadership.held_link import HeldLink
 from mtmount_twisted.upstream.leadership.hook import HOOK_TIME, Hook
+from tests.support.folders import scratch_path
 
 LOG = logging.getLogger("mtmount_twisted.tests.leadership")
 
@@ -106,6 +111,9 @@ class Processes(Clock):
     def signalProcess(self, name: str) -> None:
         self.killed += name == "KILL"
 
+    def loseConnection(self) -> None:
+        """Close the pipes, which have nothing in them."""
+
     def end(self, error: Exception | None = None) -> None:
         """Let the last run end."""
         self.runs[-1][1].processEnded(Failure(error or ProcessDone(0)))
@@ -163,6 +171,26 @@ class HookTests(SynchronousTestCase):
         with self.assertLogs(LOG, "ERROR"):
             self.run_hook("take")
         self.assertEqual(self.ended, ["take"])
+
+
+class ProgramTests(TestCase):
+    """A program that runs."""
+
+    timeout = 20
+
+    async def test_leaves_a_process_behind(self) -> None:
+        """A program that has ended, but left its output to a process in the background, holds nothing up."""
+        from twisted.internet import reactor
+
+        self.patch(hook, "HOOK_TIME", 0.1)
+        program = scratch_path(self)
+        left = program.with_suffix(".pid")
+        program.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {left}\n")
+        program.chmod(0o700)
+        ended: Deferred[None] = Deferred()
+        Hook(str(program), LOG, reactor).run("take", lambda: ended.callback(None))
+        await ended
+        os.kill(int(left.read_text()), signal.SIGKILL)
 
 
 class HeldLinkTests(SynchronousTestCase):

@@ -9,6 +9,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.error import ProcessExitedAlready
@@ -94,10 +95,10 @@ class Hook:
 
     def _kill(self) -> None:
         if self._process is not None:
-            try:
+            with suppress(ProcessExitedAlready):
                 self._process.signalProcess("KILL")
-            except ProcessExitedAlready:
-                return
+            # The run ends with its pipes, and a process that it left behind may hold these open.
+            self._process.loseConnection()
 
 
 def _why(reason: Failure) -> str:
