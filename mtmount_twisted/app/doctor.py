@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import platform
 import shutil
 import socket
@@ -186,8 +187,13 @@ def _files(patient: Patient) -> Iterator[Finding]:
 def _damage(path: Path) -> str:
     """Return what SQLite finds wrong in a journal within `EXAMINED`; empty if it finds nothing."""
     end = time.monotonic() + EXAMINED
+    files = [os.path.exists(f"{path}{each}") for each in ("-wal", "-shm")]
+    if any(files) and not all(files):
+        return ""  # SQLite would make the missing file, and the checks change nothing
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+        # Without these files no program writes, and SQLite makes none.
+        how = "mode=ro" if all(files) else "immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as db:
             db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:  # the time is over, or this user may not read it

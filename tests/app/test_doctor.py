@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import select
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.app import doctor
 from mtmount_twisted.errors import TaiUnavailableError
+from tests.support.folders import scratch_folder
 from tests.support.pages import DOCS
 from tests.support.programs import HOST, ProgramCase
 
@@ -94,6 +97,18 @@ class ProgramTests(ProgramCase):
         [fault] = [line for line in lines if line.startswith("fault ")]
         self.assertIn(f"journal: {path} is damaged (file is not a database): the next start", fault)
         self.assertEqual(path.read_bytes(), before)
+
+    async def test_journal_is_not_touched(self) -> None:
+        """The examination of a journal makes no file beside it."""
+        path = scratch_folder(self) / "journal.sqlite"
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("CREATE TABLE some (number INTEGER)")
+        path.chmod(0o600)
+        pair = f'[[pair]]\nname = "csc"\ncommand_port = {self.free_port()}\nreply_port = {self.free_port()}\n'
+        lines = await self.report(f'{pair}[journal]\npath = "{path}"\n', 0)
+        self.assertIn(f"ok       journal: {path}", "\n".join(lines))
+        self.assertEqual([each.name for each in path.parent.iterdir()], ["journal.sqlite"])
 
 
 class FindingTests(SynchronousTestCase):
