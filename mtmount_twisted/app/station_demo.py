@@ -1,7 +1,7 @@
 """``mtmount-bridge --station-demo``: a server, two bridges and a simulated mount on this machine.
 
-Each is a process of its own, which `ProcessMonitor` starts, and starts again when it has ended: a bridge that
-somebody kills comes back as the standby. All files are in a temporary folder, which goes with the daemon.
+Each is a process of its own, which `ProcessMonitor` starts, and starts again when it has ended: a killed
+bridge comes back as the standby. All files are in a temporary folder, which goes with the daemon.
 
 Next to read: ``docs/howto/two-machines.rst``; `bridge`, which has the option.
 """

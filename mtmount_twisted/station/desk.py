@@ -34,7 +34,6 @@ from mtmount_twisted.dialects.sources import Source as CommandSource
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
 from mtmount_twisted.frontends.broker.words import (
     Command,
-    JsonObject,
     OfDesk,
     Outcome,
     Recall,
@@ -44,6 +43,7 @@ from mtmount_twisted.frontends.broker.words import (
     moment,
 )
 from mtmount_twisted.frontends.web.api.command_body import judge, spoken_in
+from mtmount_twisted.frontends.web.http.answers import JsonObject
 from mtmount_twisted.frontends.web.http.calls import RequestError
 
 from .contracts import IEngine, ILog, IReading, Start, Stored
@@ -98,10 +98,12 @@ def reached(point: str) -> None:
 class _Item:
     """A request of a user.
 
-    :ivar position: its position in the log.
+    :ivar position: its position in the log; 0 if that is not known.
+    :ivar epoch: the epoch of the session that read it.
+    :ivar read_at: the time when it was read (`moment`).
     :ivar until: the time after which it is too old (`moment`).
-    :ivar claim: the position of its claim; 0 if another one has it.
-    :ivar session_epoch: the epoch of the session that claimed it.
+    :ivar claim: the position of its claim; 0 if there is none, or another session has it.
+    :ivar outcome: fires with the outcome of the daemon.
     """
 
     __slots__ = ("body", "claim", "epoch", "id", "is_stop", "outcome", "position", "read_at", "until")

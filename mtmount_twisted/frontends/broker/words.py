@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
+
+from mtmount_twisted.frontends.web.http.answers import JsonObject
 
 MAX_LINE = 2**21
 """The longest line from the daemon, in bytes."""
@@ -36,9 +38,6 @@ DATA_FD = 3
 
 LONGEST_COMMAND = 4096
 """The longest command of a broker user with its parameters, as JSON, in bytes."""
-
-JsonObject: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]
-"""A JSON object with any members."""
 
 
 def moment() -> float:

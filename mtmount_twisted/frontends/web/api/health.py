@@ -106,9 +106,10 @@ class BrokerNow(Part, frozen=True, kw_only=True):
     restarts: Count
 
 
-_STATES = ["standby", "candidate", "active", "alone", "leaving"]
+TENURE_STATES = ["standby", "candidate", "active", "alone", "leaving"]
+"""The states of `upstream.leadership.tenure`."""
 
-TenureState = Annotated[str, Meta(extra_json_schema={"enum": _STATES})]
+TenureState = Annotated[str, Meta(extra_json_schema={"enum": TENURE_STATES})]
 """The state of a bridge among several."""
 
 

@@ -52,7 +52,7 @@ from mtmount_twisted.motion.present import AxisPresent
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 
 from .acks import AckTimes
-from .health import LoopWatch, Spread
+from .health import TENURE_STATES, LoopWatch, Spread
 from .state import STALE_AFTER, LinkState
 
 PREFIX = "mtmount_bridge_"
@@ -393,10 +393,6 @@ class Figure:
         return HistogramMetricFamily(PREFIX + self.name, self.doc, buckets=buckets, sum_value=spread.total)
 
 
-TENURES = ("standby", "candidate", "active", "alone", "leaving")
-"""The states of `upstream.leadership.tenure`."""
-
-
 FIGURES = (
     Figure(
         "build_info",
@@ -648,7 +644,7 @@ FIGURES = (
         " each other state, and for all without an election.",
         lambda metrics: [
             ((state,), int(metrics.leadership is not None and metrics.leadership.state == state))
-            for state in TENURES
+            for state in TENURE_STATES
         ],
         ("state",),
     ),
