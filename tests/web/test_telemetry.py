@@ -22,7 +22,8 @@ from mtmount_twisted.frontends.web.api.telemetry import NO_RECORDER, NO_TELEMETR
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route
 from mtmount_twisted.journal.reading import open_journal
-from mtmount_twisted.journal.recording.layout import read_summary
+from mtmount_twisted.journal.recording.files import RecordingFile, thorough
+from mtmount_twisted.journal.recording.layout import EVENTS, NANO, Message, read_summary
 from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.motion.slews import Slew
@@ -447,6 +448,21 @@ class RecordingTests(RouteCase):
         """A moment without recorded events has no list of alarms: an empty one says that there were none."""
         past = self.get("/telemetry", at=iso(self.began - 600))
         self.assertEqual((past["devices"], past["warnings"], past["errors"]), (None, None, None))
+
+    def test_lines_that_are_no_json(self) -> None:
+        """Lines that are no telemetry, in a recording of another program: a moment leaves them out."""
+        at = self.began + 600
+        good = topic_line("azimuth", at + 37, actualPosition=5.0)
+        nanoseconds = int(at * NANO)
+        with closing(RecordingFile.create(self.recorder.folder, at, {})) as other:
+            for topic, lines in (("azimuth", (good, b"\xff")), ("elevation", (b"7",)), (EVENTS, (b"{",))):
+                number = other.channel(topic, None)
+                messages = [Message(number, 1, nanoseconds, nanoseconds, line) for line in lines]
+                other.write_chunk(messages, thorough())
+            other.finish()
+        past = self.get("/telemetry", at=iso(at + 3))
+        self.assertEqual(past["axes"]["azimuth"]["position"], 5.0)
+        self.assertNotIn("elevation", past["topics"])
 
     def test_nothing_recorded(self) -> None:
         """A moment without telemetry has the numbers open."""
