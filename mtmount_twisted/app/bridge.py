@@ -860,6 +860,8 @@ def _check_here(options: Options) -> None:
         if preflight.socket_use(path) is preflight.SocketUse.IN_USE:
             there = f"at {path} there is {preflight.SocketUse.IN_USE.value} A start would be refused"
             say(DAEMON, f"{DAEMON}: warning: {_place(options, key)}: {there}")
+    for key, _, why in (warning.partition(": ") for warning in preflight.owner_warnings(options.config)):
+        say(DAEMON, f"{DAEMON}: warning: {_place(options, key)}: {why}")
     wrong = [
         f"{_place(options, key)}: {why}"
         for key, _, why in (problem.partition(": ") for problem in preflight.problems(options.config))

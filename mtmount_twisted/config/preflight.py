@@ -62,6 +62,19 @@ def problems(config: Config) -> Iterator[str]:
         yield from (f"{key}: {why}" for why in _socket_problems(path))
 
 
+def owner_warnings(config: Config) -> Iterator[str]:
+    """Yield a line if only another user can start this daemon; the line begins with the key.
+
+    Root may run the check for a daemon that another user starts: for root, the owner is no problem.
+    """
+    if os.geteuid() != 0 or not config.journal.enabled or config.journal.path is None:
+        return
+    path = real_path(Path(config.journal.path))
+    if path.is_file() and (owner := path.stat().st_uid) != 0:
+        user = f"start the daemon as that user, for example with twistd --uid={owner}"
+        yield f"journal.path: {path} belongs to user {owner}: {user}"
+
+
 def recorder_problems(config: Config) -> Iterator[str]:
     """Yield a line for each reason why telemetry can't be recorded; the line begins with the key."""
     settings = config.recorder

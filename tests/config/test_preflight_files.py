@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
 import attrs
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from mtmount_twisted.config.loading import default_config, load
 from mtmount_twisted.config.preflight import file_limit, files_needed, raise_file_limit
 from mtmount_twisted.frontends.tcp.tls import MAX_UNPROVEN, MAX_UNPROVEN_KNOWN
 from mtmount_twisted.net.accepts import MAX_WAITING
+from tests.support.folders import scratch_path
 from tests.support.programs import ProgramCase
 
 PORT = '[[port]]\nname = "hall"\nendpoint = "tcp:0:interface=127.0.0.1"\nmax_clients = {}\n'
@@ -102,3 +104,16 @@ class DaemonTests(ProgramCase):
         words = ("-n", "mtmount-bridge", "--config", config, "--check-config")
         program = self.twistd(*words, before=LOWERED.format(200))
         await program.line("warning: this process may open 200 files")
+
+    async def test_journal_of_another_user(self) -> None:
+        """If root checks the configuration, a warning names the user that the daemon needs."""
+        if os.geteuid() != 0:
+            raise SkipTest("only root can give a file away")
+        folder = scratch_path(self)
+        folder.mkdir()
+        journal = folder / "journal.sqlite"
+        journal.touch(0o600)
+        os.chown(journal, 12345, 12345)
+        config = self.file(PORT.format(10) + f'[journal]\npath = "{journal}"\n')
+        program = self.twistd("-n", "mtmount-bridge", "--config", config, "--check-config")
+        await program.line(r"warning: .*journal\.path: .* belongs to user 12345: .*--uid=12345")

@@ -7,7 +7,7 @@ during this work leaves a file that the next start finishes. Next to read: `file
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mtmount_twisted.errors import RecordingError
@@ -17,6 +17,9 @@ from .layout import MAGIC, TAIL, Message, open_regular, read_summary, recordings
 
 MOST_TAIL = 512 * 2**20
 """The most bytes of a tail file that are read."""
+
+TOGETHER = 20_000
+"""The most messages of a chunk: the messages of a long tail file never stand in memory together."""
 
 
 def unfinished(folder: Path) -> list[Path]:
@@ -65,16 +68,23 @@ def recover(path: Path, compress: Callable[[bytes], bytes]) -> int | None:
         counts = recording.contents.counts()
         channels = recording.contents.channels
         by_channel: dict[int, list[Message]] = {}
+        recovered = 0
         for message in messages:
             if message.channel in channels and message.sequence > counts.get(message.channel, 0):
-                by_channel.setdefault(message.channel, []).append(message)
+                found = by_channel.setdefault(message.channel, [])
+                found.append(message)
+                recovered += 1
+                if len(found) == TOGETHER:
+                    recording.write_chunk(found, compress)
+                    found.clear()
         for found in by_channel.values():
-            recording.write_chunk(found, compress)
+            if found:
+                recording.write_chunk(found, compress)
         recording.finish()
     finally:
         recording.close()
     TailFile(path).remove()
-    return sum(map(len, by_channel.values()))
+    return recovered
 
 
 def _has_summary(path: Path, file: int) -> bool:
@@ -84,10 +94,10 @@ def _has_summary(path: Path, file: int) -> bool:
         return False
 
 
-def _read_tail(path: Path) -> list[Message]:
+def _read_tail(path: Path) -> Iterator[Message]:
     try:
         file = open_regular(Path(f"{path}{TAIL}"), owner=os.geteuid())
     except FileNotFoundError:
-        return []
+        return iter(())
     with open(file, "rb") as tail:
-        return list(tail_messages(tail.read(MOST_TAIL)))
+        return tail_messages(tail.read(MOST_TAIL))

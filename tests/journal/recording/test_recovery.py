@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording import recovery, signals
+from mtmount_twisted.journal.recording.layout import read_summary
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, messages_of
 
@@ -88,6 +89,19 @@ class CutTests(SynchronousTestCase):
         """The messages of the tail file become chunks."""
         _, numbers = self.recovered(self.recording, self.tail)
         self.assertEqual(numbers, list(range(1, 141)))
+
+    def test_long_tail(self) -> None:
+        """A tail file with more messages than a chunk can have becomes several chunks, in the same order."""
+        self.patch(recovery, "TOGETHER", 5)
+        writing, numbers = self.recovered(self.recording, self.tail)
+        self.assertEqual(numbers, list(range(1, 141)))
+        path = writing.folder / self.name
+        with path.open("rb") as file:
+            contents = read_summary(path, file.fileno())
+        assert contents is not None
+        before = len([chunk for chunk in contents.chunks if chunk.messages > 5])
+        self.assertEqual(before, 2)  # those of a minute, which stood in the file already
+        self.assertGreater(len(contents.chunks), 2 * before)
 
     def test_crash_after_the_chunks(self) -> None:
         """A recording with its end loses nothing, and has no message twice, if its tail file is left."""
