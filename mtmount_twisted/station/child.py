@@ -108,6 +108,7 @@ class Child:
     async def run(self) -> None:
         """Publish until the daemon ends."""
         self._engine.start()
+        self._start(self._engine.wait_failed())
         for part in (self.outbox, self.telemetry, self.desk, self.keeper):
             if part is not None:
                 self._start(part.run())

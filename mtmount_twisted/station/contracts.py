@@ -97,7 +97,11 @@ class ILog(Interface):
 
 
 class IReceiver(Interface):
-    """The receiver of a reading. The reading waits for each call to end before the next one."""
+    """The receiver of a reading. The reading waits for each call to end before the next one.
+
+    `EngineUnreachable` and `EngineRefused` in a call let the reading deliver again a little later. Any other
+    error ends the reading, and `IEngine.wait_failed` raises it.
+    """
 
     async def received(message: Stored) -> None:
         """Handle a message. The positions of the calls increase, unless `gap` says that the log went back."""
@@ -165,6 +169,9 @@ class IEngine(Interface):
 
     async def wait_lost() -> None:
         """Wait until the present connection is lost. If there is none, return at once."""
+
+    async def wait_failed() -> None:
+        """Wait until a reading ends by an unexpected error, and raise it. Without one it waits for ever."""
 
     async def close() -> None:
         """Close the connection, and stop all readings. It may be called twice."""

@@ -176,6 +176,7 @@ class Desk:
         self.active: bool = False
         self._users = {user.name: _UserDesk(self, user) for user in users}
         self._changed = Event()
+        self._error: BaseException | None = None
         self._offset: float | None = None
         self._ahead = 0.0  # the broker's time minus `moment`
         self._told: set[str] = set()
@@ -184,8 +185,16 @@ class Desk:
         """Serve from now on in a session, or no longer."""
         if (epoch, active) != (self.epoch, self.active):
             self.epoch, self.active = epoch, active
-            self._changed.set()
-            self._changed = Event()
+            self._notify()
+
+    def fail(self, error: BaseException) -> None:
+        """End `run` with an unexpected error: a request would have no outcome before the next session."""
+        self._error = self._error or error
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = Event()
 
     def note_outcome(self, outcome: Outcome) -> None:
         """Write the outcome of a command that was handed over."""
@@ -199,9 +208,11 @@ class Desk:
         return not any(desk.writes for desk in self._users.values())
 
     async def run(self) -> None:
-        """Serve until the task is cancelled."""
+        """Serve until the task is cancelled, or until `fail`: then raise its error."""
         try:
             while True:
+                if self._error is not None:
+                    raise self._error
                 changed = self._changed
                 if self.active:
                     async with asyncio.TaskGroup() as serving:
@@ -576,7 +587,7 @@ class _UserDesk:
         self._unsettled.pop(item.position, None)
 
     def _start(self, work: Coroutine[Any, Any, None], tasks: set[Task[None]] | None = None) -> None:
-        """Run work that goes on beyond the session."""
+        """Run work that goes on beyond the session; an error in it ends the desk."""
         kept = self._tasks if tasks is None else tasks
         task = asyncio.create_task(work)
         kept.add(task)
@@ -584,7 +595,7 @@ class _UserDesk:
         def ended(task: Task[None]) -> None:
             kept.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+                self._desk.fail(error)
 
         task.add_done_callback(ended)
 

@@ -103,6 +103,8 @@ class NatsEngine:
         self._changed = asyncio.Event()
         self._task: Task[None] | None = None
         self._readings: set[NatsReading] = set()
+        self._error: BaseException | None = None  # of a reading
+        self._failed = asyncio.Event()
         self._present: set[str] = set()
         self._signs: dict[str, Any] = {}  # the subscriptions of the presences, by subject
 
@@ -159,6 +161,17 @@ class NatsEngine:
         """See `IEngine`."""
         if self._connection is not None:
             await asyncio.shield(self._connection.lost)
+
+    async def wait_failed(self) -> None:
+        """See `IEngine`."""
+        await self._failed.wait()
+        assert self._error is not None
+        raise self._error
+
+    def note_error(self, error: BaseException) -> None:
+        """Note an error that ends a reading."""
+        self._error = self._error or error
+        self._failed.set()
 
     async def close(self) -> None:
         """See `IEngine`."""

@@ -73,7 +73,12 @@ class NatsReading:
         """
         consumer = await self._make_consumer(self._engine.connection())
         self._task = asyncio.create_task(self._run(consumer))
+        self._task.add_done_callback(self._ended)
         self._engine.note_reading(self, True)
+
+    def _ended(self, task: Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._engine.note_error(error)
 
     def pause(self) -> None:
         """See `IReading`."""

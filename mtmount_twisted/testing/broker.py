@@ -11,6 +11,7 @@ import asyncio
 from asyncio import Future, Task
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from zope.interface import implementer
@@ -26,6 +27,9 @@ from mtmount_twisted.station.contracts import (
     Start,
     Stored,
 )
+
+RETRY_AFTER = 0.01
+"""The time after which a receiver that does not reach the broker receives again, in seconds."""
 
 SAME_ID = 120.0
 """The time in which a log knows the id of a message, in seconds."""
@@ -179,6 +183,8 @@ class MemoryEngine:
         self.broker = broker
         self._open = False
         self._tasks: set[Task[None]] = set()
+        self._error: BaseException | None = None  # of a reading
+        self._failed = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -222,6 +228,12 @@ class MemoryEngine:
         while self.connected and self.broker.cuts == cuts:
             await self.broker.changed.wait()
 
+    async def wait_failed(self) -> None:
+        """See `IEngine`."""
+        await self._failed.wait()
+        assert self._error is not None
+        raise self._error
+
     async def close(self) -> None:
         """See `IEngine`."""
         self._open = False
@@ -242,10 +254,17 @@ class MemoryEngine:
             raise EngineUnreachable(self.problem)
 
     def run(self, work: Coroutine[Any, Any, None]) -> Task[None]:
-        """Run a coroutine until its end or until `close`."""
+        """Run a coroutine until its end or until `close`; `wait_failed` raises its error."""
+
+        def ended(task: Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._error = self._error or error
+                self._failed.set()
+
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
         return task
 
 
@@ -329,10 +348,17 @@ class _MemoryReading:
                 await self._going.wait()
                 wanted = message.position > self._only_up_to or message.position in self._only
                 if wanted and matches(self._keys, message.key):
-                    await self._receiver.received(message)
+                    try:
+                        await self._receiver.received(message)
+                    except (EngineUnreachable, EngineRefused):
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(RETRY_AFTER):
+                                await broker.changed.wait()
+                        break
                 self._next = message.position + 1
-            if changed is broker.changed:
-                await changed.wait()
+            else:
+                if changed is broker.changed:
+                    await changed.wait()
 
     def pause(self) -> None:
         self._going.clear()

@@ -377,6 +377,26 @@ class EngineContract:
 
         self.on_stage(test)
 
+    def test_receiver_fails(self) -> None:
+        """An error of a receiver does not get lost; one of the broker lets it receive again."""
+
+        async def test(stage: Stage, engine: Any) -> None:
+            errors = [EngineUnreachable("of the test"), LookupError("of the test")]
+            seen: list[bytes] = []
+
+            class Failing(Receiver):
+                async def received(self, message: Stored) -> None:
+                    seen.append(message.body)
+                    raise errors.pop(0)
+
+            log = engine.log(stage.log)
+            await log.append(f"{stage.prefix}.a", b"1")
+            await log.read(f"{stage.prefix}.>", 1, Failing())
+            await self.fails(LookupError, engine.wait_failed())
+            self.assertEqual(seen, [b"1", b"1"])
+
+        self.on_stage(test)
+
     def test_close_twice(self) -> None:
         """A closed engine can't write; it may be closed again."""
 

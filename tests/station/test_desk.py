@@ -620,6 +620,36 @@ class JudgementTests(DeskCase):
         self.in_house(test)
 
 
+class ErrorTests(DeskCase):
+    """Errors that no one expects: they end the desk, and so the process; the next one goes on."""
+
+    def test_error_in_a_command(self) -> None:
+        """The desk ends, and the next process of the bridge writes the outcome."""
+        for wanted in (MOVE, STOP):
+
+            async def test(house: House, wanted: Wanted = wanted) -> None:
+                def reached(point: str) -> None:
+                    if point == "ended":
+                        raise LookupError("of the test")
+
+                patcher = self.patch(desk_module, "reached", reached)
+                process = house.process()
+                await house.ask("1", wanted)
+                await house.until(lambda: house.kinds("1"))
+                process.ends("1")
+                with self.assertRaises(LookupError):
+                    await process.task
+                process.die()
+                patcher.restore()
+                heir = house.process()
+                await house.until(lambda: heir.handed == [Recall("night", "1")])
+                heir.ends("1")
+                await house.outcome("1")
+                self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+            self.in_house(test)
+
+
 class FloodTests(DeskCase):
     """Many requests at once."""
 

@@ -1,0 +1,95 @@
+"""The child process as a whole, with a broker in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from mtmount_twisted.frontends.broker.words import Begin, Command, Outcome, StationUser, Tenure
+from mtmount_twisted.station import desk
+from mtmount_twisted.station.child import Child
+from mtmount_twisted.station.requests import Subjects, Wanted, request_body
+from mtmount_twisted.station.streams import COMMANDS
+from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
+from tests.support.broker import in_time
+
+BEGIN = Begin(
+    mount="t1",
+    node="a",
+    journal="journal.sqlite",
+    dialect="tma2020",
+    servers=[],
+    credentials=None,
+    ca=None,
+    replicas=1,
+    events=False,
+    telemetry=False,
+    window=1,
+    users=[StationUser(name="night", source="CSC", role="command", expires=10.0)],
+)
+
+
+class Daemon:
+    """The daemon's end of the lines: it ends each command at once."""
+
+    def __init__(self) -> None:
+        self.lines: asyncio.Queue[Any] = asyncio.Queue()
+        self.lines.put_nowait(Tenure(1, True))
+
+    async def line(self) -> Any:
+        """The next line of the daemon."""
+        return await self.lines.get()
+
+    def hand(self, line: Any) -> bool:
+        """A line of the desk."""
+        if isinstance(line, Command):
+            self.lines.put_nowait(Outcome(user=line.user, id=line.id, state="done"))
+        return True
+
+    def log(self, level: int, text: str) -> None:
+        """A line for the log."""
+
+    def reply(self, answer: Any) -> None:
+        """An answer about the election."""
+
+
+class ErrorTests(SynchronousTestCase):
+    """Errors that no one expects."""
+
+    def run_child(self) -> None:
+        """Run a child with a request at the broker, until it ends by itself."""
+        daemon: Any = Daemon()
+
+        async def run() -> None:
+            engine = MemoryEngine(MemoryBroker(time.time))
+            engine.start()
+            body = request_body("night", "1", Wanted("AzimuthAxisMove", {"position": 5}))
+            await engine.log(COMMANDS).append(Subjects("t1").request("night", "1"), body)
+            await Child(BEGIN, daemon, engine).run()
+
+        expected = self.assertRaises(asyncio.CancelledError)
+        with self.assertLogs("mtmount_twisted.station.child", "CRITICAL") as logs, expected:
+            in_time(run())
+        self.assertIn("LookupError: of the test", logs.output[0])
+
+    def test_error_in_a_command(self) -> None:
+        """An error in the task of one command ends the process: the daemon starts another one."""
+
+        def reached(point: str) -> None:
+            if point == "ended":
+                raise LookupError("of the test")
+
+        self.patch(desk, "reached", reached)
+        self.run_child()
+
+    def test_error_in_a_reading(self) -> None:
+        """So does one in the task that reads the requests."""
+
+        def failing(subject: str) -> None:
+            raise LookupError("of the test")
+
+        self.patch(desk, "place_of", failing)
+        self.run_child()
