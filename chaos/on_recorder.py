@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.layout import EVENTS, TAIL, recordings
+from mtmount_twisted.journal.recording.items import EVENTS
+from mtmount_twisted.journal.recording.layout import TAIL, recordings
 
 from .house import House
 from .stage import Stage

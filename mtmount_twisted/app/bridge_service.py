@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.application.service import Service
@@ -25,10 +24,8 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import (
     Controller,
     ManyClients,
-    MotionSettings,
     PairCommander,
     PortCommanders,
-    SiteSettings,
     TelemetryReaders,
 )
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
@@ -43,15 +40,9 @@ from mtmount_twisted.frontends.tcp.commanders import (
     Shared,
 )
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
-from mtmount_twisted.frontends.tcp.telemetry import TelemetryFactory, TelemetryFanout
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.interfaces import IBrokerState, IRecorderState, IServed, ITelemetryPort
 from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
-from mtmount_twisted.journal.schema import CONTROLLER
-from mtmount_twisted.motion.limits import AxisLimits, LimitSettings
-from mtmount_twisted.motion.present import Rules
-from mtmount_twisted.motion.sky import Site
-from mtmount_twisted.motion.slews import SlewSettings
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.admission import networks
@@ -65,11 +56,15 @@ from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord
 from mtmount_twisted.upstream.leadership.held_link import HeldLink
 from mtmount_twisted.upstream.leadership.register import Commander
-from mtmount_twisted.upstream.leadership.service import Leadership
 from mtmount_twisted.upstream.link import ControllerLink, DuplexLink, PairLink
-from mtmount_twisted.upstream.motion_watch import MotionWatch
-from mtmount_twisted.upstream.signals import SignalMemory
-from mtmount_twisted.upstream.telemetry_link import TelemetryLink
+
+if TYPE_CHECKING:
+    from mtmount_twisted.upstream.leadership.service import Leadership
+    from mtmount_twisted.upstream.motion_watch import MotionWatch
+    from mtmount_twisted.upstream.signals import SignalMemory
+    from mtmount_twisted.upstream.telemetry_link import TelemetryLink
+
+    from .telemetry_parts import TelemetryParts
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
 """The built-in simulator's ports, until the bridge and the simulator know each other's."""
@@ -110,27 +105,6 @@ _COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
     Topology.PAIR: OneWayPairClient,
     Topology.DUPLEX: DuplexPairClient,
 }
-
-
-def rules_of(site: SiteSettings, motion: MotionSettings) -> Rules:
-    """Return the rules for the motion of the mount in a configuration."""
-    day = None if site.ut1_utc_date is None else date.fromisoformat(site.ut1_utc_date)
-    return Rules(
-        site=Site(site.latitude, site.longitude, site.height, site.ut1_utc, day),
-        slews=SlewSettings(
-            jump=motion.slew_jump,
-            rms_limit=motion.rms_limit,
-            distance=motion.slew_distance,
-            time=motion.slew_time,
-            settle=motion.settle_time,
-        ),
-        limits=LimitSettings(caution=motion.limit_caution, alarm=motion.limit_alarm),
-        bounds={
-            "azimuth": AxisLimits(motion.azimuth_low, motion.azimuth_high),
-            "elevation": AxisLimits(motion.elevation_low, motion.elevation_high),
-            "cameraCableWrap": AxisLimits(motion.cable_wrap_low, motion.cable_wrap_high),
-        },
-    )
 
 
 class OpenPort:
@@ -276,7 +250,7 @@ class BridgeService(Service):
         self._reactor = reactor
         self._pairs: dict[PairCommander, PairClient] = {}
         self._ports: dict[ManyClients, OpenPort] = {}
-        self._fanout: TelemetryFanout | None = None
+        self._telemetry_parts: TelemetryParts | None = None
         self._is_open = False
         self._serves = False  # the ports are open
         self._draining: Deferred[None] = succeed(None)
@@ -315,31 +289,16 @@ class BridgeService(Service):
             self.link = HeldLink(make_guarded, self.controller.host, self.controller.command_port)
             self.bridge.withhold(leadership.why_withheld)
             bus.subscribe(self._note_change, ChangeRecord)
-        telemetry = None if self.controller is None else self.controller.telemetry
-        if telemetry is not None:
+        at = None if self.controller is None else self.controller.telemetry
+        if at is not None:
+            from .telemetry_parts import make_parts
 
-            def silence_changed(silent: bool, why: str) -> None:
-                kind = "telemetry_silent" if silent else "telemetry_back"
-                bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, kind, why))
-                if silent and self.motion is not None:
-                    self.motion.lose_telemetry()
-
-            self.telemetry = TelemetryLink(
-                *telemetry,
-                self.bridge.dialect,
-                self._log,
-                self._reactor,
-                silence_changed,
-                connect=leadership is None,
-            )
+            dialect, connect = self.bridge.dialect, leadership is None
+            parts = make_parts(at, config, dialect, bus, self._log, self._reactor, connect)
+            self._telemetry_parts = parts
+            self.telemetry, self.signals, self.motion = parts.link, parts.signals, parts.motion
             if self._recorder is not None:
                 self.telemetry.subscribe(self._recorder.keep_telemetry)
-            self._fanout = TelemetryFanout(self.telemetry, self._reactor, self._log)
-            format = self.bridge.dialect.telemetry
-            assert format is not None  # there is a place of the telemetry
-            self.signals = SignalMemory(self.telemetry, format, self._reactor, bus.now)
-            rules = rules_of(config.site, config.motion)
-            self.motion = MotionWatch(self.telemetry, self.signals, format, rules, bus, self._reactor)
         if leadership is None:
             self._serves = True
             self._open(config.pairs, config.client_ports.values())
@@ -438,9 +397,8 @@ class BridgeService(Service):
     def _make_factory(self, port: ManyClients, shared: Shared) -> ClientFactory[Any]:
         if isinstance(port, PortCommanders):
             return PortFactory(port, shared)
-        assert self._fanout is not None  # `config.loading`: a mount that speaks this dialect has telemetry
-        turns, terminator = self._turns.without_rights, self.bridge.dialect.terminator
-        return TelemetryFactory(port, self._fanout, turns, terminator, self._log, self._reactor)
+        assert self._telemetry_parts is not None  # `config.loading`: this mount has telemetry
+        return self._telemetry_parts.make_factory(port, self._turns.without_rights)
 
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration.
@@ -517,7 +475,7 @@ class BridgeService(Service):
     def telemetry_ports(self) -> Sequence[ITelemetryPort]:
         """The configured ports that serve telemetry."""
         factories = [port.factory for port in self._ports.values()]
-        return [factory for factory in factories if isinstance(factory, TelemetryFactory)]
+        return [factory for factory in factories if ITelemetryPort.providedBy(factory)]
 
     @property
     def port_failures(self) -> list[str]:
@@ -584,8 +542,8 @@ class BridgeService(Service):
         for _, result in await DeferredList(closing, consumeErrors=True):
             if isinstance(result, Failure):
                 self._report(result)
-        if self._fanout is not None:
-            self._fanout.close()
+        if self._telemetry_parts is not None:
+            self._telemetry_parts.fanout.close()
         if self.motion is not None:
             self.motion.close()
         self._turns.close()

@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import platform
 import shutil
 import socket
-import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import twisted
 
 from mtmount_twisted.config import preflight
 from mtmount_twisted.config.loading import Config
-from mtmount_twisted.errors import TaiUnavailableError
+from mtmount_twisted.errors import NotAJournalError, TaiUnavailableError
 from mtmount_twisted.hosts import host_and_port
+from mtmount_twisted.journal.reading import damage_in
 from mtmount_twisted.net.resolving import look_up
 from mtmount_twisted.version import __version__
+from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.tai import tai_source
 
 from .daemon import Found, Listen
@@ -65,7 +63,7 @@ class Finding(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return f"{self.level.value:8} {self.about}: {self.text}"
+        return visible(f"{self.level.value:8} {self.about}: {self.text}")  # one line, whatever a file has
 
 
 class Patient(NamedTuple):
@@ -171,10 +169,8 @@ def _files(patient: Patient) -> Iterator[Finding]:
             yield Finding(OK, name, "off")
         elif name not in faulty and settings.path is not None:
             path = Path(settings.path)
-            damage = _damage(path) if name == "journal" and path.exists() else ""
-            if damage:
-                why = f"{path} is damaged ({damage}): the next start sets it aside, and begins a new one"
-                yield Finding(FAULT, name, f"{why}; docs/howto/rescue-journal.rst saves its rows")
+            if name == "journal" and path.exists():
+                yield from _journal(path)
             yield _room(name, path, settings.keep_bytes)
     needed = preflight.files_needed(config)
     if (limit := preflight.file_limit(needed)) < needed:
@@ -184,23 +180,17 @@ def _files(patient: Patient) -> Iterator[Finding]:
         yield Finding(OK, "open files", f"{limit}, and the configuration can need {needed}")
 
 
-def _damage(path: Path) -> str:
-    """Return what SQLite finds wrong in a journal within `EXAMINED`; empty if it finds nothing."""
-    end = time.monotonic() + EXAMINED
-    files = [os.path.exists(f"{path}{each}") for each in ("-wal", "-shm")]
-    if any(files) and not all(files):
-        return ""  # SQLite would make the missing file, and the checks change nothing
+def _journal(path: Path) -> Iterator[Finding]:
+    """Yield a fault if the daemon can't use a journal, or sets it aside."""
     try:
-        # Without these files no program writes, and SQLite makes none.
-        how = "mode=ro" if all(files) else "immutable=1"
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as db:
-            db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
-            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.OperationalError:  # the time is over, or this user may not read it
-        return ""
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    return "" if found == "ok" else str(found).splitlines()[-1]
+        damage = damage_in(path, EXAMINED)
+    except NotAJournalError as error:
+        why = f"{path} can't be the journal: {error}"
+        yield Finding(FAULT, "journal", f"{why}; move it away, or give another journal.path")
+        return
+    if damage:
+        why = f"{path} is damaged ({damage}): the next start sets it aside, and begins a new one"
+        yield Finding(FAULT, "journal", f"{why}; docs/howto/rescue-journal.rst saves its rows")
 
 
 def _room(name: str, path: Path, wanted: int) -> Finding:

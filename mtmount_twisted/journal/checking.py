@@ -20,7 +20,7 @@ from mtmount_twisted.errors import NotAJournalError
 from mtmount_twisted.files import kind_problem
 from mtmount_twisted.visible import visible
 
-from .schema import ADDED, COLUMNS, SCHEMA
+from .schema import ADDED, APPLICATION_ID, COLUMNS, MIGRATIONS, SCHEMA, VERSION
 
 FILE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The errors of reading a file. SQLite's error text may quote the file's schema, and Python decodes it as
@@ -142,6 +142,20 @@ def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> s
         elif writing and kind == "index" and sql is not None and not _PLAIN_INDEX.fullmatch(text):
             return f"it has an {shown} with expressions; expected indexes on columns only"
     return "" if not lacking or (writing and is_empty) else f"it has no table {', '.join(sorted(lacking))}"
+
+
+def unusable(application: int, version: int, objects: Sequence[Sequence[Any]]) -> str:
+    """Return the reason why the daemon refuses a file; empty if it does not.
+
+    :param application: the file's ``application_id``.
+    :param version: its ``user_version``.
+    :param objects: as for `wrong_objects`.
+    """
+    if objects and application != APPLICATION_ID:
+        return "it is a database of another program"
+    if objects and version not in (VERSION, *MIGRATIONS):
+        return f"it is of version {version}, this program writes version {VERSION}"
+    return wrong_objects(objects, writing=True)
 
 
 def is_rows_fault(error: Exception) -> bool:

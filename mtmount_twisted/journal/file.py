@@ -23,12 +23,11 @@ from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.version import __version__
 
-from .checking import LAST_ID, SIDES, faulty_row, is_rows_fault, restrict, side_problem, unfit, wrong_objects
+from .checking import LAST_ID, SIDES, faulty_row, is_rows_fault, restrict, side_problem, unfit, unusable
 from .retention import Allowance
 from .run_dialects import RunDialects
 from .schema import (
     ADDED,
-    APPLICATION_ID,
     CODE_NAME_TABLE,
     COLUMNS,
     FIRST_AND_LAST_ID,
@@ -207,12 +206,9 @@ class Store:
         execute = self._db.execute
         restrict(self._db, MOST_BYTES)
         application, version = self._pragma("application_id"), self._pragma("user_version")
-        is_new = self._one("SELECT count(*) FROM sqlite_master") == 0
-        if not is_new and application != APPLICATION_ID:
-            raise NotAJournalError("it is a database of another program")
-        if not is_new and version not in (VERSION, *MIGRATIONS):
-            raise NotAJournalError(f"it is of version {version}, this program writes version {VERSION}")
-        if wrong := wrong_objects(execute("SELECT type, name, sql FROM sqlite_master"), writing=True):
+        objects = execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        is_new = not objects
+        if wrong := unusable(application, version, objects):
             raise NotAJournalError(wrong)
         if is_new:
             execute("PRAGMA auto_vacuum = INCREMENTAL")  # can't be chosen once there is a table
@@ -258,12 +254,13 @@ class Store:
             self._report_unknown(last, number, now)
 
     def _name_codes(self) -> None:
-        """Add the names of the codes of the run's dialect, unless the file has them."""
+        """Write the names of the codes of the run's dialect, in place of those that the file has.
+
+        Their rows are not read: a hostile file has values of any type and length there.
+        """
         names = code_names(dialect_named(self._dialect))
-        sql = f"SELECT dialect, kind, code, name FROM {CODE_NAME_TABLE} WHERE dialect = ?"
-        if sorted(self._db.execute(sql, (self._dialect,)).fetchall()) != sorted(names):
-            self._db.execute(f"DELETE FROM {CODE_NAME_TABLE} WHERE dialect = ?", (self._dialect,))
-            self._db.executemany(f"INSERT INTO {CODE_NAME_TABLE} VALUES (?, ?, ?, ?)", names)
+        self._db.execute(f"DELETE FROM {CODE_NAME_TABLE} WHERE dialect = ?", (self._dialect,))
+        self._db.executemany(f"INSERT INTO {CODE_NAME_TABLE} VALUES (?, ?, ?, ?)", names)
 
     def _renew_views(self) -> None:
         """Make the views that the file lacks, and those that lack the dialect of a run."""
@@ -426,10 +423,11 @@ class Store:
         """Return the last id of earlier runs that may be deleted now, in the first span with one; or None."""
         low, high = allowance.credible
         sql = "SELECT span FROM span WHERE span <= ? AND high >= ? AND low <= ? ORDER BY span"
-        for (span,) in self._db.execute(sql, (self.run.base // SPAN_IDS, low, high)).fetchall():
-            found, at_end = allowance.last_old(self._stamps(span))
-            if found is not None or at_end:
-                return found
+        with contextlib.closing(self._db.execute(sql, (self.run.base // SPAN_IDS, low, high))) as spans:
+            for (span,) in spans:
+                found, at_end = allowance.last_old(self._stamps(span))
+                if found is not None or at_end:
+                    return found
         return None
 
     def _stamps(self, span: int) -> list[tuple[int, float]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from mtmount_twisted.dialects.dialect import Dialect, DialectName, dialect_named
 from mtmount_twisted.errors import JournalError as JournalError
 from mtmount_twisted.errors import LineError, NotAJournalError
 from mtmount_twisted.files import kind_problem
+from mtmount_twisted.visible import visible
 
 from .checking import (
     EARLIEST,
@@ -33,6 +35,7 @@ from .checking import (
     is_rows_fault,
     restrict,
     side_problem,
+    unusable,
     wrong_objects,
     wrong_value,
 )
@@ -201,6 +204,35 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise
         # No program has the file open, and this user can't create the files of a write-ahead log beside it.
         return _opened(f"{uri}&immutable=1")
+
+
+def damage_in(path: Path, seconds: float) -> str:
+    """Return the first damage that SQLite finds in a journal within some seconds; empty if it finds none.
+
+    The examination makes no file beside the journal, as reading does.
+
+    :raises NotAJournalError: if the daemon would refuse the file.
+    """
+    end = time.monotonic() + seconds
+    sides = [os.path.exists(f"{path}{each}") for each in ("-wal", "-shm")]
+    if any(sides) and not all(sides):
+        return ""  # SQLite would make the missing file
+    # Without these files no program writes, and SQLite makes none.
+    how = "mode=ro" if all(sides) else "immutable=1"
+    try:
+        with closing(_opened(f"file:{quote(os.path.abspath(path))}?{how}")) as db:
+            db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            objects = db.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+            if wrong := unusable(application, version, objects):
+                raise NotAJournalError(wrong)
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # the time is over, or this user may not read it
+        return ""
+    except FILE_ERRORS as error:
+        return in_words(error)
+    return "" if found == "ok" else visible(str(found).splitlines()[-1][:200])
 
 
 def _opened(uri: str) -> sqlite3.Connection:

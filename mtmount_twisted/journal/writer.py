@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
-from .checking import SIDES
+from .checking import SIDES, in_words, is_rows_fault
 from .file import BATCH_BYTES, Deleted, Run, Size, Store, is_rows_own, limits
 from .retention import DAY, HOUR, Ages, Agreement, Allowance, Deletions
 from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
@@ -167,13 +167,7 @@ class JournalWriter:
             self._gaps.append("the file was removed, with all its rows")
             self._tell(logging.WARNING, "the journal %s was removed: started a new one", self.path)
         if self._store is None:
-            self._store = store = Store(
-                *(self.path, self._run, self._number),
-                dialect=self._dialect,
-                keep_bytes=self._keep_bytes,
-                connect=self._connect,
-                wall_clock=self._wall_clock,
-            )
+            self._store = store = self._open_store()
             for name in store.made_private:
                 text = (
                     "the journal's file %s was open to other users: now its owner alone can read and write it"
@@ -188,6 +182,28 @@ class JournalWriter:
             self._tell_of_unknown(*store.left_unknown)
             self._check(store)
         return self._store
+
+    def _open_store(self) -> Store:
+        """Open the file.
+
+        :raises sqlite3.DatabaseError: with SQLite's code for a corrupt file, also if the file has a value of
+            a type or length that the bridge does not write.
+        """
+        try:
+            return Store(
+                *(self.path, self._run, self._number),
+                dialect=self._dialect,
+                keep_bytes=self._keep_bytes,
+                connect=self._connect,
+                wall_clock=self._wall_clock,
+            )
+        except Exception as error:
+            if not is_rows_own(error) and not is_rows_fault(error):
+                raise
+            why = f"it has a value that the bridge does not write: {in_words(error)}"
+            damage = sqlite3.DatabaseError(why)
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise damage from error
 
     def _check(self, store: Store) -> None:
         try:

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.app import doctor
 from mtmount_twisted.errors import TaiUnavailableError
+from mtmount_twisted.journal.schema import SCHEMA
 from tests.support.folders import scratch_folder
 from tests.support.pages import DOCS
 from tests.support.programs import HOST, ProgramCase
@@ -103,12 +104,45 @@ class ProgramTests(ProgramCase):
         path = scratch_folder(self) / "journal.sqlite"
         with closing(sqlite3.connect(path)) as db:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("CREATE TABLE some (number INTEGER)")
+            for statement in SCHEMA:
+                db.execute(statement)
         path.chmod(0o600)
         pair = f'[[pair]]\nname = "csc"\ncommand_port = {self.free_port()}\nreply_port = {self.free_port()}\n'
         lines = await self.report(f'{pair}[journal]\npath = "{path}"\n', 0)
         self.assertIn(f"ok       journal: {path}", "\n".join(lines))
         self.assertEqual([each.name for each in path.parent.iterdir()], ["journal.sqlite"])
+
+
+class JournalTests(SynchronousTestCase):
+    """The finding about a journal that the daemon refuses or sets aside."""
+
+    def finding(self, *statements: str) -> str:
+        """The line about a file that SQL has made."""
+        path = scratch_folder(self) / "journal.sqlite"
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            for statement in (*SCHEMA, "PRAGMA writable_schema = ON", *statements):
+                db.execute(statement)
+        [found] = doctor._journal(path)
+        return str(found)
+
+    def test_other_program(self) -> None:
+        """A database of another program, and one of a later version, are faults, as at the start."""
+        self.assertIn("can't be the journal: it is a database of", self.finding("PRAGMA application_id = 1"))
+        self.assertIn("it is of version 99, this program writes", self.finding("PRAGMA user_version = 99"))
+
+    def test_too_many_objects(self) -> None:
+        """A file with too many views is a fault, as at the start."""
+        views = (f"CREATE VIEW v{number} AS SELECT 1" for number in range(1100))
+        self.assertIn("it has more than 1000 tables, views and others", self.finding(*views))
+
+    def test_hostile_names(self) -> None:
+        """Names that are no UTF-8, or that have control characters, are shown in one line."""
+        bad = "INSERT INTO sqlite_master VALUES ('view', CAST(x'61ff' AS TEXT), '', 0, 'CREATE VIEW')"
+        self.assertIn("is damaged (malformed database schema", self.finding(bad))
+        name = "a\x1b[2J\nok       tokens: fine"
+        line = self.finding(f"INSERT INTO sqlite_master VALUES ('view', '{name}', '', 0, 'CREATE VIEW')")
+        self.assertIn("malformed database schema", line)
+        self.assertTrue(line.isprintable(), line)
 
 
 class FindingTests(SynchronousTestCase):

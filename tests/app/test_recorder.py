@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.config import loading, preflight
 from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.layout import EVENTS, recordings
+from mtmount_twisted.journal.recording.items import EVENTS
+from mtmount_twisted.journal.recording.layout import recordings
 from tests.support.folders import scratch_folder
 from tests.support.programs import HOST, Program, ProgramCase
 from tests.support.recordings import messages_of

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from mtmount_twisted.cli.journal.following import Follower
 from mtmount_twisted.cli.journal.program import run
 from mtmount_twisted.errors import JournalError, NotAJournalError
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
-from mtmount_twisted.journal import reading
+from mtmount_twisted.journal import file, reading
 from mtmount_twisted.journal.checking import LAST_ID, LONGEST_SQL, MAX_OBJECTS
 from mtmount_twisted.journal.reading import LONGEST_VALUE, Entry, Wanted, open_journal, rows
-from mtmount_twisted.journal.schema import RUN_IDS
+from mtmount_twisted.journal.schema import RUN_IDS, UNNAMED
 from tests.support.journals import SessionCase, spoil_schema
 from tests.support.web import as_read
 
@@ -384,6 +385,22 @@ class DaemonTests(HostileCase):
             change()
             self.start()
             self.assertIn("there are no ids left after its run", self.told[0])
+
+    def test_names_of_another_type(self) -> None:
+        """The table of names has a text in place of a number, and a long name: the daemon writes its own."""
+        self.harm("INSERT INTO code_name VALUES (?, 'command', 'abc', 'x')", UNNAMED)
+        self.harm("INSERT INTO code_name VALUES (?, 'command', 5000, zeroblob(20000000))", UNNAMED)
+        self.start()
+        self.assertEqual(self.keeper.fault, "")
+        wrong = f"SELECT count(*) FROM code_name WHERE dialect = '{UNNAMED}' AND typeof(code) <> 'integer'"
+        self.assertEqual(self.rows(wrong), [(0,)])
+
+    def test_value_that_can_not_be_read(self) -> None:
+        """A value that Python can't read at the start: the file is set aside, and the daemon records."""
+        self.patch(file, "views", Mock(side_effect=[TypeError("'<' not supported"), {}]))
+        self.start()
+        self.assertIn("a value that the bridge does not write: '<' not supported", self.told[0])
+        self.assertEqual(len(list(Path(self.path.parent).glob("*.corrupt-*.sqlite"))), 1)
 
     def test_malformed_schema(self) -> None:
         """A schema that SQLite can't read is set aside as any corrupt file."""

@@ -42,7 +42,9 @@ class Faults:
 
     def refuse(self, *arguments: object, **options: object) -> sqlite3.Connection:
         """As `sqlite3.connect` where no file can be opened."""
-        raise sqlite3.OperationalError("unable to open database file")
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
 
     def fill_disk(self) -> None:
         """From now on a file can't grow."""

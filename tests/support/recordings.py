@@ -10,8 +10,8 @@ from typing import Any
 from mcap.reader import make_reader
 
 from mtmount_twisted.dialects.dialect import dialect_named
-from mtmount_twisted.journal.recording.items import Item, RecorderOptions
-from mtmount_twisted.journal.recording.layout import EVENTS, recordings
+from mtmount_twisted.journal.recording.items import EVENTS, Item, RecorderOptions
+from mtmount_twisted.journal.recording.layout import recordings
 from mtmount_twisted.journal.recording.writer import RecordingWriter
 
 TMA2022 = dialect_named("tma2022")

@@ -23,7 +23,8 @@ from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, RequestError, Route
 from mtmount_twisted.journal.reading import open_journal
 from mtmount_twisted.journal.recording.files import RecordingFile, thorough
-from mtmount_twisted.journal.recording.layout import EVENTS, NANO, Message, read_summary
+from mtmount_twisted.journal.recording.items import EVENTS
+from mtmount_twisted.journal.recording.layout import NANO, Message, read_summary
 from mtmount_twisted.journal.recording.recorder import RecorderOff
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.motion.slews import Slew

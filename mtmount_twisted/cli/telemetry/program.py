@@ -24,7 +24,7 @@ from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
 from mtmount_twisted.journal.recording.derived import DERIVED
-from mtmount_twisted.journal.recording.layout import EVENTS
+from mtmount_twisted.journal.recording.items import EVENTS
 from mtmount_twisted.version import how_to_install
 from mtmount_twisted.visible import visible
 

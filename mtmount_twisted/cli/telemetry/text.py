@@ -54,7 +54,8 @@ def listed(folder: Path) -> Iterator[str]:
 def signals_in(folder: Path) -> Iterator[str]:
     """Yield a line for each signal in the newest recording that can be read: name, unit, meaning."""
     from mtmount_twisted.journal.recording.index import read_recording
-    from mtmount_twisted.journal.recording.layout import EVENTS, recordings
+    from mtmount_twisted.journal.recording.items import EVENTS
+    from mtmount_twisted.journal.recording.layout import recordings
 
     for path in reversed(recordings(folder)):
         try:

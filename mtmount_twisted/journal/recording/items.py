@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+EVENTS = "events"
+"""The channel of the mount's events."""
+
 
 class RecorderOptions(NamedTuple):
     """The options of a recorder.
@@ -29,7 +32,7 @@ class Item(Struct, frozen=True, gc=False):
     """Lines that came together. The garbage collector passes it over, as `layout.Message`.
 
     :ivar time: time of their arrival (s, Unix time).
-    :ivar channel: `layout.EVENTS`, or empty for telemetry.
+    :ivar channel: `EVENTS`, or empty for telemetry.
     :ivar data: lines of telemetry with their terminators; or one event without.
     """
 

@@ -32,9 +32,6 @@ HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = ra
 ATTACHMENT, ATTACHMENT_INDEX, METADATA, DATA_END = 9, 10, 12, 15
 """Opcodes of records."""
 
-EVENTS = "events"
-"""The channel of the mount's events."""
-
 ABOUT = "mtmount"
 """The name of the metadata record about the mount and the program."""
 
@@ -135,7 +132,7 @@ class Channel(NamedTuple):
     """A channel of a recording.
 
     :ivar id: number in the file.
-    :ivar topic: name of the topic, or `EVENTS`.
+    :ivar topic: name of the topic, or `items.EVENTS`.
     :ivar schema: its JSON Schema.
     """
 

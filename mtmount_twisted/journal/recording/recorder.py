@@ -29,8 +29,7 @@ from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.records import LineRecord
 
-from .items import Item, RecorderOptions
-from .layout import EVENTS
+from .items import EVENTS, Item, RecorderOptions
 
 if TYPE_CHECKING:
     from .writer import RecordingWriter

@@ -22,7 +22,8 @@ from mtmount_twisted.errors import RecordingError
 
 from .decoding import decoder
 from .derived import ARCSEC, AXIS, DERIVED
-from .layout import EVENTS, NANO, to_nanoseconds
+from .items import EVENTS
+from .layout import NANO, to_nanoseconds
 
 if TYPE_CHECKING:
     import numpy as np
