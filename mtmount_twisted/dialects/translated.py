@@ -62,6 +62,10 @@ LONGEST_CACHED = 4096
 """The longest event that is kept, in bytes; the longer ones are translated for each client."""
 
 
+LONGEST_COMMAND = 1024
+"""The longest command that is translated, in bytes; the longest of the protocol has some 200."""
+
+
 class TranslatedEnvelope(Struct, frozen=True, eq=False):
     """The header of a client's command, and the command that the controller receives.
 
@@ -107,6 +111,8 @@ def read_command(line: bytes) -> CommandEnvelope:
     :raises LineError: if the line has no header, or one that can't be passed on.
     """
     header = old.read_command(line)
+    if len(line) > LONGEST_COMMAND:
+        return _refused(header, f"malformed: a command has at most {LONGEST_COMMAND} bytes")
     try:
         translation = translate_line(line)
     except LineError as error:  # a wrong parameter: the connection goes on, as before a mount

@@ -3,7 +3,8 @@ briefly.
 
 Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a parser processes each line of
 it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
-per turn, and the connections are read in slices, one after another.
+per turn, and the connections are read in slices, one after another. A slice that counts more than the turn
+has left reduces the budget of the next turns.
 
 Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``: their connections take
 turns.
@@ -91,12 +92,12 @@ class Turns:
         return next(filter(None, self._waiting.values()), {})
 
     def _begin(self) -> None:
-        self._left = self._budget
+        self._left = min(0, self._left) + self._budget  # a long line takes the place of those of later turns
         self._next = self._reactor.callLater(self._pause, self._next_turn)
 
     def _next_turn(self) -> None:
         self._next = None
-        if self._next_queue():
+        if self._next_queue() or self._left < 0:
             self._begin()
             self._read()
 

@@ -20,15 +20,16 @@ class Secret:
     __slots__ = ("_digest",)
 
     def __init__(self, text: str) -> None:
-        self._digest = _digest(text)
+        self._digest = digest_of(text)
 
     def __repr__(self) -> str:
         return "***"
 
-    def is_said_by(self, text: str) -> bool:
-        """Return True if a text equals the secret. The comparison takes constant time."""
-        return hmac.compare_digest(self._digest, _digest(text))
+    def has(self, digest: bytes) -> bool:
+        """Return True if a digest is that of the secret. The comparison takes constant time."""
+        return hmac.compare_digest(self._digest, digest)
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """Return the digest of a text: of one text that is compared with many secrets, once."""
     return sha256(text.encode(errors="surrogatepass")).digest()

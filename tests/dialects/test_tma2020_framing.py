@@ -44,5 +44,6 @@ class Framing(SynchronousTestCase):
     def test_any_bytes_split(self, line: bytes) -> None:
         """Any line at all can be split, into text that can be written again."""
         fields = framing.split(line)
+        self.assertEqual(fields, line.decode("utf-8", "backslashreplace").split("\n"))
         self.assertEqual(len(fields), line.count(b"\n") + 1)
         framing.LAYOUT.join(fields)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
+from unittest.mock import Mock
 
 from hypothesis import assume, given
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.last_values import MAX_KNOWN
-from mtmount_twisted.dialects import tma2022
+from mtmount_twisted.dialects import tma2022, translated
 from mtmount_twisted.dialects.dialect import EventEnvelope, ReplyEnvelope, translator_between
 from mtmount_twisted.dialects.tma2020 import commands as old
 from mtmount_twisted.dialects.tma2020.codec import decode_reply
@@ -64,6 +65,13 @@ class CommandTests(SynchronousTestCase):
             self.assertTrue(header.kind.refusal.startswith(start), header.kind.refusal)
             self.assertEqual(header.sequence_id, 7)
             self.assertRaises(ValueError, header.rewritten, 1, 1)
+
+    def test_long(self) -> None:
+        """A line that is longer than any command is refused, and its parameters are not read."""
+        self.patch(translated, "translate_line", Mock(side_effect=AssertionError("it was read")))
+        header = TRANSLATOR.read_command(old_line("103") + b"\n" + b"\xff" * 65_000)
+        self.assertEqual(header.kind.refusal, "malformed: a command has at most 1024 bytes")
+        self.assertEqual(header.sequence_id, 7)
 
     def test_malformed(self) -> None:
         """A line without a header is an error, as in tma2020; its id serves a refusal, if it has one."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web import http
 
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, Route
-from mtmount_twisted.frontends.web.http.input_turns import PER_TURN, SLICE
+from mtmount_twisted.frontends.web.http.input_turns import COMPLETED, PER_TURN, SLICE
 from mtmount_twisted.frontends.web.http.site import EAGER, MAX_FRAMING, Connection, WebRequest
 from tests.support.web import ANYONE, OBSERVER, Wire, next_turn, site_of
 
@@ -184,6 +186,33 @@ class TurnTests(InputCase):
             wire.lose()
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_ends_of_many_requests(self) -> None:
+        """Of many requests that end at once, a turn ends a few: the rights of each are looked up."""
+        ended: list[object] = []
+        self.patch(WebRequest, "process", lambda request: ended.append(request))
+        wires = [self.wire(address=f"192.0.2.{number}") for number in range(60)]
+        for wire in wires:
+            wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        for _ in range(60):
+            next_turn(self.clock)
+        for wire in wires:
+            wire.protocol.dataReceived(b"\r\n")
+        most = PER_TURN // COMPLETED
+        for turns in range(1, 60 // most + 2):
+            self.assertEqual(len(ended), min(60, turns * most))
+            next_turn(self.clock)
+        self.assertEqual(len(ended), 60)
+
+    def test_long_url(self) -> None:
+        """A request line that is too long is refused before its headers come, and no query is parsed."""
+        self.patch(http, "parse_qs", Mock(side_effect=AssertionError("parsed by Twisted")))
+        wire = self.wire()
+        wire.send(b"GET /?" + b";" * 7900 + b" HTTP/1.1\r\n")
+        self.assert_refused(wire, 414, "the URL is longer than 2048 bytes")
+        wire = self.wire()
+        wire.send(b"GET /?" + b";" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertIsNotNone(wire.answer())
 
     def test_short_request_waits_for_few_turns(self) -> None:
         """A request behind eight clients with much to read is answered after a slice of each."""

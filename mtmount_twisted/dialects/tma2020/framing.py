@@ -19,4 +19,13 @@ def split(line: bytes) -> list[str]:
     Text should be ASCII, but bytes above 127 have been seen. Bytes that are not UTF-8 are therefore kept
     visible as ``\xNN`` instead of being rejected.
     """
-    return line.decode("utf-8", "backslashreplace").split(SEPARATOR)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        # Python's own "backslashreplace" calls a function for each byte: 17 ms for 64 KiB of them.
+        text = line.decode("utf-8", "surrogateescape").translate(_ESCAPES)
+    return text.split(SEPARATOR)
+
+
+_ESCAPES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(128, 256)}
+"""What stands for a byte that is not UTF-8, by the character that "surrogateescape" makes of it."""

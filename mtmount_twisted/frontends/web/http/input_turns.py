@@ -13,6 +13,10 @@ from mtmount_twisted.net.turns import Turns
 SLICE = 512
 """The most bytes of one connection that are read at once; a short request is shorter."""
 
+COMPLETED = 256
+"""The bytes that a slice with the end of a request counts as at least: its rights are looked up, or a refusal
+is written, in 0.2 ms. Without this, a turn would end 64 requests whose other bytes came before."""
+
 EARLY = 2048
 """The bytes at the start of a request that go before the further bytes of longer ones. A browser's stop has
 1.5 KiB."""

@@ -26,7 +26,7 @@ from mtmount_twisted.dialects.sources import CommandingSource, Source
 from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.files import MOST_TOML, TOMLError, decode_toml, read_file, read_toml
 from mtmount_twisted.journal.schema import usable_name
-from mtmount_twisted.wire.secret import Secret
+from mtmount_twisted.wire.secret import Secret, digest_of
 
 from .calls import Role, User
 
@@ -78,7 +78,8 @@ class Tokens:
 
     def user(self, secret: str) -> User | None:
         """Return the user of a secret, or None. Compare every token, so that the time reveals nothing."""
-        fitting = [token.user for token in self._tokens if token.secret.is_said_by(secret)]
+        digest = digest_of(secret)
+        fitting = [token.user for token in self._tokens if token.secret.has(digest)]
         return fitting[0] if fitting else None
 
 
