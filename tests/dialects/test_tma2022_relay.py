@@ -276,6 +276,9 @@ class Answers(SynchronousTestCase):
             (True, None),
         ):
             self.assertEqual(answer(line_with(1, sequenceId=5, timeout=value)).timeout, seconds, value)
+        huge = answer(line_with(1, sequenceId=5, timeout=10**32)).timeout
+        self.assertEqual((type(huge), huge), (float, 1e32))
+        self.assertIsNone(answer(line_with(1, sequenceId=5, timeout=10**400)).timeout)
         self.assertIsNone(answer(line_with(1, sequenceId=5)).timeout)
 
     def test_meanings(self) -> None:

@@ -11,8 +11,8 @@ which rewrite the headers of commands and of replies.
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -391,7 +391,9 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
 def known_timeout(timeout: float | None) -> float | None:
     """Return the time that an acknowledgement announces; None for -1 and null (protocol-tma2022.rst, "The
     life of a command")."""
-    return timeout if timeout is not None and timeout >= 0 and math.isfinite(timeout) else None
+    if timeout is None or not 0 <= timeout <= sys.float_info.max:  # an integer of JSON can be larger
+        return None
+    return float(timeout)
 
 
 def _own(reply: Reply) -> ReplyEnvelope:
