@@ -112,7 +112,16 @@ def seeds(name: str) -> list[bytes]:
 def words(name: str) -> list[bytes]:
     """What inputs of a target are made of: words and signs of its seeds, and what is hard to read."""
     found = {word for seed in seeds(name) for word in _WORD.findall(seed)}
-    return sorted(found)[:MOST_WORDS] + [b"1e999", b"-0.0", b"9" * 30, b"9" * 400, b"NaN", b"\xd9\xa1", b"\r\n", b"\r"]
+    return sorted(found)[:MOST_WORDS] + [
+        b"1e999",
+        b"-0.0",
+        b"9" * 30,
+        b"9" * 400,
+        b"NaN",
+        b"\xd9\xa1",
+        b"\r\n",
+        b"\r",
+    ]
 
 
 _WORD = re.compile(rb'"[^"\n]{1,40}"|[A-Za-z_][A-Za-z_-]+|[-0-9:.T]{4,}|[][{}=,&%]')

@@ -19,7 +19,22 @@ from fuzz.targets import TARGETS
 from tests.support import strategies  # noqa: F401  # for the profile
 from tests.support.folders import scratch_path
 
-ODD = [b"", b'"', b"\\", b"{", b"}", b"[", b",", b"null", b"NaN", b"1e999", b"3.0", b"-", b"9" * 30, b"9" * 400]
+ODD = [
+    b"",
+    b'"',
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b",",
+    b"null",
+    b"NaN",
+    b"1e999",
+    b"3.0",
+    b"-",
+    b"9" * 30,
+    b"9" * 400,
+]
 ODD += [b"\xff", b"\\ud800"]
 """Bytes that are hard to read in JSON."""
 

@@ -53,13 +53,15 @@ def event(time: float, line: bytes) -> Item:
 class Writing:
     """A writer with a clock, and all that it has logged.
 
-    :ivar now: the wall clock; the monotonic clock goes with it.
+    :ivar now: the monotonic clock, and the wall clock minus `ahead`.
+    :ivar ahead: the time by which the wall clock is ahead of the monotonic clock, in s.
     :ivar rests: the number of rests of the writer's thread.
     """
 
     def __init__(self, folder: Path, now: float = START, **options: Any) -> None:
         self.folder = folder
         self.now = now
+        self.ahead = 0.0
         self.logged: list[str] = []
         self.rests = 0
         given: dict[str, Any] = {
@@ -73,7 +75,7 @@ class Writing:
             TMA2022,
             lambda level, text, *arguments: self.logged.append(text % arguments),
             clock=lambda: self.now,
-            wall_clock=lambda: self.now,
+            wall_clock=lambda: self.now + self.ahead,
             rest=self._rest,
         )
 

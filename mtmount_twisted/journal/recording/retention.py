@@ -1,20 +1,53 @@
 """The recordings that are deleted: the oldest, once they are too old or too many bytes.
 
-A wrong wall clock must not delete a night. So the age of a recording counts only if its name and the time of
-its last change agree about it, and a recording that is being written is never deleted. Next to read:
-`writer`.
+A wrong wall clock must not delete the nights. The rules are those of the journal (``journal.retention``): the
+age of recordings counts once the wall clock has agreed with the monotonic clock for an hour, and then for one
+day of recordings an hour. The later one of a recording's name and last change is its time; before 2020 or in
+the future it proves no age. A recording that is being written is never deleted. Next to read: `writer`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from mtmount_twisted.journal.retention import DAY
+from mtmount_twisted.journal.retention import DAY, EARLIEST, HOUR, Agreement
 
 from .layout import TAIL, recordings, started
+
+OLDER = "older than"
+"""The beginning of the reason for a deletion because of the age."""
+
+MOST_OLD = 24
+"""The most recordings that are deleted in an hour because of their age: those of a day."""
+
+
+class OldAllowance:
+    """The number of recordings that may be deleted now because of their age."""
+
+    def __init__(self) -> None:
+        self._agreement = Agreement()
+        self._began = -math.inf
+        self._left = 0
+
+    def look(self, now: float, wall: float) -> int:
+        """Return the number; 0 until the clocks have agreed for an hour. Call this often.
+
+        :param now: the monotonic clock, in seconds.
+        :param wall: the wall clock (s, Unix time).
+        """
+        if not self._agreement.look(now, wall):
+            return 0
+        if now - self._began >= HOUR:
+            self._began, self._left = now, MOST_OLD
+        return self._left
+
+    def use(self, count: int) -> None:
+        """Record that so many were deleted."""
+        self._left -= count
 
 
 class Stored(NamedTuple):
@@ -44,7 +77,12 @@ def stored(folder: Path) -> list[Stored]:
 
 
 def to_delete(
-    found: list[Stored], present: Path | None, present_size: int, keep: tuple[float, int], now: float
+    found: list[Stored],
+    present: Path | None,
+    present_size: int,
+    keep: tuple[float, int],
+    now: float,
+    most_old: int,
 ) -> list[tuple[Stored, str]]:
     """Return the recordings to delete, each with the reason.
 
@@ -53,6 +91,7 @@ def to_delete(
     :param present_size: the size of it and of its tail file, in bytes.
     :param keep: the age in days, and the size in bytes, up to which recordings are kept.
     :param now: the wall clock (s, Unix time).
+    :param most_old: the most recordings to delete because of their age.
     """
     keep_days, keep_bytes = keep
     total = present_size + sum(each.size for each in found if each.path != present)
@@ -60,8 +99,9 @@ def to_delete(
     for each in found:
         if each.path == present:
             continue
-        if each.newest < now - keep_days * DAY:
-            why = f"older than {keep_days:g} days"
+        if most_old > 0 and EARLIEST <= each.newest < now - keep_days * DAY:
+            why = f"{OLDER} {keep_days:g} days"
+            most_old -= 1
         elif total > keep_bytes:
             why = f"the recordings had over {keep_bytes} bytes"
         else:

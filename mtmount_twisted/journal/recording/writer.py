@@ -23,7 +23,7 @@ from .files import RecordingFile, TailFile, quick, thorough
 from .items import Item, RecorderOptions
 from .layout import NAME, TAIL, Message, portions, recordings, started, to_nanoseconds
 from .recovery import recover, unfinished
-from .retention import stored, to_delete
+from .retention import OLDER, OldAllowance, stored, to_delete
 
 if TYPE_CHECKING:
     from .digests import Digests
@@ -123,6 +123,7 @@ class RecordingWriter:
         self._bytes = 0  # of the fresh and pending ones, with `LINE_COST`
         self._chunks_at = 0.0
         self._tend_at = 0.0
+        self._old = OldAllowance()
         self._failing_since = 0.0
         self._is_full = False
         self._full_hour = 0  # the hour whose recording has its most bytes
@@ -367,8 +368,11 @@ class RecordingWriter:
         present = None if recording is None else recording.path
         size = self._bytes + (0 if recording is None else recording.contents.end)
         keep = options.keep_days, options.keep_bytes
-        for each, why in to_delete(stored(options.folder), present, size, keep, self._wall_clock()):
+        now = self._wall_clock()
+        most_old = self._old.look(self._clock(), now)
+        for each, why in to_delete(stored(options.folder), present, size, keep, now, most_old):
             os.unlink(each.path)
+            self._old.use(why.startswith(OLDER))
             self._tell(logging.INFO, "deleted the recording %s: %s", each.path, why)
         self.oldest = self._oldest()
 

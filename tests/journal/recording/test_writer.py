@@ -6,7 +6,6 @@ import gc
 import os
 import resource
 from types import SimpleNamespace
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -222,9 +221,26 @@ class WriterTests(SynchronousTestCase):
         writing = Writing(self.folder, keep_days=1.0)
         writing.record(2)
         writing.finish()
-        os.utime(writing.files[0], (START, START))
-        later: Any = Writing(self.folder, START + 2 * 86400, keep_days=1.0)
-        later.record(1)
+        [old] = writing.files
+        os.utime(old, (START, START))
+        later = Writing(self.folder, START + 2 * 86400, keep_days=1.0)
+        later.record(3660, every=30)
         later.finish()
-        self.assertEqual(len(later.files), 1)
-        self.assertIn("older than 1 days", later.logged[0])
+        self.assertFalse(old.exists())
+        [line] = later.logged
+        self.assertIn("older than 1 days", line)
+
+    def test_clock_that_jumps(self) -> None:
+        """While the wall clock is wrong for some minutes, no recording is deleted for its age."""
+        writing = Writing(self.folder, keep_days=1.0)
+        writing.record(2)
+        writing.finish()
+        [old] = writing.files
+        os.utime(old, (START, START))
+        later = Writing(self.folder, START + 3600, keep_days=1.0)
+        later.record(4000, every=60)
+        later.ahead = 15 * 86400.0
+        later.record(120, every=30)
+        later.finish()
+        self.assertTrue(old.exists())
+        self.assertFalse([line for line in later.logged if "older" in line], later.logged)
