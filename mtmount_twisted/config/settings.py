@@ -278,13 +278,13 @@ class PairCommander:
     listen: str = field(
         default="127.0.0.1",
         metadata={
-            "doc": "address on which the bridge listens for its commands; 0.0.0.0: all addresses",
+            "doc": "address on which the bridge listens for the commander; 0.0.0.0: all addresses",
             "check": usable_host,
         },
     )
     command_port: int = field(
         metadata={
-            "doc": "port on which the bridge listens for its commands; 0: the system chooses one",
+            "doc": "port on which the bridge listens for the commander; 0: the system chooses one",
             **LISTEN_PORT,
         }
     )
@@ -336,7 +336,7 @@ class PortCommanders:
         default=1000,
         metadata={
             "doc": "largest number of connected clients; a further one is rejected, unless an observer gives "
-            "way: one that is half-closed, or one of the address with most clients",
+            "way: one that is half-closed, or one of the address with the largest number of clients",
             "least": 1,
             "most": 65_536,
         },
@@ -363,7 +363,7 @@ class TelemetryReaders:
         default=1000,
         metadata={
             "doc": "largest number of connected readers; a further one is rejected, unless a reader gives "
-            "way: one of the address with most readers",
+            "way: one of the address with the largest number of readers",
             "least": 1,
             "most": 65_536,
         },
@@ -405,7 +405,7 @@ class CommandRules:
     on_loss: Literal["stop", "release"] = field(
         default="stop",
         metadata={
-            "doc": "action when a commander loses command in this way: stop all motion and release command, "
+            "doc": "action when a disconnected commander loses command: stop all motion and release command, "
             "or release only"
         },
     )
@@ -417,7 +417,7 @@ class CommandRules:
         default=False,
         metadata={
             "doc": "pass the password in the settings of a tma2022 mount to the commanders of pairs, and of "
-            "ports with `client_ca`; all others read `*` for each of its characters"
+            "ports with `client_ca`; all other clients read `*` for each character of the password"
         },
     )
     ack_timeout: float | None = field(
@@ -461,8 +461,8 @@ class ClientLimits:
     max_behind_bytes: int = field(
         default=1_048_576,
         metadata={
-            "doc": "largest backlog. The least value has room for all lines that a client receives as it "
-            "connects, and for the settings of a tma2022 mount",
+            "doc": "largest backlog. The smallest value has room for all lines that a client receives when "
+            "it connects, and for the settings of a tma2022 mount",
             "unit": "bytes",
             "least": 262_144,
             "most": 2**30,
@@ -514,8 +514,8 @@ class JournalSettings:
     tracks: Literal["summary", "all"] = field(
         default="summary",
         metadata={
-            "doc": "`summary`: of a run of accepted track commands, the first and the last in full, and one "
-            "row a second that counts those between; `all`: every one in full",
+            "doc": "`summary`: of a run of accepted track commands, record the first and the last in full, "
+            "and one row a second that counts the commands between; `all`: record every command in full",
         },
     )
 
@@ -550,8 +550,8 @@ class RecorderSettings:
     keep_bytes: int = field(
         default=20 * 2**30,
         metadata={
-            "doc": "largest size of all recordings; beyond it the oldest is deleted. One hour takes half of "
-            "it at most",
+            "doc": "largest size of all recordings; beyond it the oldest one is deleted. The recording of "
+            "one hour takes at most half of this size",
             "unit": "bytes",
             "least": 2**28,
             "most": 2**50,
@@ -616,8 +616,8 @@ class StationSettings:
     hook: str | None = field(
         default=None,
         metadata={
-            "doc": "program that moves the address of the bridges: it is run with the word `take` before the "
-            "link is opened, and with `give` after the link is closed, each for at most 3 s",
+            "doc": "program that moves the address of the bridges: the bridge runs it with the word `take` "
+            "before it opens the link, and with `give` after it has closed the link, each for at most 3 s",
             "check": _path,
             "default_words": "none: the address does not move",
             "example": "/usr/local/lib/mtmount/address",
@@ -714,7 +714,7 @@ class StationUserSettings:
     expires: float = field(
         default=10.0,
         metadata={
-            "doc": "age at which a request is no longer sent; a request may ask for less",
+            "doc": "age from which on the bridge no longer sends a request; a request may name a lower age",
             "unit": "s",
             "least": 0.1,
             "most": 300,
@@ -804,9 +804,8 @@ class WebSettings:
     max_connections: int = field(
         default=256,
         metadata={
-            "doc": "largest number of connections. Event streams may take half of them, and addresses "
-            "without a valid token may take half; where there are no tokens, addresses without an event "
-            "stream",
+            "doc": "largest number of connections. Event streams may take half of them. Addresses without a "
+            "valid token may take half; if there are no tokens, addresses without an event stream may",
             "least": 2,
             "most": 65_536,
         },
@@ -885,7 +884,8 @@ class SiteSettings:
     ut1_utc: float = field(
         default=0.0,
         metadata={
-            "doc": "UT1-UTC, from Bulletin A of the IERS; an error of 0.1 s is one of 1.5 arcsec on the sky",
+            "doc": "UT1-UTC, from Bulletin A of the IERS; an error of 0.1 s shifts positions on the sky by "
+            "1.5 arcsec",
             "unit": "s",
             "least": -0.9,
             "most": 0.9,
@@ -894,7 +894,7 @@ class SiteSettings:
     ut1_utc_date: str | None = field(
         default=None,
         metadata={
-            "doc": "the day of that value; the page marks positions on the sky after 90 days",
+            "doc": "the day of `ut1_utc`; the page marks positions on the sky from 90 days after it",
             "check": _day,
             "default_words": "none: the positions are marked",
             "example": "2026-11-27",
@@ -912,7 +912,7 @@ class MotionSettings:
     slew_jump: float = field(
         default=0.1,
         metadata={
-            "doc": "jump of the demand position, or least way of a move, with which a slew begins",
+            "doc": "smallest jump of the demand position, or smallest way of a move, that counts as a slew",
             "unit": "deg",
             "least": 0.001,
             "most": 360,
@@ -921,7 +921,8 @@ class MotionSettings:
     rms_limit: float = field(
         default=0.01,
         metadata={
-            "doc": "largest RMS of the following error, on the sky, over 15 s with which a slew is settled",
+            "doc": "largest RMS of the following error, on the sky, over 15 s at which a slew counts as "
+            "settled",
             "unit": "arcsec",
             "least": 0.0001,
             "most": 3600,
@@ -930,7 +931,7 @@ class MotionSettings:
     slew_distance: float = field(
         default=3.5,
         metadata={
-            "doc": "longest slew that is judged by `slew_time`",
+            "doc": "longest slew to which `slew_time` applies",
             "unit": "deg",
             "least": 0,
             "most": 540,
