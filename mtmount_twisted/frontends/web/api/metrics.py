@@ -404,7 +404,7 @@ FIGURES = (
     Figure(
         "controller_up",
         "gauge",
-        "1 while both connections to the controller are up, else 0.",
+        "1 while the link to the controller is up, else 0.",
         lambda metrics: metrics.bridge.link is not None,
     ),
     Figure(
@@ -703,7 +703,7 @@ FIGURES = (
         "journal_lost_rows",
         "counter",
         "Rows that the journal could not keep, by the rights of the clients that caused them: "
-        "yes, or no for clients that only observe.",
+        "yes, or no for clients without rights.",
         lambda metrics: metrics.lost_rows(),
         ("rights",),
     ),
