@@ -354,7 +354,7 @@ class PortCommanders:
 class TelemetryReaders:
     """A port that serves the mount's telemetry to any number of readers, in the mount's own format.
 
-    Only a tma2022 mount sends telemetry. A list of addresses may have zones, as that of a ``[[port]]``.
+    Only a tma2022 mount sends telemetry. A list of addresses may have zones, as the list of a ``[[port]]``.
     """
 
     name: str = field(metadata={"example": "telemetry", **COMMANDER_NAME})
@@ -572,8 +572,8 @@ class RecorderSettings:
 class StationSettings:
     """The bridge's place among several machines; with it, the bridge publishes to a message broker.
 
-    It needs a journal. ``events-by-nats.rst`` shows the use. The words are in the subjects of all messages:
-    letters, digits, ``-`` and ``_``.
+    It needs a journal. ``events-by-nats.rst`` shows the use. ``mount`` and ``node`` are words of letters,
+    digits, ``-`` and ``_``, and are in the subjects of all messages.
     """
 
     mount: str = field(
@@ -629,7 +629,7 @@ class StationSettings:
 class BrokerSettings:
     """The message broker: NATS with JetStream, 2.9 or newer, and not 2.10.20 to 2.10.22.
 
-    Only together with ``[station]``.
+    This section needs ``[station]``.
     """
 
     servers: tuple[str, ...] = field(
@@ -693,9 +693,9 @@ class BrokerSettings:
 
 @frozen(kw_only=True)
 class StationUserSettings:
-    """A user who may send commands by the broker; one section for each user.
+    """A user that may send commands by the broker; one section for each user.
 
-    Only together with ``commands = true`` in ``[station.broker]``. The server checks who a user is:
+    It needs ``commands = true`` in ``[station.broker]``. The server checks the identity of each user:
     ``commands-by-nats.rst`` shows how.
     """
 

@@ -473,7 +473,7 @@ FIGURES = (
     Figure(
         "commands",
         "counter",
-        "Commands that ended, by outcome; ack is the end of a track command, local that of a "
+        "Commands that ended, by outcome; ack is the end of a track command, local is the end of a "
         "command that the bridge answered itself.",
         lambda metrics: [((outcome,), metrics.outcomes[outcome]) for outcome in _ENDS],
         ("outcome",),
