@@ -54,7 +54,7 @@ class RunDialects:
             raise JournalError(f"the dialect of run {run} can't be read: {in_words(error)}") from None
         if found is None:
             return dialect_named(UNNAMED)
-        found_name = found[0].decode("utf-8", "replace")
+        found_name = (found[0] or b"").decode("utf-8", "replace")  # SQLite makes NULL of an empty blob
         for name in KNOWN:
             if found_name == name:
                 return dialect_named(name)

@@ -4,7 +4,7 @@ briefly.
 Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a parser processes each line of
 it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
 per turn, and the connections are read in slices, one after another. A slice that counts more than the turn
-has left reduces the budget of the next turns.
+has left reduces the budget of the next turns, except for connections of a higher rank.
 
 Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``: their connections take
 turns.
@@ -18,6 +18,10 @@ from typing import Any, Protocol
 LEAST = 64
 """Least number of bytes that a slice, or a line in it, counts as: rejecting a short line costs as much as
 rejecting a long one."""
+
+
+MOST_OWED = 8
+"""The most turns that pay for a slice that counts more than its own turn: other readers wait for them."""
 
 
 class Reader(Protocol):
@@ -58,6 +62,7 @@ class Turns:
         self._waiting: dict[Rank, dict[Reader, None]] = {rank: {} for rank in Rank}
         self._next: Any = None  # timer of the next turn, if this turn has been used
         self._left = 0
+        self._owed = 0  # bytes of earlier turns beyond their budgets; connections of the usual rank pay them
         self._reading = False
 
     def add(self, reader: Reader, rank: Rank = Rank.USUAL) -> None:
@@ -91,13 +96,19 @@ class Turns:
     def _next_queue(self) -> dict[Reader, None]:
         return next(filter(None, self._waiting.values()), {})
 
+    def _may_read(self, queue: dict[Reader, None]) -> bool:
+        owed = self._owed if queue is self._waiting[Rank.USUAL] else 0
+        return self._left > owed
+
     def _begin(self) -> None:
-        self._left = min(0, self._left) + self._budget  # a long line takes the place of those of later turns
+        owed = max(0, self._owed - self._budget) + max(0, -self._left)
+        self._owed = min(owed, MOST_OWED * self._budget)
+        self._left = self._budget
         self._next = self._reactor.callLater(self._pause, self._next_turn)
 
     def _next_turn(self) -> None:
         self._next = None
-        if self._next_queue() or self._left < 0:
+        if self._next_queue() or self._owed or self._left < 0:
             self._begin()
             self._read()
 
@@ -106,7 +117,7 @@ class Turns:
             return
         self._reading = True
         try:
-            while (queue := self._next_queue()) and self._left > 0:
+            while (queue := self._next_queue()) and self._may_read(queue):
                 is_first = queue is self._waiting[Rank.FIRST]
                 reader = next(reversed(queue) if is_first else iter(queue))
                 del queue[reader]

@@ -375,6 +375,15 @@ class DaemonTests(HostileCase):
         self.assertIn("can't be counted: run 1 is in the dialect 'tma2031', which", self.told[0])
         self.assertEqual(self.keeper.fault, "")
 
+    def test_empty_dialect(self) -> None:
+        """A run whose dialect is an empty blob is of an unknown dialect, for the daemon and for readers."""
+        self.harm("UPDATE run_dialect SET dialect = x''")
+        self.start()
+        self.assertIn("can't be counted: run 1 is in the dialect '', which", self.told[0])
+        status, _, complaint = self.program("show", "--run", "1")
+        self.assertEqual(status, 2)
+        self.assertIn("run 1 is in the dialect ''", complaint)
+
     def test_no_ids_left(self) -> None:
         """A file whose ids are used up is refused in words."""
         changes: list[Callable[[], None]] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.turns import Turns
+from mtmount_twisted.net.turns import MOST_OWED, Rank, Turns
 
 
 class Reader:
@@ -44,6 +44,24 @@ class DebtTests(SynchronousTestCase):
             seen.append(reader.slices)
             self.clock.advance(0.02)
         self.assertEqual(seen, [1, 1, 1, 1, 2, 2, 2, 2, 3])
+
+    def test_most(self) -> None:
+        """However much a slice counts as, the next one waits for few turns."""
+        reader = Reader(self.turns, [10**6, 100])
+        self.turns.add(reader)
+        for _ in range(MOST_OWED):
+            self.clock.advance(0.02)
+            self.assertEqual(reader.slices, 1)
+        self.clock.advance(0.02)
+        self.assertEqual(reader.slices, 2)
+
+    def test_rank(self) -> None:
+        """A connection of a higher rank does not wait until the turns are paid."""
+        self.turns.add(Reader(self.turns, [4000]))
+        ask = Reader(self.turns, [100])
+        self.turns.add(ask, Rank.FIRST)
+        self.clock.advance(0.02)
+        self.assertEqual(ask.slices, 1)
 
     def test_no_reader_meanwhile(self) -> None:
         """A reader that comes while the debt is paid waits as well, and then nothing is left."""

@@ -379,16 +379,15 @@ class HalfAPairTests(BridgeCase):
         self.assertTrue(self.service.pairs[0].connected)
 
     def test_a_turn_reads_few(self) -> None:
-        """What it says is read a few lines in a turn; those past the bound are dropped as they come."""
+        """What it says is read a few lines in a turn; those past the bound are dropped, a few in a turn."""
         self.csc.say(*[SHORT] * 5000)
         before = 0
-        for _ in range(20):
+        for _ in range(60):
             self.reactor.advance(READ_EVERY)
             refused = self.service.bridge.counts["not_sent"]
-            self.assertLessEqual(refused - before, 101 + MOST)
+            self.assertLessEqual(refused - before, MOST)
             before = refused
         self.assertGreater(before, 100)
-        self.assertLessEqual(before, 20 * MOST + 101)
 
     def test_overtaken_while_it_waits(self) -> None:
         """A move that waits for its turn when another stops the mount is not sent once the pair is up."""
