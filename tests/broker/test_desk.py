@@ -22,6 +22,7 @@ from mtmount_twisted.frontends.broker.words import (
     read_from_child,
     read_to_child,
 )
+from mtmount_twisted.frontends.web.api.command_tracker import CommandTracker
 from tests.support.children import ChildClock
 from tests.support.commanders import LOG
 from tests.support.web_houses import WebHouse
@@ -33,6 +34,11 @@ USERS = [
     StationUser(name="day", source="EUI", role="command", expires=10.0),
     StationUser(name="guest", source="CSC", role="observer", expires=10.0),
 ]
+
+
+def broken(*words: Any, **more: Any) -> Any:
+    """Raise an error that no one expects."""
+    raise LookupError("of the test")
 
 
 class DeskCase(SynchronousTestCase):
@@ -206,6 +212,17 @@ class CommandTests(DeskCase):
         self.command("1", "AzimuthAxisMove", position=5)
         self.house.bridge.link_down("gone")
         self.assertEqual(self.states(), [("1", "outcome_unknown")])
+
+    def test_unexpected_error(self) -> None:
+        """An error of the bridge's own code is in the log, and the command has an outcome: it may be sent."""
+        self.take()
+        for id, owner, name in (("1", desk_module, "given_in"), ("2", CommandTracker, "wait")):
+            patcher = self.patch(owner, name, broken)
+            with self.assertLogs(LOG, "ERROR") as logs:
+                self.command(id, "AzimuthAxisMove", position=5)
+            patcher.restore()
+            self.assertIn("LookupError: of the test", logs.output[0])
+            self.assertEqual(self.states(), [(id, "outcome_unknown")])
 
     def test_end(self) -> None:
         """At the end of the daemon the users are gone, and a command in flight has an outcome."""

@@ -39,6 +39,7 @@ STANDBY = "not sent: standby"
 TOO_OLD = "not sent: too old"
 OVERTAKEN = "not sent: overtaken by a stop"
 UNKNOWN = "outcome unknown: the process for the broker ended before it wrote the outcome"
+FAILED = "outcome unknown: the bridge failed; its log has the error"
 
 _REASONS = {403: "refused", 409: "refused", 422: "malformed", 429: "busy", 503: "not sent"}
 """The beginning of the explanation of a request that is rejected, by its status."""
@@ -151,9 +152,12 @@ class Desk:
         except RequestError as error:
             self._keep(told.user, told.id, _outcome(told.user, told.id, _said(error)))
             return
+        except Exception:
+            self._failed(Failure(), told)
+            return
         finally:
             self._stops.clear()
-        Deferred.fromCoroutine(self._end(told, life)).addErrback(self._failed)
+        Deferred.fromCoroutine(self._end(told, life)).addErrback(self._failed, told)
 
     def _why_not(self, told: Command) -> str:
         """Return the reason for which a command is not passed to the bridge; empty if it is."""
@@ -204,8 +208,10 @@ class Desk:
         outcome = Outcome(user=told.user, id=told.id, state=state, explanation=text, steps=steps)
         self._keep(told.user, told.id, outcome)
 
-    def _failed(self, reason: Failure) -> None:
+    def _failed(self, reason: Failure, told: Command) -> None:
+        """Give a command an outcome after an unexpected error: it may be sent."""
         self._log.error("a command of the broker failed: %s", reason.getTraceback())
+        self._keep(told.user, told.id, _outcome(told.user, told.id, FAILED))
 
     def _keep(self, user: str, id: str, outcome: Outcome) -> None:
         kept = self._kept[user].setdefault(id, _Kept())
