@@ -17,10 +17,14 @@ from .contracts import IEngine
 MOST_QUESTIONS = 20
 """The most questions that wait; a further one is answered at once, as one that the broker did not answer."""
 
+AT_ONCE = 8
+"""The questions whether a process is present that are asked at the same time. A process that dies or hangs,
+or a host that is gone, answers none of them: the next one must not wait for that."""
+
 
 class Keeper:
-    """Ask the broker for the daemon: one question after another about the register, and beside them about the
-    presence. A host that is gone answers neither way, and the register must not wait for it.
+    """Ask the broker for the daemon: one question after another about the register, beside them one after
+    another that change this bridge's own presence, and beside both whether a process is present.
 
     :param reply: sends an answer to the daemon.
     """
@@ -30,19 +34,23 @@ class Keeper:
         self._presence = engine.presence(f"mt.{mount}.here")
         self._reply = reply
         self._about_register: asyncio.Queue[Question] = asyncio.Queue(MOST_QUESTIONS)
-        self._about_presence: asyncio.Queue[Question] = asyncio.Queue(MOST_QUESTIONS)
+        self._about_us: asyncio.Queue[Question] = asyncio.Queue(MOST_QUESTIONS)
+        self._about_others: asyncio.Queue[Question] = asyncio.Queue(MOST_QUESTIONS)
 
     def ask(self, question: Question) -> None:
         """Take a question of the daemon."""
-        is_register = question.what in ("get", "swap")
+        queue = self._about_register
+        if question.what not in ("get", "swap"):
+            queue = self._about_others if question.what == "gone" else self._about_us
         try:
-            (self._about_register if is_register else self._about_presence).put_nowait(question)
+            queue.put_nowait(question)
         except asyncio.QueueFull:
             self._reply(Answer(number=question.number, known=False))
 
     async def run(self) -> None:
         """Answer questions until the task is cancelled."""
-        await asyncio.gather(self._serve(self._about_register), self._serve(self._about_presence))
+        queues = self._about_register, self._about_us, *[self._about_others] * AT_ONCE
+        await asyncio.gather(*map(self._serve, queues))
 
     async def _serve(self, questions: asyncio.Queue[Question]) -> None:
         while True:

@@ -175,6 +175,11 @@ class NatsEngine:
 
     async def close(self) -> None:
         """See `IEngine`."""
+        signs, self._signs = self._signs, {}
+        if self._connection is not None:
+            with suppress(EngineUnreachable, TimeoutError):  # first: others wait for that
+                async with asyncio.timeout(CLOSE_TIME):
+                    await self._connection.unsubscribe(*signs.values())
         for reading in tuple(self._readings):
             await reading.stop()
         task, self._task = self._task, None
@@ -184,11 +189,6 @@ class NatsEngine:
         connection, self._connection = self._connection, None
         self.problem = "closed"
         if connection is not None:
-            with suppress(
-                EngineUnreachable, TimeoutError
-            ):  # others ask next, and must not wait for a late answer
-                async with asyncio.timeout(CLOSE_TIME):
-                    await connection.unsubscribe(*self._signs.values())
             await connection.close()
         self._notify()
 

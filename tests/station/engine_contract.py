@@ -222,6 +222,35 @@ class EngineContract:
 
         self.on_stage(test)
 
+    def test_presence_ends_first(self) -> None:
+        """An engine that closes is gone at once, also while its readings end."""
+
+        async def test(stage: Stage, engine: Any) -> None:
+            other = await stage.engine()
+            here, asks = engine.presence(f"here.{stage.prefix}"), other.presence(f"here.{stage.prefix}")
+            await here.here()
+            ending = asyncio.Event()
+            seen: list[bool] = []
+
+            class Slow(Receiver):
+                async def received(self, message: Stored) -> None:
+                    self._came.set()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        seen.append(await asks.gone())
+                        ending.set()
+
+            log, receiver = engine.log(stage.log), Slow()
+            await log.append(f"{stage.prefix}.a", b"1")
+            await log.read(f"{stage.prefix}.>", 1, receiver)
+            await receiver._came.wait()
+            await engine.close()
+            await ending.wait()
+            self.assertEqual(seen, [True])
+
+        self.on_stage(test)
+
     def test_read(self) -> None:
         """A reading delivers what is stored from its position on, then what is new, by its pattern only."""
 

@@ -73,6 +73,33 @@ class KeeperTests(SynchronousTestCase):
         [_, told] = self.answers({"what": "swap", "value": "x" * (MAX_VALUE + 1)}, {"what": "get"})
         self.assertEqual((told.known, told.value, told.revision), (True, "", 1))
 
+    def test_presence_without_an_answer(self) -> None:
+        """A question about the presence that gets no answer holds up no other one."""
+        told: list[Answer] = []
+        first = [True]
+
+        class Mute:
+            async def gone(self) -> bool:
+                if first.pop() if first else False:
+                    await asyncio.Event().wait()
+                return True
+
+        async def run() -> None:
+            engine = MemoryEngine(MemoryBroker(lambda: 0.0))
+            engine.start()
+            engine.presence = lambda name: Mute()  # type: ignore[method-assign, assignment, return-value]
+            keeper = Keeper(engine, "t1", told.append)
+            task = asyncio.create_task(keeper.run())
+            for number in (1, 2, 3):
+                keeper.ask(Question(number=number, what="gone"))
+            while len(told) < 2:
+                await self.turn()
+            task.cancel()
+            await asyncio.wait([task])
+
+        in_time(run())
+        self.assertEqual([(each.number, each.gone) for each in told], [(2, True), (3, True)])
+
     def test_too_many(self) -> None:
         """Questions beyond the bound are answered at once, as unknown."""
         told: list[Answer] = []

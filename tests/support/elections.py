@@ -47,6 +47,7 @@ class Machine:
     :ivar reaches_broker: False while it is cut from the broker.
     :ivar reaches_mount: False while it is cut from the mount.
     :ivar loses: True to lose the answers of swaps that the broker has done.
+    :ivar is_mute: True to give no answer to the questions about its presence.
     """
 
     def __init__(self, world: World, node: str, **rules: Any) -> None:
@@ -60,7 +61,7 @@ class Machine:
         self.announced: list[tuple[int, bool]] = []
         self.ended_moves = 0
         self.alive = self.runs = self.reaches_broker = self.reaches_mount = True
-        self.loses = False
+        self.loses = self.is_mute = False
         self.hook_time = 0.0
         self.hooks_under_way: list[tuple[float, int]] = []
         self.wants_link = self.has_ports = False
@@ -207,6 +208,8 @@ class World:
                     machine.do(machine.tenure.unanswered, ask.number)
                 case "swap":
                     machine.do(machine.tenure.answered_swap, ask.number, revision)
+                case "gone" if any(each.is_mute for each in self.present):
+                    pass
                 case "gone":
                     gone = not any(each.reaches_broker for each in self.present)
                     machine.do(machine.tenure.answered_gone, ask.number, gone)

@@ -152,6 +152,13 @@ class TakeOverTests(ElectionCase):
         self.assertEqual(self.b.keys, [2 * 2**20 + 1])
         self.assertTrue(self.b.has_ports)
 
+    def test_killed_with_a_question_on_its_way(self) -> None:
+        """A question that the dying process does not answer any more delays the next one by nothing."""
+        self.a.is_mute = True
+        self.world.pass_time(T / 16)
+        self.a.kill()
+        self.assertLessEqual(self.until_active(self.b), 0.2 * T + STEP)
+
     def test_paused_and_killed(self) -> None:
         """A bridge that is stopped for good, and whose connections are gone: the lease expires in 1.2 T."""
         self.a.runs = False

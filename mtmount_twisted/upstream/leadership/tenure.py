@@ -240,8 +240,7 @@ class Tenure:
         self._question: Ask | None = None  # about the register: at most one is open
         self._asked = now
         self._next_look = now
-        self._gone_question = 0
-        self._gone_asked = now
+        self._gone_questions: dict[int, float] = {}  # the open ones, and when they were asked
         self._next_gone = now
         self._heard_gone = False  # the presence is gone: take the lease if the register is unchanged
         self._revision = 0
@@ -304,8 +303,9 @@ class Tenure:
         limit = ANSWER * self._rules.take_over_after
         if self._question is not None and now - self._asked > limit:
             self._unanswered(now)
-        if self._gone_question and now - self._gone_asked > limit:
-            self._gone_question = 0
+        for number, asked in tuple(self._gone_questions.items()):
+            if now - asked > limit:
+                del self._gone_questions[number]
         if self._stopping:
             if not self._is_closed and self._has_lease and self._question is None and now >= self._next_look:
                 self._look(now)  # the commands in flight end with the lease
@@ -319,7 +319,7 @@ class Tenure:
 
     def answered(self, number: int, value: str | None, revision: int, gone: bool, now: float) -> None:
         """Process an answer of the broker; see the three methods below."""
-        if number == self._gone_question:
+        if number in self._gone_questions:
             self.answered_gone(number, gone, now)
         elif self._question is not None and self._question.what == "swap":
             self.answered_swap(number, revision, now)
@@ -357,9 +357,8 @@ class Tenure:
 
     def answered_gone(self, number: int, gone: bool, now: float) -> None:
         """Process the answer about the presence: True if no process answers for it."""
-        if number != self._gone_question:
+        if self._gone_questions.pop(number, None) is None:
             return
-        self._gone_question = 0
         if gone and self.state is STANDBY and self._trusts_presence(now):
             # The register is read again first: the dead bridge may have renewed its lease since then.
             self._heard_gone = True
@@ -368,9 +367,9 @@ class Tenure:
 
     def unanswered(self, number: int, now: float) -> None:
         """Note that the broker did not answer a question: nothing is known."""
-        if number == self._gone_question:
-            self._gone_question = 0
-        elif self._question is not None and self._question.number == number:
+        if self._gone_questions.pop(number, None) is not None:
+            return
+        if self._question is not None and self._question.number == number:
             self._unanswered(now)
 
     def link_up(self, now: float) -> None:
@@ -608,9 +607,10 @@ class Tenure:
 
     def _wait_as_standby(self, now: float) -> None:
         rules = self._rules
-        if self._gone_question == 0 and now >= self._next_gone and self._trusts_presence(now):
+        # A process that dies or hangs leaves a question without an answer: the next one does not wait for it.
+        if now >= self._next_gone and self._trusts_presence(now):
             self._number += 1
-            self._gone_question, self._gone_asked = self._number, now
+            self._gone_questions[self._number] = now
             self._next_gone = now + ASK_PRESENCE * rules.take_over_after
             self._effects.append(Ask(self._number, "gone"))
         if not self._was_answered and rules.preferred and rules.one_peer and now - self._began >= ALONE_AFTER:
@@ -635,7 +635,8 @@ class Tenure:
     def _forget_times(self, now: float) -> None:
         self._answered_since = self._unchanged_since = self._without_link_since = None
         self._heard_gone = False
-        self._question, self._gone_question = None, 0
+        self._question = None
+        self._gone_questions.clear()
         self._next_look = now + LOOK * self._rules.take_over_after
 
     # Link, ports, address
