@@ -83,6 +83,7 @@ async def measure(run: Run, reactor: Any) -> None:
         bare.write_text(BARE)
         journal = f"--journal={Path(folder, 'journal.sqlite')}"
         ours = ["mtmount-bridge", "--command-port=0", "--reply-port=1", journal, "--web=none"]
+        ours.append("--simulator-dialect=tma2020")  # without telemetry, as before there was a choice
         daemons = {
             "ours": (ours, "serving"),
             "bare twistd": (["-y", str(bare)], "starting on"),

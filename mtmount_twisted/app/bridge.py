@@ -33,7 +33,6 @@ from twisted.internet.interfaces import IReactorTime
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.cli.standard_streams import say
 from mtmount_twisted.config import preflight
-from mtmount_twisted.config.example import toml_file
 from mtmount_twisted.config.loading import Config, check, default_config, load_file
 from mtmount_twisted.config.settings import (
     WEB_ENDPOINT,
@@ -65,7 +64,7 @@ from mtmount_twisted.version import __version__, how_to_install
 from mtmount_twisted.wire.fields import utc_now
 from mtmount_twisted.wire.lines import SHOWN_BYTES
 
-from . import daemon, doctor
+from . import daemon
 from .bridge_service import DRAIN_TIME, BridgeService
 from .built_in import HOST, BuiltIn, built_in, closed
 
@@ -196,6 +195,8 @@ class Options(daemon.OneLineOptions):
         """Convert the options, and merge them with the file into the configuration."""
         super().postOptions()
         if self["example-config"]:
+            from mtmount_twisted.config.example import toml_file
+
             say(DAEMON, toml_file().rstrip())
             raise SystemExit(0)
         if self["check-one-peer"] is not None:
@@ -877,6 +878,8 @@ def _check_tokens(options: Options) -> tuple[()]:
 
 def _examine(options: Options) -> int:
     """Print the report of ``--doctor``. Return the exit status."""
+    from . import doctor
+
     config = options.config
     secrets: dict[str, Callable[[], Iterable[str]]] = {
         "certificates": lambda: certificate_warnings(_with_certificates(options, config), utc_now())
