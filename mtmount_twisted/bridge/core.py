@@ -435,18 +435,15 @@ class Bridge:
         if not client.may_command and self._registry.count_refusal(client) >= MAX_REFUSALS:
             self._dismiss(client, "it is an observer and keeps sending commands")
 
-    def unheard(self, client: IClient, lines: list[bytes], dropped: int) -> None:
-        """Drop commands of a client without a reply connection.
+    def unheard(self, client: IClient, lines: list[bytes]) -> None:
+        """Drop the commands of a client without a reply connection.
 
         The bridge refuses each command all the same, for the journal and for observers. The sender is not
         connected as the protocol requires, so the bounds for clients without rights apply to the records of
         its lines.
-
-        :param dropped: the number of commands for the log, with those that follow; 0 to log nothing.
         """
-        if dropped:
-            text = "%s: dropped %d commands: the reply connection is not up"
-            self._effects.append(Log(logging.WARNING, text, (client.name, dropped), burst=A_FEW))
+        text = "%s: dropped %d commands: the reply connection is not up"
+        self._effects.append(Log(logging.WARNING, text, (client.name, len(lines)), burst=A_FEW))
         for line in lines:
             whole, header = self._read(client, line)
             if whole is None:

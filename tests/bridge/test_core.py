@@ -384,7 +384,7 @@ class MalformedTests(SynchronousTestCase):
         pair = RecordingClient(self.house.bridge, "pair", Source.CSC)
         watch = self.house.client("watch", may_command=False)
         with self.assertLogs("tests.bridge", logging.WARNING) as logs:
-            self.house.bridge.unheard(pair, [command(1, STOP, 1), b"x"], 2)
+            self.house.bridge.unheard(pair, [command(1, STOP, 1), b"x"])
         self.assertEqual(len(logs.records), 1)
         self.assertEqual((pair.read(), self.house.link.read()), ([], []))
         self.assertTrue(told(watch.read()[0]).text.startswith("not sent: "))

@@ -61,5 +61,5 @@ class OldMountTests(SynchronousTestCase):
     def test_without_reply_connection(self) -> None:
         """The log says so also where nothing can be answered: the client has one connection only."""
         with self.assertLogs(LOG, "WARNING") as logged:
-            self.bridge.unheard(self.csc, [POWER_2022], 1)
+            self.bridge.unheard(self.csc, [POWER_2022])
         self.assertIn("speaks tma2022", "\n".join(logged.output))

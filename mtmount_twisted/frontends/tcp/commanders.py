@@ -10,12 +10,10 @@ Next to read: `ports`, for clients with one connection each; `core.Bridge`, whic
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,15 +30,15 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader, receive_little
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
-from mtmount_twisted.net.turns import LEAST, Turns
+from mtmount_twisted.net.turns import Turns
 
 from .command_queue import CommandQueue
 
 HOLD_TIME = 1.0
 """Longest time that a command waits for the connection on which the bridge can answer it, in seconds."""
 
-MAX_HELD = 100
-"""Largest number of commands that wait for it."""
+MAX_HELD = 16
+"""Largest number of commands that wait for it. The bridge refuses all of them together, 0.3 ms each."""
 
 LINE_TIME = 10.0
 """Longest time from the first byte of a client's line to its end, in seconds."""
@@ -128,44 +126,6 @@ class Shared:
         return SendBuffer(self.reactor, limits.max_behind_bytes, limits.max_behind_seconds, cut_off)
 
 
-class _Dropped:
-    """The commands of a pair that came without a reply connection and wait for their refusal; see
-    `turns.Reader`. They take turns, because a peer can send many of them at once."""
-
-    def __init__(self, bridge: Bridge, client: IClient, turns: Turns) -> None:
-        self._bridge = bridge
-        self._client = client
-        self._turns = turns
-        self._lines: deque[bytes] = deque()
-        self._unlogged = 0
-
-    def add(self, lines: list[bytes]) -> None:
-        """Refuse commands in the next turns."""
-        self._lines += lines
-        self._unlogged += len(lines)
-        self._turns.add(self)
-
-    def read_slice(self, most: int) -> int:
-        """Refuse some."""
-        count = 0
-        lines: list[bytes] = []
-        while self._lines and count < most:
-            lines.append(self._lines.popleft())
-            count += max(LEAST, len(lines[-1]))
-        dropped, self._unlogged = self._unlogged, 0
-        self._bridge.unheard(self._client, lines, dropped)
-        if self._lines:
-            self._turns.add(self)
-        return count
-
-    def finish(self) -> None:
-        """Refuse the rest at once: the bridge ends."""
-        self._turns.discard(self)
-        if self._lines:
-            lines, self._lines = list(self._lines), deque()
-            self._bridge.unheard(self._client, lines, 0)
-
-
 @implementer(IClient)
 class PairClient(PairedSession):
     """The commander of a ``[[pair]]``. The classes below have its connections.
@@ -195,7 +155,6 @@ class PairClient(PairedSession):
             self, shared.bridge, turns.without_command, turns.first_looks, turns.looks, shared.reactor
         )
         self._held: list[bytes] = []
-        self._dropped = _Dropped(shared.bridge, self, shared.turns.without_rights)
         self._holds = False  # though it is up: what waited for a turn goes behind what is held
         self._stops_before = 0  # how many stops were taken before the first of what is held came
         self._holding: IDelayedCall | None = None
@@ -215,12 +174,6 @@ class PairClient(PairedSession):
     def behind(self) -> int:
         """Backlog in bytes, without the bytes that the transport itself buffers."""
         return self._send_buffer.behind
-
-    def close(self) -> Deferred[None]:
-        """See `ConnectionPair`."""
-        closing = super().close()
-        self._dropped.finish()
-        return closing
 
     def dismiss(self, why: str) -> None:
         """Read no more, and close the connections once all is sent. The commander may connect again."""
@@ -258,7 +211,7 @@ class PairClient(PairedSession):
 
     def _drop_held(self) -> None:
         if held := self._take_held():
-            self._dropped.add(held)
+            self._bridge.unheard(self, held)
 
     def _take_held(self) -> list[bytes]:
         held, self._held = self._held, []
