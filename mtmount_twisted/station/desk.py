@@ -48,7 +48,17 @@ from mtmount_twisted.frontends.web.http.calls import RequestError
 
 from .contracts import IEngine, ILog, IReading, Start, Stored
 from .events import Source
-from .requests import Life, Place, Subjects, claim_body, outcome_body, place_of, read_life, read_request
+from .requests import (
+    Life,
+    Place,
+    Subjects,
+    claim_body,
+    is_word,
+    outcome_body,
+    place_of,
+    read_life,
+    read_request,
+)
 from .waits import pause
 
 MOST_OPEN = 16
@@ -150,6 +160,7 @@ class Desk:
     :param report: receives lines for the log.
     :param wall_clock: return the time (s, Unix time).
     :ivar ended: the number of outcomes that the broker has confirmed.
+    :ivar ignored: the number of requests whose subject ends in no word: they have no outcome.
     """
 
     def __init__(
@@ -172,6 +183,7 @@ class Desk:
         self.wall_clock: Callable[[], float] = wall_clock
         self.subjects: Subjects = Subjects(source.mount)
         self.ended: int = 0
+        self.ignored: int = 0
         self.epoch: int = 0
         self.active: bool = False
         self._users = {user.name: _UserDesk(self, user) for user in users}
@@ -246,6 +258,13 @@ class Desk:
         if text not in self._told and len(self._told) < 100:
             self._told.add(text)
             self.report(logging.ERROR, text)
+
+    def ignore(self, key: str) -> None:
+        """Count a request without an outcome: a server may end a connection that writes to its subject."""
+        self.ignored += 1
+        if self.ignored == 1:
+            text = f"a request is ignored, and further ones are counted only: {key[:100]!a} ends in no word"
+            self.report(logging.WARNING, text)
 
     # Time
 
@@ -349,7 +368,7 @@ class _UserDesk:
             self._lives = await self._read_lives(start, last)
         self._frontier = start
         for id, (position, life) in tuple(self._lives.items()):
-            if life.claimed_by is not None and id not in self._items:
+            if life.claimed_by is not None and id not in self._items and is_word(id):
                 self._take_over(id, position, life.claimed_by)
         reading: IReading = await desk.log.read(desk.subjects.request(name, "*"), start, self)
         try:
@@ -396,6 +415,9 @@ class _UserDesk:
         """Judge a request as far as that needs no claim. It waits while too many requests wait."""
         self._frontier = message.position + 1
         place = place_of(message.key)
+        if not is_word(place.id):
+            self._desk.ignore(message.key)
+            return
         if place.id in self._lives or place.id in self._items:
             known = self._items.get(place.id)
             if known is not None and not known.position:
@@ -632,6 +654,9 @@ class _Strangers:
         if place.user in self._known or not message.body:
             return
         desk = self._desk
+        if not (is_word(place.user) and is_word(place.id)):
+            desk.ignore(message.key)
+            return
         key = desk.subjects.life(*place)
         await self._end(key, place, NO_USER, 0)
         last = await desk.log.last(key)

@@ -2,8 +2,10 @@
 
 ``nats-py`` carries the bytes. This module adds what the contracts need: requests whose confirmations end in
 any case, no buffer of unsent messages, and a loss that is noticed within 3 s also if the server hangs. A loss
-ends the connection; the engine then opens a new one, so that nothing of the old one is ever sent later. Next
-to read: `nats_engine`, which opens the connections.
+ends the connection; the engine then opens a new one, so that nothing of the old one is ever sent later. No
+byte of a message ends it: the server passes on subjects and headers as a client wrote them, and `nats-py`
+takes neither all of its subjects nor all of its headers. Next to read: `nats_engine`, which opens the
+connections.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import re
 import ssl
 from asyncio import Future
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -22,6 +25,8 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError, ProtocolError
+from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
 
@@ -45,6 +50,18 @@ WRONG_SEQUENCE = 10071
 NO_ROOM = frozenset([10023, 10028, 10047, 10077])
 """JetStream's errors if there is no room: of the server, of an account, or of a stream
 (``server/errors.json`` of nats-server)."""
+
+MOST_FAULTS = 2
+"""The number of times that a message which this side can't read ends a connection; then it is skipped."""
+
+LONGEST_LINE = 2**20
+"""The longest line of the server, in bytes: an ``INFO`` of a large cluster has some thousand."""
+
+_BLANKS = re.compile(rb"[ \t]+")
+_STATUS = re.compile(rb"NATS/1\.0 +(\d{3})(?!\d)")
+
+_SUBJECT = re.compile(r"[!-~]{1,1024}")
+"""A subject that every server takes from this side: beyond its control line, it closes the connection."""
 
 _PERMISSION = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]+)\"", re.IGNORECASE)
 
@@ -101,12 +118,110 @@ class Login(NamedTuple):
         return options
 
 
+def read_status(headers: bytes) -> dict[str, str]:
+    """Return the status in the headers of a message; nothing else in them is used."""
+    found = _STATUS.match(headers)
+    return {} if found is None else {"Status": found[1].decode()}
+
+
+class _Unreadable(ProtocolError):
+    """The server sends what this side can't read."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _Parser(Parser):
+    """Reads what the server sends. As for the server, blanks and tabs divide the words of a line: any other
+    byte may stand in a subject."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Read what came. An error in it ends the connection at once: `nats-py` would only end its loop."""
+        self.buf += data
+        try:
+            while self.buf and (
+                await (self._read_line() if self.state == AWAITING_CONTROL_LINE else self._read_message())
+            ):
+                pass
+        except Exception as error:
+            why = str(error) if isinstance(error, _Unreadable) else f"{type(error).__name__}: {error}"
+            self.nc.fail(why)
+            raise _Unreadable(why) from error
+
+    async def _read_line(self) -> bool:
+        """Read a line; return False if its end has not come."""
+        end = self.buf.find(b"\r\n")
+        if end < 0:
+            if len(self.buf) > LONGEST_LINE:
+                raise _Unreadable("a line of the server is too long")
+            return False
+        line = bytes(self.buf[:end])
+        del self.buf[: end + 2]
+        match _BLANKS.split(line.strip(b" \t")):
+            case [b"MSG", subject, sid, *reply, size] if len(reply) < 2:
+                self._begin_message(subject, sid, reply, b"0", size)
+            case [b"HMSG", subject, sid, *reply, header_size, size] if len(reply) < 2:
+                self._begin_message(subject, sid, reply, header_size, size)
+            case [b"PING"]:
+                await self.nc._process_ping()
+            case [b"PONG"]:
+                await self.nc._process_pong()
+            case [b"+OK"]:
+                pass
+            case [b"-ERR", *_]:
+                await self.nc._process_err(line[4:].strip().decode("utf-8", "backslashreplace").lower())
+            case [b"INFO", *_]:
+                await self.nc._process_info(json.loads(line[4:]))
+            case _:
+                raise _Unreadable(f"the server sends {line[:40]!r}")
+        return True
+
+    def _begin_message(
+        self, subject: bytes, sid: bytes, reply: list[bytes], header: bytes, size: bytes
+    ) -> None:
+        self.msg_arg = {"subject": subject, "sid": int(sid), "reply": b"".join(reply)}
+        self.header_needed, self.needed = int(header), int(size)
+        self.state = AWAITING_MSG_PAYLOAD
+
+    async def _read_message(self) -> bool:
+        """Read the rest of a message; return False if it has not come."""
+        if len(self.buf) < self.needed + 2:
+            return False
+        headers, body = (
+            bytes(self.buf[: self.header_needed]),
+            bytes(self.buf[self.header_needed : self.needed]),
+        )
+        del self.buf[: self.needed + 2]
+        self.state = AWAITING_CONTROL_LINE
+        await self.nc._process_msg(
+            self.msg_arg["sid"], self.msg_arg["subject"], self.msg_arg["reply"], body, headers
+        )
+        return True
+
+
 class _Client(Client):
-    """A client that says nothing in the clear to a server with a ``tls:`` URL.
+    """A client that says nothing in the clear to a server with a ``tls:`` URL, and that no message ends.
 
     `nats-py` encrypts only if the server asks for it. Without this rule anybody between the two could take
-    that demand away, and would read all events and sign in with the signature of the nonce.
+    that demand away, and would read all events and sign in with the signature of the nonce. And an error in
+    its reading loop ends only the loop: the connection would be deaf.
+
+    :param faults: how often each message, by its subject and its place in the stream, could not be read.
+    :param failed: receives a reason if something can't be read.
+    :param ended: receives the reason once the reading loop ends.
     """
+
+    def __init__(
+        self,
+        faults: Counter[tuple[bytes, str]],
+        failed: Callable[[str], None],
+        ended: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self._ps = _Parser(self)
+        self._faults = faults
+        self.fail = failed
+        self._ended = ended
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server
@@ -115,16 +230,70 @@ class _Client(Client):
             raise NatsError("the server offers no TLS, which tls: asks for")
         await super()._process_info(info, initial_connection)
 
+    async def _read_loop(self) -> None:
+        why = ""
+        try:
+            await super()._read_loop()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+        finally:
+            self._ended(why)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except Exception as error:
+            which = subject, _place(reply.decode("ascii", "replace"))
+            self._faults[which] += 1
+            if self._faults[which] < MOST_FAULTS:
+                where = f"a message on {_printable(subject)} can't be read"
+                raise _Unreadable(f"{where} ({type(error).__name__}: {error})") from error
+            await super()._process_msg(sid, subject, reply, b"", b"")
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        return read_status(headers) if headers else None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        return Msg(
+            _client=self,
+            subject=subject.decode("utf-8", "backslashreplace"),
+            reply=reply.decode("utf-8", "backslashreplace"),
+            data=data,
+            headers=headers,
+            _sid=sid,
+        )
+
+
+def delivery_words(reply: str) -> list[str]:
+    """Return what a stream says about a message: the stream, the consumer, the number of deliveries, the
+    position, the count of the consumer, the time (ns) and the number of messages that follow."""
+    words = reply.split(".")  # $JS.ACK.[domain.account.]stream.consumer...[.token]
+    return words[2:9] if len(words) == 9 else words[4:11]
+
+
+def _place(reply: str) -> str:
+    """Return the place in its stream of a message; empty for a message that no stream delivers."""
+    return ".".join(delivery_words(reply)[:4:3]) if reply.startswith("$JS.ACK.") else ""
+
+
+def _printable(subject: bytes) -> str:
+    return ascii(subject.decode("utf-8", "backslashreplace")[:100])
+
 
 class Connection:
     """One connection to a server.
 
+    :param faults: how often each message could not be read, on all connections of the caller.
     :ivar lost: done once the connection is lost; its result is the reason.
     :ivar version: the version of the server, such as ``2.10.18``.
+    :ivar fault: what could not be read; empty if nothing.
     """
 
-    def __init__(self) -> None:
-        self._client = _Client()
+    def __init__(self, faults: Counter[tuple[bytes, str]] | None = None) -> None:
+        self._client = _Client(Counter() if faults is None else faults, self._fault, self._reading_ended)
+        self.fault: str = ""
         self._loop = asyncio.get_running_loop()
         self.lost: Future[str] = self._loop.create_future()
         self.version: str = ""
@@ -176,7 +345,19 @@ class Connection:
                 self._fail(token, EngineRefused(f"this user may not publish to {waiting.subject}"))
 
     async def _closed(self) -> None:
-        self._lose(self._last_error or "the server closed the connection")
+        self._lose(self._why_closed())
+
+    def _why_closed(self) -> str:
+        return self._last_error or str(self._client.last_error or "") or "the server closed the connection"
+
+    def _fault(self, why: str) -> None:
+        self.fault = why
+        self._lose(why)
+        self._drop()
+
+    def _reading_ended(self, why: str) -> None:
+        """Note that nothing is read any more: for good, as this connection is not used a second time."""
+        self._lose(why or self._why_closed())
 
     def _lose(self, why: str) -> None:
         if self.lost.done():
@@ -235,7 +416,10 @@ class Connection:
 
         :param read: return the result of the future, given the answer and the subject; it may raise.
         :raises EngineUnreachable: if there is no connection: the request is not sent.
+        :raises EngineRefused: if the server would close the connection, as after a subject of some thousand
+            letters.
         """
+        _check(subject)
         if self.lost.done():
             raise EngineUnreachable(f"not connected to the broker: {self.lost.result()}")
         self._number += 1
@@ -246,6 +430,9 @@ class Connection:
             self._sweep()
         try:
             await self._client.publish(subject, body, f"{self._inbox}.{token}", headers)
+        except MaxPayloadError:
+            del self._waiting[token]
+            raise EngineRefused(f"the server takes no message of {len(body)} bytes") from None
         except (NatsError, OSError) as error:
             self._waiting.pop(token, None)
             raise EngineUnreachable(f"not sent: {error}") from None
@@ -329,7 +516,12 @@ class Connection:
             await self.flush()
 
     async def publish(self, subject: str, body: bytes, reply: str = "") -> None:
-        """Send a message without a confirmation, for answers and for the next messages of a consumer."""
+        """Send a message without a confirmation, for answers and for the next messages of a consumer.
+
+        :raises EngineUnreachable: if there is no connection.
+        :raises EngineRefused: if the server would close the connection; see `send`.
+        """
+        _check(subject)
         try:
             await self._client.publish(subject, body, reply)
         except (NatsError, OSError) as error:
@@ -361,6 +553,15 @@ class ApiRefused(EngineRefused):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.number)
+
+
+def _check(subject: str) -> None:
+    """Check a subject of this side.
+
+    :raises EngineRefused: if a server may close the connection after it.
+    """
+    if _SUBJECT.fullmatch(subject) is None:
+        raise EngineRefused(f"nothing is sent on the subject {subject[:100]!a}")
 
 
 def _status(message: Msg) -> str:

@@ -14,6 +14,7 @@ import logging
 import re
 import time
 from asyncio import Future, Task
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -59,6 +60,9 @@ NOT_FOUND = 10059
 NO_MESSAGE = 10037
 """JetStream's error if no message matches."""
 
+MOST_REPORTS = 100
+"""The most lines for the log of one engine: some have the words of others in them."""
+
 Report = Callable[[int, str], None]
 """Receives a line for the log: its level, and its text."""
 
@@ -94,6 +98,8 @@ class NatsEngine:
     ) -> None:
         self.problem: str = CONNECTING
         self.offset: float | None = None
+        self.losses: int = 0
+        self._faults: Counter[tuple[bytes, str]] = Counter()
         self._servers = cycle(servers)
         self._login = login or Login()
         self._streams = {stream.name: stream for stream in streams}
@@ -200,7 +206,7 @@ class NatsEngine:
 
     async def _run(self) -> None:
         while True:
-            connection = Connection()
+            connection = Connection(self._faults)
             try:
                 await connection.open(next(self._servers), self._login)
                 await self._look_at(connection)
@@ -223,6 +229,9 @@ class NatsEngine:
             self._connection, self.problem = connection, ""
             self._notify()
             self.problem = await asyncio.shield(connection.lost)
+            self.losses += 1
+            if connection.fault:
+                self._tell(logging.ERROR, f"the connection to the broker was lost: {connection.fault}")
             self._notify()
             await connection.close()
             await pause(RETRY_AFTER)
@@ -278,7 +287,7 @@ class NatsEngine:
             self._tell(logging.WARNING, f"the stream {stream.name} is not as this bridge needs it: {why}")
 
     def _tell(self, level: int, text: str) -> None:
-        if text not in self._reported:
+        if text not in self._reported and len(self._reported) < MOST_REPORTS:
             self._reported.add(text)
             self._report(level, text)
 

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
 
 from .contracts import IReading, IReceiver, Start, Stored
-from .nats_connection import Connection
+from .nats_connection import Connection, delivery_words
 from .streams import SECOND
 from .waits import pause
 
@@ -202,9 +202,7 @@ class _Consumer:
             if status:  # 409: the consumer was deleted, or the server ends; 503: the consumer is gone
                 raise _Anew
             self._left -= 1
-            # $JS.ACK.[domain.account.]stream.consumer.delivered.position.count.time.pending[.token]
-            words = message.reply.split(".")
-            words = words[2:] if len(words) == 9 else words[4:]
+            words = delivery_words(message.reply)
             position, count, stamp = int(words[3]), int(words[4]), int(words[5])
             if count != self._count + 1:
                 raise _Anew

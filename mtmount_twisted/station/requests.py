@@ -59,6 +59,11 @@ def place_of(subject: str) -> Place:
     return Place(user, id)
 
 
+def is_word(text: str) -> bool:
+    """Return True for an id, or the name of a user, that a subject may have: see `Word`."""
+    return _WORD.fullmatch(text) is not None
+
+
 class Wanted(Struct, frozen=True):
     """The data of a request.
 
@@ -174,7 +179,7 @@ def read_request(body: bytes, place: Place) -> Wanted:
     """
     if len(body) > MAX_BODY:
         raise ValueError(f"the body has {len(body)} bytes; expected at most {MAX_BODY}")
-    if _WORD.fullmatch(place.id) is None:
+    if not is_word(place.id):
         raise ValueError("the id in the subject is no word; expected 1 to 64 letters, digits, - and _")
     try:
         found = _read_request(body)

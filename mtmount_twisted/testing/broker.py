@@ -181,6 +181,7 @@ class MemoryEngine:
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
+        self._cuts_before = broker.cuts
         self._open = False
         self._tasks: set[Task[None]] = set()
         self._error: BaseException | None = None  # of a reading
@@ -195,6 +196,11 @@ class MemoryEngine:
     def problem(self) -> str:
         """See `IEngine`."""
         return "" if self.connected else "the broker does not answer"
+
+    @property
+    def losses(self) -> int:
+        """See `IEngine`."""
+        return self.broker.cuts - self._cuts_before
 
     @property
     def offset(self) -> float | None:

@@ -81,6 +81,7 @@ class NatsStage:
         number = next(numbers)
         self.prefix, self.log = f"t{number}", f"LOG{number}"
         self.broker = broker
+        self.told: list[str] = []
         self._engines: list[NatsEngine] = []
         self._copy: Any = None
 
@@ -90,7 +91,8 @@ class NatsStage:
         return [StreamSettings(self.log, subjects, discard="new")]
 
     async def engine(self, url: str | None = None) -> NatsEngine:
-        engine = NatsEngine([url or self.broker.url], self.streams())
+        streams, told = self.streams(), self.told
+        engine = NatsEngine([url or self.broker.url], streams, report=lambda level, text: told.append(text))
         engine.start()
         self._engines.append(engine)
         await engine.wait_connected()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.frontends.broker.words import Command, OfDesk, Outcome, Seen, StationUser
@@ -11,6 +12,7 @@ from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.nats_connection import Login
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.streams import commands_stream
+from mtmount_twisted.station.waits import pause
 
 from .broker import Broker
 
@@ -50,6 +52,11 @@ class DeskAlone:
                 outcome = Outcome(user=line.user, id=line.id, state="done")
                 asyncio.get_running_loop().call_soon(self.desk.note_outcome, outcome)
         return True
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        while not is_so():
+            await pause(0.001)
 
     async def close(self) -> None:
         self.task.cancel()
