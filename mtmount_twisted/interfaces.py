@@ -210,7 +210,10 @@ class IBrokerState(Interface):
     """State of the publication to a message broker. Nothing here blocks."""
 
     connected: bool = Attribute("True while the broker is connected.")
-    problem: str = Attribute("Reason why it is not connected, or empty.")
+    problem: str = Attribute("Reason why it is not connected, or is lost again and again; or empty.")
+    losses: int = Attribute("Number of connections to the broker that were lost. It never falls.")
+    ignored: int = Attribute("Number of requests that got no outcome since that process started.")
+    full: list[str] = Attribute("Names of the broker's streams that have no room for further commands.")
     rows: int = Attribute("Number of rows in the journal's file that the broker has not confirmed.")
     seconds: float = Attribute("Age of the oldest of them in seconds; 0 if there is none.")
     published: int = Attribute("Number of rows that the broker confirmed since the process for it started.")

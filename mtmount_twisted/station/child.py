@@ -52,6 +52,9 @@ from .streams import (
 from .telemetry_outbox import TelemetryOutbox
 from .waits import pause
 
+MOST_FULL = 20
+"""The most streams without room that the state names."""
+
 LAST_TIME = 2.0
 """The longest time to publish the last rows after the daemon's `End`, in seconds; the daemon kills the
 process earlier if it has less time."""
@@ -165,6 +168,10 @@ class Child:
             rows=lag.rows,
             seconds=lag.seconds,
             telemetry=0 if self.telemetry is None else self.telemetry.published,
+            losses=self._engine.losses,
+            loss=self._engine.loss[:500],
+            ignored=0 if self.desk is None else self.desk.ignored,
+            full=[] if self.desk is None else self.desk.full[:MOST_FULL],
         )
 
     async def _finish(self) -> None:

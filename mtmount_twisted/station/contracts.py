@@ -149,6 +149,7 @@ class IEngine(Interface):
     connected: bool = Attribute("True while the broker answers.")
     problem: str = Attribute("Reason why the engine is not connected, for a person; empty while it is.")
     losses: int = Attribute("Number of connections that were lost since the start.")
+    loss: str = Attribute("Reason of the last loss; empty before the first.")
     offset: float | None = Attribute(
         "The broker's clock minus this machine's, in seconds; None if the broker does not tell its time."
     )

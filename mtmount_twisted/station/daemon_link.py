@@ -65,7 +65,8 @@ class DaemonLink:
 
     def answer(self, pong: Pong) -> None:
         """Send the state of the child."""
-        self._send(encode(msgspec.structs.replace(pong, problem=_sendable(pong.problem))))
+        texts = {"problem": _sendable(pong.problem), "loss": _sendable(pong.loss)}
+        self._send(encode(msgspec.structs.replace(pong, **texts)))
 
     def reply(self, answer: Answer) -> None:
         """Send the answer to a question of the daemon."""

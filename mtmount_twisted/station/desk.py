@@ -160,6 +160,7 @@ class Desk:
     :param report: receives lines for the log.
     :param wall_clock: return the time (s, Unix time).
     :ivar ended: the number of outcomes that the broker has confirmed.
+    :ivar full: the names of the logs that have no room.
     :ivar ignored: the number of requests whose subject ends in no word: they have no outcome.
     """
 
@@ -184,6 +185,7 @@ class Desk:
         self.subjects: Subjects = Subjects(source.mount)
         self.ended: int = 0
         self.ignored: int = 0
+        self.full: list[str] = []
         self.epoch: int = 0
         self.active: bool = False
         self._users = {user.name: _UserDesk(self, user) for user in users}

@@ -99,6 +99,7 @@ class NatsEngine:
         self.problem: str = CONNECTING
         self.offset: float | None = None
         self.losses: int = 0
+        self.loss: str = ""
         self._faults: Counter[tuple[bytes, str]] = Counter()
         self._servers = cycle(servers)
         self._login = login or Login()
@@ -228,7 +229,7 @@ class NatsEngine:
                 raise
             self._connection, self.problem = connection, ""
             self._notify()
-            self.problem = await asyncio.shield(connection.lost)
+            self.problem = self.loss = await asyncio.shield(connection.lost)
             self.losses += 1
             if connection.fault:
                 self._tell(logging.ERROR, f"the connection to the broker was lost: {connection.fault}")

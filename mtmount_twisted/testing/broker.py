@@ -203,6 +203,11 @@ class MemoryEngine:
         return self.broker.cuts - self._cuts_before
 
     @property
+    def loss(self) -> str:
+        """See `IEngine`."""
+        return "the broker does not answer" if self.losses else ""
+
+    @property
     def offset(self) -> float | None:
         """See `IEngine`."""
         return 0.0

@@ -184,6 +184,37 @@ class StateTests(BrokerCase):
             ],
         )
 
+    def test_losses_between_two_answers(self) -> None:
+        """A connection that is lost and up again between two answers is counted, and the log has a few lines.
+        Three losses in a minute are a problem; a minute later they are none."""
+        with self.assertLogs(LOG, "WARNING") as caught:
+            for losses in range(8):
+                self.child.answers(losses=losses, loss="nats: maximum control line exceeded")
+                self.reactor.pass_time(1)
+        text = "the connection to the broker was lost, and is up again: nats: maximum control line exceeded"
+        self.assertEqual([record.getMessage() for record in caught.records], [text])
+        self.assertEqual((self.service.connected, self.service.losses), (True, 7))
+        self.assertIn("lost again and again: nats: maximum control", self.service.problem)
+        self.alive(61)
+        self.assertEqual(self.service.problem, "")
+
+    def test_losses_over_a_restart(self) -> None:
+        """The count goes on with the next child."""
+        self.child.answers(losses=2)
+        self.child.ends(signal.SIGKILL)
+        self.reactor.pass_time(1)
+        self.child.answers(losses=1)
+        self.assertEqual(self.service.losses, 3)
+
+    def test_full_streams(self) -> None:
+        """A stream without room is named, and the log has a line when that begins."""
+        with self.assertLogs(LOG, "ERROR") as caught:
+            for _ in range(3):
+                self.child.answers(full=["MT_CMD_day"], ignored=5)
+        self.assertEqual(len(caught.records), 1)
+        self.assertIn("the stream MT_CMD_day has no room", caught.records[0].getMessage())
+        self.assertEqual((self.service.full, self.service.ignored), (["MT_CMD_day"], 5))
+
     def test_lines_for_the_log(self) -> None:
         """The child's own lines are logged, a few in a minute, without control characters."""
         with self.assertLogs(LOG, "INFO") as caught:

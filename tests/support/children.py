@@ -48,11 +48,12 @@ class Child:
         """Send lines to the daemon."""
         self.link.dataReceived(b"".join(encode(value) + b"\n" for value in values))
 
-    def answers(self, connected: bool = True, problem: str = "", rows: int = 0, seconds: float = 0.0) -> None:
+    def answers(
+        self, connected: bool = True, problem: str = "", rows: int = 0, seconds: float = 0.0, **more: Any
+    ) -> None:
         """Send a sign of life."""
-        self.says(
-            Pong(number=1, connected=connected, problem=problem, published=7, rows=rows, seconds=seconds)
-        )
+        state = {"connected": connected, "problem": problem, "rows": rows, "seconds": seconds, **more}
+        self.says(Pong(number=1, published=7, **state))
 
     def ends(self, signal: int | None = None) -> None:
         """End, as the system tells it."""

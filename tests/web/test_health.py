@@ -59,7 +59,8 @@ class HealthTests(SynchronousTestCase):
 
     def test_broker(self) -> None:
         """The response has the state of the broker, and the mount is ready without it."""
-        state = {"connected": False, "problem": "no connection", "restarts": 2}
+        state = {"connected": False, "problem": "no connection", "restarts": 2, "losses": 3}
+        state |= {"full": ["MT_CMD_day"]}
         self.service.broker = SimpleNamespace(**state, rows=12, seconds=3.5)
         answer = self.ask("/readyz")
         told = {**state, "lag_rows": 12, "lag_seconds": 3.5}

@@ -7,6 +7,7 @@ for the metrics and the log. Next to read: `supervisor`; ``station.child``, the 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
 from typing import Protocol as TypingProtocol
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 TELEMETRY_INTERVAL = 0.2
 """The least time between two rounds of telemetry for the child, in seconds."""
+
+UNSTABLE, UNSTABLE_TIME = 3, 60.0
+"""The connection to the broker has a problem if it was lost so often in so many seconds, even if it is up."""
 
 NO_TENURE = Tenure(0, False)
 """The tenure that a child assumes until it receives another one."""
@@ -114,6 +118,9 @@ class BrokerService(Service):
         self._state: Pong | None = None
         self._was_connected: bool | None = None  # None before the first answer
         self._lost_at = 0.0
+        self.losses: int = 0
+        self._losses_of_child = 0
+        self._losses: deque[float] = deque(maxlen=UNSTABLE)  # the times of the last ones
         self._make_desk = desk
         self._desk: Desk | None = None
         self._tenure = self._sent_tenure = NO_TENURE
@@ -137,7 +144,26 @@ class BrokerService(Service):
     @property
     def problem(self) -> str:
         """See `IBrokerState`."""
-        return "the station's process has not answered yet" if self._state is None else self._state.problem
+        if self._state is None:
+            return "the station's process has not answered yet"
+        if self._state.problem or not self._is_unstable:
+            return self._state.problem
+        return f"the connection is lost again and again: {self._state.loss}"
+
+    @property
+    def _is_unstable(self) -> bool:
+        now = cast(IReactorTime, self._reactor).seconds()
+        return len(self._losses) == UNSTABLE and now - self._losses[0] < UNSTABLE_TIME
+
+    @property
+    def ignored(self) -> int:
+        """See `IBrokerState`."""
+        return 0 if self._state is None else self._state.ignored
+
+    @property
+    def full(self) -> list[str]:
+        """See `IBrokerState`."""
+        return [] if self._state is None else self._state.full
 
     @property
     def rows(self) -> int:
@@ -232,6 +258,7 @@ class BrokerService(Service):
         assert self._supervisor is not None
         self._supervisor.send(self._begin)
         self._sent_settled, self._sent_tenure = 0, NO_TENURE
+        self._losses_of_child = 0
         self._send_tenure()
         if self._elector is not None:
             self._elector.child_started()
@@ -256,12 +283,21 @@ class BrokerService(Service):
 
     def child_answered(self, pong: Pong) -> None:
         """See `supervisor.Owner`."""
-        self._state = pong
-        if pong.connected == self._was_connected or pong.problem == CONNECTING:
-            return
-        first, self._was_connected = self._was_connected is None, pong.connected
         assert self._limited_log is not None
         now = cast(IReactorTime, self._reactor).seconds()
+        for name in pong.full if self._state is None else set(pong.full) - set(self._state.full):
+            text = "the stream %s has no room: the broker refuses the requests of its user"
+            self._limited_log.error(text, name)
+        self._state = pong
+        losses, self._losses_of_child = pong.losses - self._losses_of_child, pong.losses
+        self.losses += losses
+        self._losses.extend([now] * min(losses, UNSTABLE))
+        if pong.connected == self._was_connected or pong.problem == CONNECTING:
+            if losses and pong.connected:
+                text = "the connection to the broker was lost, and is up again: %s"
+                self._limited_log.warning(text, pong.loss)
+            return
+        first, self._was_connected = self._was_connected is None, pong.connected
         if not pong.connected:
             self._lost_at = now
             text = "the broker is not connected: %s; the journal keeps the events"

@@ -160,6 +160,10 @@ class Pong(Struct, tag="pong", frozen=True, kw_only=True):
     :ivar rows: the number of rows in the journal's file that the broker has not confirmed.
     :ivar seconds: the age of the oldest of them, in seconds; 0 if there is none.
     :ivar telemetry: the number of lines of telemetry that the broker has confirmed since the start.
+    :ivar losses: the number of connections that were lost since the start.
+    :ivar loss: the reason of the last loss.
+    :ivar ignored: the number of requests without an outcome since the start: their subject ends in no word.
+    :ivar full: the names of the streams for commands that have no room.
     """
 
     number: int
@@ -169,6 +173,10 @@ class Pong(Struct, tag="pong", frozen=True, kw_only=True):
     rows: int
     seconds: float
     telemetry: int = 0
+    losses: int = 0
+    loss: str = ""
+    ignored: int = 0
+    full: list[str] = []
 
 
 class Log(Struct, tag="log", frozen=True):

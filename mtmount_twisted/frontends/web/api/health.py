@@ -97,13 +97,16 @@ class LostRows(Part, frozen=True, kw_only=True):
 
 
 class BrokerNow(Part, frozen=True, kw_only=True):
-    """The publication of events to a message broker: the rows that wait, and the age of the oldest in s."""
+    """The publication of events to a message broker: the rows that wait, and the age of the oldest in s; the
+    connections that were lost; and the streams for commands that have no room."""
 
     connected: bool
     problem: str
     lag_rows: Count
     lag_seconds: Seconds
     restarts: Count
+    losses: Count
+    full: list[str]
 
 
 TENURE_STATES = ["standby", "candidate", "active", "alone", "leaving"]
@@ -218,6 +221,8 @@ class Health:
             lag_rows=state.rows,
             lag_seconds=state.seconds,
             restarts=state.restarts,
+            losses=state.losses,
+            full=state.full,
         )
 
     def lacks(self) -> list[str]:

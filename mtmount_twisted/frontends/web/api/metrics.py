@@ -632,6 +632,24 @@ FIGURES = (
         lambda metrics: 0 if metrics.broker is None else metrics.broker.seconds,
     ),
     Figure(
+        "broker_losses",
+        "counter",
+        "Connections to the message broker that were lost.",
+        lambda metrics: 0 if metrics.broker is None else metrics.broker.losses,
+    ),
+    Figure(
+        "broker_full_streams",
+        "gauge",
+        "Streams for commands that have no room: the message broker refuses the requests of their users.",
+        lambda metrics: 0 if metrics.broker is None else len(metrics.broker.full),
+    ),
+    Figure(
+        "station_ignored_requests",
+        "counter",
+        "Requests without an outcome, because their subject ends in no word.",
+        lambda metrics: 0 if metrics.broker is None else metrics.broker.ignored,
+    ),
+    Figure(
         "station_restarts",
         "counter",
         "Restarts of the process that publishes to the message broker.",
