@@ -32,6 +32,7 @@ from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.logs import ROOT, send_to_twisted
 from mtmount_twisted.net.pair import ConnectionPair
+from mtmount_twisted.net.reactors import take_few_events
 from mtmount_twisted.net.resolving import Addresses, look_up
 from mtmount_twisted.version import __version__
 from mtmount_twisted.visible import visible
@@ -435,7 +436,9 @@ class DaemonService(Service):
 
 
 def begin_log(reactor: Any, verbose: bool) -> logging.Logger:
-    """Set up the log, and make the reactor's timers follow the monotonic clock. Call this first in a daemon.
+    """Set up the log, let the reactor's timers follow the monotonic clock, and bound its turns.
+
+    Call this first in a daemon.
 
     Twisted's timers otherwise follow the wall clock, and a clock set back by an hour would delay the stop of
     a lost holder.
@@ -446,4 +449,5 @@ def begin_log(reactor: Any, verbose: bool) -> logging.Logger:
     send_to_twisted(log, logging.DEBUG if verbose else logging.INFO)
     if not reactor.getDelayedCalls():  # an existing timer would be due at a time of the other clock
         reactor.seconds = time.monotonic
+    take_few_events(reactor)
     return log

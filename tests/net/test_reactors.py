@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import socket
+from types import SimpleNamespace
 from typing import Any
 from unittest import skipIf
 
@@ -12,6 +15,7 @@ from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.privileged import PrivilegedPorts
+from mtmount_twisted.net.reactors import MOST_EVENTS, take_few_events
 from mtmount_twisted.net.tls import ConnectsWith
 from mtmount_twisted.testing import HOST, MemoryReactor
 
@@ -62,3 +66,29 @@ class LayerTests(SynchronousTestCase):
         self.assertIsInstance(wrapped, TLSMemoryBIOFactory)
         self.assertIs(wrapped.wrappedFactory, factory)
         self.assertTrue(callable(layer.listenTCP))
+
+
+class FewEventsTests(SynchronousTestCase):
+    """`take_few_events`."""
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_poll(self) -> None:
+        """Of many sockets that are ready, a poll returns a few, and each has its turn."""
+        poller = select.epoll()
+        self.addCleanup(poller.close)
+        reactor = SimpleNamespace(_poller=poller)
+        self.assertTrue(take_few_events(reactor))
+        [few] = vars(reactor).values()
+        for _ in range(3 * MOST_EVENTS):
+            near, far = socket.socketpair()
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            few.register(near.fileno(), select.EPOLLIN)
+            far.send(b"xx")
+        found = [[file for file, _ in few.poll(0, 1000)] for _ in range(3)]
+        self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 3)
+        self.assertEqual(len({file for files in found for file in files}), 3 * MOST_EVENTS)
+
+    def test_other_reactor(self) -> None:
+        """A reactor without ``epoll`` stays as it is."""
+        self.assertFalse(take_few_events(MemoryReactor()))
