@@ -1,5 +1,5 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs deb try-deb
+.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-hours chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs deb try-deb
 
 test:
 	bash .ci/run tests
@@ -33,6 +33,14 @@ fuzz:
 chaos:
 	$(PYTHON) -m chaos --json chaos/results.json
 	$(PYTHON) -m chaos.tables
+
+# Failures of two bridges at random for so many minutes; before that, a host that dies while a commander has command,
+# which takes 15 minutes until the mount's system gives it up.
+MINUTES = 480
+
+chaos-hours:
+	$(PYTHON) -m chaos --times 1 "a commander has command"
+	$(PYTHON) -m chaos --times $(MINUTES) --seed $(SEED) "failures of all kinds"
 
 chaos-short:
 	$(PYTHON) -m chaos --short

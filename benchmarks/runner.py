@@ -42,7 +42,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Case:
-    """One figure: its subjects, its unit and its goals."""
+    """One figure: its subjects, its unit and its goals.
+
+    :ivar warms_up: False for a figure whose first round counts, too, such as one that takes many seconds.
+    """
 
     group: str
     name: str
@@ -50,6 +53,7 @@ class Case:
     subjects: Mapping[str, Sample]
     goals: tuple[Goal, ...]
     repetitions: int = 7
+    warms_up: bool = True
 
 
 def each(call: Callable[[Any], object], arguments: Iterable[Any], count: int) -> float:
@@ -71,9 +75,9 @@ class Run:
     results: list[dict[str, Any]] = field(default_factory=list)
 
     async def measure(self, case: Case) -> None:
-        """Measure a case, after one round that does not count, and print the result."""
+        """Measure a case, after one round that does not count unless it needs none, and print the result."""
         samples: dict[str, list[float]] = {name: [] for name in case.subjects}
-        for repetition in range(-1, case.repetitions):
+        for repetition in range(-1 if case.warms_up else 0, case.repetitions):
             for name, sample in case.subjects.items():
                 gc.collect()
                 value = sample()

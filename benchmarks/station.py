@@ -111,7 +111,7 @@ async def round_trips(run: Run, folder: str, broker: Broker) -> None:
             ("p50", f"{title}, p50", "µs", (Goal("no station", "at most", 1.1, "station"),)),
             ("p99", f"{title}, p99", "µs", (Goal("no station", "at most", 1.3, "station"),)),
         ]
-        await figures(run, takes, wanted, 7, "station")
+        await figures(run, takes, wanted, 5, "station")
     for commander in commanders:
         await commander.close()
 
@@ -172,7 +172,7 @@ async def catching_up(run: Run, folder: str, broker: Broker) -> None:
 
     subjects = {"catching up": missed, "1,000 rows/s": lambda: 1000.0}
     goal = Goal("1,000 rows/s", "times faster, at least", 10, "catching up")
-    await run.measure(Case("station", "a row that the broker has missed", "µs", subjects, (goal,), 5))
+    await run.measure(Case("station", "a row that the broker has missed", "µs", subjects, (goal,), 3))
 
 
 @dataclass
@@ -206,7 +206,7 @@ async def readers(run: Run, folder: str, broker: Broker) -> None:
         one, many = subjects
         goal = Goal(one, "at most", 1.05, many)
         name = "1,000 rows/s, the bridge and its child busy"
-        await run.measure(Case("station", name, "ms/s", subjects, (goal,), 7))
+        await run.measure(Case("station", name, "ms/s", subjects, (goal,), 5))
     await commander.close()
 
 
@@ -257,7 +257,7 @@ async def commands(run: Run, folder: str) -> None:
             }
             goal = Goal("one confirmed write", "at most", 4, "request to outcome")
             name = "a command by the broker, p50"
-            await run.measure(Case("station", name, "µs", subjects, (goal,), 7))
+            await run.measure(Case("station", name, "µs", subjects, (goal,), 5))
         await commander.close()
     finally:
         broker.close()
@@ -292,7 +292,7 @@ async def idle_memory(run: Run, folder: str, broker: Broker) -> None:
         word = "the broker is connected" if text != CONFIG else "the controller is connected"
         daemons[subject] = partial(memory, ["mtmount-bridge", "--config", str(path)], word)
     goal = Goal("no station", "more, at most", 4, "station")
-    await run.measure(Case("station", "idle memory", "MiB", daemons, (goal,), 5))
+    await run.measure(Case("station", "idle memory", "MiB", daemons, (goal,), 3))
 
 
 class _Collector:
@@ -357,7 +357,7 @@ async def resuming(run: Run, folder: str) -> None:
 
             goal = Goal("station", "by itself, at most", 0, "station")
             name = f"missing or doubled after {OUTAGE:g} s without the broker"
-            await run.measure(Case("station", name, "events", {"station": outage}, (goal,), 5))
+            await run.measure(Case("station", name, "events", {"station": outage}, (goal,), 2, False))
         await commander.close()
     finally:
         broker.close()

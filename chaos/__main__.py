@@ -14,7 +14,7 @@ from twisted.internet import defer, task
 from . import report
 from .outcome import Outcome, Row
 from .rows import ROWS
-from .stage import play
+from .stage import SEED, play
 
 AT_ONCE = 4
 """How many rows are played at the same time, but for those that need the machine for themselves."""
@@ -33,6 +33,10 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--at-once", type=int, default=AT_ONCE, metavar="N", help="rows at the same time [%(default)s]"
     )
+    parser.add_argument(
+        "--times", type=int, metavar="N", help="how often each fault; of a random mix, how many minutes"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of what is random [%(default)s]")
     parser.add_argument("only", nargs="*", metavar="WORD", help="only faults with one of these words")
     return parser.parse_args()
 
@@ -41,16 +45,16 @@ def chosen(given: argparse.Namespace) -> dict[Row, int]:
     """Which rows are played, and how many times each."""
     times = {row: row.short if given.short else row.full for row in ROWS}
     wanted = [row for row in ROWS if not given.only or any(word in row.fault for word in given.only)]
-    return {row: times[row] for row in wanted if times[row]}
+    return {row: given.times or times[row] for row in wanted if given.times or times[row]}
 
 
-async def play_all(reactor: Any, wanted: dict[Row, int], at_once: int) -> dict[Row, Outcome]:
+async def play_all(reactor: Any, wanted: dict[Row, int], at_once: int, seed: int) -> dict[Row, Outcome]:
     """Play rows, some of them at the same time, and print each when it is over."""
     played: dict[Row, Outcome] = {}
     places = defer.DeferredSemaphore(at_once)
 
     async def play_one(row: Row) -> None:
-        played[row] = await play(reactor, row, wanted[row])
+        played[row] = await play(reactor, row, wanted[row], seed)
         print(report.joined(report.cells(report.result(row, played[row]))), flush=True)
 
     def start(row: Row) -> defer.Deferred[None]:
@@ -72,7 +76,7 @@ async def main(reactor: Any) -> None:
     logging.getLogger("chaos").propagate = False
     given, began = options(), monotonic()
     print(report.joined(report.HEADINGS), flush=True)
-    played = await play_all(reactor, chosen(given), given.at_once)
+    played = await play_all(reactor, chosen(given), given.at_once, given.seed)
     results = [report.result(row, played[row]) for row in ROWS if row in played]
     figures, seconds = report.figures(list(played.values())), monotonic() - began
     print("\n" + "\n".join(f"{report.FIGURES[name]}: {value:,}" for name, value in figures.items()))

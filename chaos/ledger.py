@@ -44,12 +44,14 @@ class Ledger:
     :ivar arrived: how often the mount got each of them; of one that became several, the part that it got
         most often.
     :ivar own: how often the mount got each command of the bridge itself, by its class.
+    :ivar positions: how often the mount got a command that is not of a commander here, by its position.
     """
 
     def __init__(self, setting: Setting = TMA2020) -> None:
         self.entries: dict[int, Entry] = {}
         self.arrived: Counter[int] = Counter()
         self.own: Counter[str] = Counter()
+        self.positions: Counter[float] = Counter()
         self.setting = setting
         self._numbers = count(1)
 
@@ -83,6 +85,8 @@ class Ledger:
             self.arrived[number] = max(came.values())
         else:
             self.own[type(command).__name__] += 1
+            if (position := getattr(command, "position", None)) is not None:
+                self.positions[position] += 1
 
     @property
     def stops(self) -> int:

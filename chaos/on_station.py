@@ -21,6 +21,7 @@ from mtmount_twisted.station.waits import pause as asleep
 from tests.support.broker import Broker, in_time
 
 from .house import House
+from .process import Daemon
 from .stage import Stage
 from .waits import pause, until
 
@@ -126,9 +127,9 @@ async def _is_complete(house: House, broker: Broker) -> bool:
     return found == rows
 
 
-def child_of(house: House) -> int:
+def child_of(daemon: Daemon) -> int:
     """Return the number of the child's process; 0 if there is none now."""
-    pid = house.daemon.pid
+    pid = daemon.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(children[0]) if children else 0
 
@@ -202,11 +203,11 @@ async def _harmed(stage: Stage, times: int, number: int, why: str) -> None:
     try:
         house = await _house(stage, broker)
         for _ in range(times):
-            await until(house.reactor, lambda: child_of(house), "the child runs", 40.0)
+            await until(house.reactor, lambda: child_of(house.daemon), "the child runs", 40.0)
             await _is_complete(house, broker)
             house.outcome.inject()
             before = await _restarts(house)
-            os.kill(child_of(house), number)
+            os.kill(child_of(house.daemon), number)
             house.outcome.see("commanding goes on", await house.goes_on(2.0))
             await _restarted(house, before)
             house.outcome.see("events complete", await _is_complete(house, broker))
@@ -235,16 +236,16 @@ async def child_floods(stage: Stage, times: int) -> None:
     try:
         house = await _house(stage, broker, PYTHONPATH=path)
         for _ in range(times):
-            await until(house.reactor, lambda: child_of(house), "the child runs", 40.0)
+            await until(house.reactor, lambda: child_of(house.daemon), "the child runs", 40.0)
             await _is_complete(house, broker)
             house.outcome.inject()
             before = await _restarts(house)
             flag.touch()
-            os.kill(child_of(house), signal.SIGKILL)
+            os.kill(child_of(house.daemon), signal.SIGKILL)
             house.outcome.see("commanding goes on", await house.goes_on(2.0))
             await _restarted(house, before + 1)  # the child that was killed, and the one that floods
             house.outcome.see("killed", not flag.exists())
-            await until(house.reactor, lambda: child_of(house), "a child runs again", 40.0)
+            await until(house.reactor, lambda: child_of(house.daemon), "a child runs again", 40.0)
             house.outcome.see("events complete", await _is_complete(house, broker))
             house.outcome.see("goes on", await house.answers())
     finally:
@@ -310,7 +311,7 @@ async def desk_dies(stage: Stage, times: int) -> None:
         power = house.setting.power.__name__
         expected = 0
         for point, state in [each for _ in range(times) for each in DEATHS.items()]:
-            await until(house.reactor, lambda: child_of(house), "the child runs", 40.0)
+            await until(house.reactor, lambda: child_of(house.daemon), "the child runs", 40.0)
             await _is_complete(house, broker)
             house.outcome.inject()
             flag = stage.folder / f"die at {point}"

@@ -24,6 +24,7 @@ class Outcome:
     :ivar problems: other deviations, in words.
     :ivar impossible: why the fault can't be injected on this machine; empty if it can.
     :ivar measured: figures of this row alone, such as how long something took.
+    :ivar note: a remark for the table, such as the seed of a row.
     :ivar figures: the figures of `report.FIGURES`: added up over all rows, or the largest.
     """
 
@@ -32,6 +33,7 @@ class Outcome:
     lost: int = 0
     problems: list[str] = field(default_factory=list)
     impossible: str = ""
+    note: str = ""
     figures: Counter[str] = field(default_factory=Counter)
     measured: dict[str, int] = field(default_factory=dict)
 
@@ -55,6 +57,7 @@ class Row:
     :ivar short: how many times in the short one; 0 to leave it out.
     :ivar expected: the effects of each injection.
     :ivar alone: True if it needs the machine for itself; others wait most of the time.
+    :ivar seconds: the longest time of each injection beyond `stage.ROW_TIME`, in seconds.
     :ivar setting: the protocols of the mount and of the commanders.
     """
 
@@ -64,6 +67,7 @@ class Row:
     short: int
     expected: tuple[str, ...]
     alone: bool = False
+    seconds: float = 0.0
     setting: Setting = TMA2020
 
     def is_met(self, outcome: Outcome) -> bool | None:

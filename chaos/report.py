@@ -45,6 +45,7 @@ def result(row: Row, outcome: Outcome) -> dict[str, Any]:
         "lost": outcome.lost,
         "problems": [outcome.impossible] if outcome.impossible else outcome.problems,
         "met": row.is_met(outcome),
+        **({"note": outcome.note} if outcome.note else {}),
         **({"measured": outcome.measured} if outcome.measured else {}),
     }
 
@@ -55,6 +56,7 @@ def cells(result: dict[str, Any]) -> list[str]:
     short = [f"{word}: {count} of {result['times']}" for word, count in counts if count != result["times"]]
     short = [] if result["met"] is None else short
     seen = "; ".join([*short, *result["problems"]]) if short or result["problems"] else "each time"
+    seen += f"; {result['note']}" if "note" in result else ""
     return [
         result["fault"],
         f"{result['times']:,}",

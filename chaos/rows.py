@@ -12,6 +12,7 @@ from . import (
     on_journal,
     on_lines,
     on_load,
+    on_mix,
     on_process,
     on_recorder,
     on_simulator,
@@ -39,6 +40,18 @@ FLOODED = ("commanding goes on", "stop of another user", "goes on")
 COMPLETE = ("commanding goes on", "events complete", "goes on")
 
 IN_TIME = ("goes on", "the other in time")
+
+RETURNING = ("goes on", "commanding goes on", "lease comes back")
+
+STAYING = ("goes on", "commanding goes on", "no take-over")
+
+HOST_DEATHS = (
+    ("none has command", (60, 15, 4), False, 125.0, 0, 0),
+    ("none has command", (3, 1, 3), False, 10.0, 0, 1),
+    ("a commander has command", (60, 15, 4), True, 1000.0, 0, 0),
+)
+"""The state of the mount, its keep-alive, whether a commander has command, the longest time to the first
+command of the other bridge (s), and how many times; the last one takes 15 minutes: ``make chaos-hours``."""
 
 FLOODS = (
     ("flood: an observer's lines of 64,000 fields, eight event streams", "long_lines"),
@@ -377,6 +390,17 @@ _ROWS_2022 = (
         IN_TIME,
         alone=True,
     ),
+    *(
+        Row(
+            f"active host dies, {case}, the mount's keep-alive at {'/'.join(map(str, keep_alive))} s",
+            partial(on_standby.host_dies, keep_alive=keep_alive, commanded=commanded, limit=limit),
+            full,
+            short,
+            IN_TIME,
+            seconds=limit + 60.0,
+        )
+        for case, keep_alive, commanded, limit, full, short in HOST_DEATHS
+    ),
     Row(
         "standby is killed",
         on_standby.standby_killed,
@@ -384,12 +408,34 @@ _ROWS_2022 = (
         0,
         ("goes on", "commanding goes on", "stays active"),
     ),
+    Row("active bridge is cut from the broker for 4 s", on_standby.active_cut_from_broker, 1, 1, RETURNING),
     Row(
-        "active bridge is cut from the broker for 4 s",
-        on_standby.active_cut_from_broker,
-        1,
-        1,
-        ("goes on", "commanding goes on", "lease comes back"),
+        "active bridge is cut from the broker one way for 5 s",
+        on_standby.one_way_from_broker,
+        0,
+        0,
+        RETURNING,
+    ),
+    Row(
+        "active bridge is cut from the mount",
+        on_standby.cut_from_mount,
+        0,
+        0,
+        IN_TIME,
+    ),
+    Row(
+        "active bridge is cut from the mount one way for 8 s",
+        on_standby.one_way_from_mount,
+        0,
+        0,
+        ("goes on", "one end each", "goes on after it"),
+    ),
+    Row(
+        "packets are lost, to the broker for 8 s, to the mount for 8 s",
+        on_standby.lossy,
+        0,
+        0,
+        STAYING,
     ),
     Row(
         "broker is away from two bridges for 4 s",
@@ -397,6 +443,15 @@ _ROWS_2022 = (
         1,
         0,
         ("goes on", "commanding goes on", "commanding goes on after it", "no take-over"),
+    ),
+    Row("station's process of the active bridge is killed", on_standby.child_killed, 0, 0, STAYING),
+    Row(
+        "two bridges: failures of all kinds at random, for so many minutes",
+        on_mix.mix,
+        0,
+        0,
+        ("goes on",),
+        seconds=75.0,
     ),
     Row(
         "link for commands resets, telemetry lives",

@@ -18,6 +18,8 @@ from .outcome import Impossible, Outcome, Row
 from .setting import Setting
 from .waits import TooLate
 
+SEED = 16
+
 ROW_TIME = 150.0
 """How long one row may take, in seconds."""
 
@@ -25,12 +27,14 @@ ROW_TIME = 150.0
 class Stage:
     """The houses of one row.
 
+    :param seed: the seed of what is random in a row.
     :ivar outcome: the observations of the row.
     :ivar folder: a folder for all files of the row; removed afterwards.
     """
 
-    def __init__(self, reactor: Any, folder: Path, setting: Setting) -> None:
+    def __init__(self, reactor: Any, folder: Path, setting: Setting, seed: int = SEED) -> None:
         self.reactor = reactor
+        self.seed = seed
         self.setting = setting
         self.folder = folder
         self.outcome = Outcome()
@@ -59,10 +63,10 @@ class Stage:
             held.close()
 
 
-async def play(reactor: Any, row: Row, times: int) -> Outcome:
+async def play(reactor: Any, row: Row, times: int, seed: int = SEED) -> Outcome:
     """Inject a row's fault so many times. Each error is in the outcome."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        stage = Stage(reactor, Path(folder), row.setting)
+        stage = Stage(reactor, Path(folder), row.setting, seed)
 
         async def run() -> None:
             try:
@@ -72,7 +76,7 @@ async def play(reactor: Any, row: Row, times: int) -> Outcome:
 
         try:
             running = Deferred.fromCoroutine(run())
-            running.addTimeout(ROW_TIME, reactor)
+            running.addTimeout(ROW_TIME + times * row.seconds, reactor)
             await running
         except Impossible as error:
             stage.outcome.impossible = f"not possible here: {error}"

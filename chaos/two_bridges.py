@@ -2,16 +2,17 @@
 
 ::
 
-    Desk ---- daemon a (process) ---\\
-                 |                   >-- proxy -- simulator
-    Desk ---- daemon b (process) ---/
-                 |
-              a proxy for each -- broker (process)
+    Desk ---- daemon a (process) -- its proxies --\\
+                                                   >-- simulator, broker (process)
+    Desk ---- daemon b (process) -- its proxies --/
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.testing import ChaosProxy
 from tests.support.broker import Broker
 
+from .cable import cut
 from .clients import Desk, connect
 from .ledger import Ledger
 from .mounts import make_mount
@@ -60,11 +62,39 @@ take_over_after = {T}
 servers = ["nats://127.0.0.1:{broker}"]
 """
 
+COMMANDS = """\
+commands = true
+[[station.user]]
+name = "night"
+source = "CSC"
+role = "command"
+expires = 10
+"""
+
+STATES = ("standby", "candidate", "active", "alone", "leaving")
+
+NO_HEARTBEAT = "no heartbeat from the"
+"""The simulator's log line when it takes command from a commander."""
+
+
+class _Counter(logging.Handler):
+    """Counts the log lines that begin with a text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.count = 0
+        self._text = text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += record.getMessage().startswith(self._text)
+
 
 class Bridge:
     """One daemon.
 
     :ivar to_broker: the proxy between its child and the broker.
+    :ivar to_mount: the proxy between it and the mount, telemetry apart.
+    :ivar to_telemetry: the proxy between it and the mount's telemetry.
     """
 
     daemon: Daemon
@@ -76,12 +106,16 @@ class Bridge:
         web = stage.stage.port()
         self.web = Web(stage.reactor, web)
         self.to_broker = ChaosProxy(stage.reactor, stage.broker.port)
+        command_port, telemetry_port = stage.mount.simulator.port_numbers()
+        self.to_mount = ChaosProxy(stage.reactor, command_port)
+        self.to_telemetry = ChaosProxy(stage.reactor, telemetry_port)
         self.folder: Path = stage.stage.folder / node
         self.folder.mkdir()
-        given = stage.mount.settings(0)
+        ports = {"command_port": self.to_mount.port, "telemetry_port": self.to_telemetry.port}
+        given = {**stage.mount.settings(0), **ports}
         self._config = self.folder / "bridge.toml"
         self._config.write_text(
-            CONFIG.format(
+            (CONFIG + COMMANDS if stage.takes_commands else CONFIG).format(
                 controller="\n".join(f"{key} = {json.dumps(value)}" for key, value in given.items()),
                 desk=self.desk_port,
                 web=web,
@@ -93,7 +127,45 @@ class Bridge:
 
     def start(self) -> None:
         """Start the daemon."""
-        self.daemon = Daemon(self._stage.reactor, self.folder, self._config, {})
+        self.daemon = Daemon(self._stage.reactor, self.folder, self._config, self._stage.environment)
+
+    @property
+    def proxies(self) -> tuple[ChaosProxy, ...]:
+        """All proxies."""
+        return self.to_broker, self.to_mount, self.to_telemetry
+
+    @property
+    def state(self) -> str:
+        """Its state in the election, as its log has it last; ``gone`` without a process."""
+        if self.daemon.exit is not None:
+            return "gone"
+        log = self.daemon.log
+        return max(STATES, key=lambda state: log.rfind(f"] {state}: "))
+
+    def vanish(self) -> None:
+        """Let its host die: from now on its packets are dropped, and no connection of its ends.
+
+        :raises Impossible: if the system does not allow that.
+        """
+        for proxy in self.proxies:
+            cut(proxy)
+            proxy.set(hang=True)
+        self.daemon.signal("KILL")
+
+    def heal(self) -> None:
+        """Let the proxies pass everything again, on new connections if the old ones are cut."""
+        for proxy in self.proxies:
+            proxy.clear()
+        self.to_broker.target_port = self._stage.broker.port
+        self.to_mount.target_port, self.to_telemetry.target_port = self._stage.mount.simulator.port_numbers()
+
+    async def starts_again(self) -> None:
+        """Start the daemon after its end, with a network that is as it was."""
+        await until(self._stage.reactor, lambda: self.daemon.exit is not None, f"{self.node} has ended")
+        for proxy in self.proxies:
+            proxy.reset()
+        self.heal()
+        self.start()
 
     @property
     def times_active(self) -> int:
@@ -115,12 +187,16 @@ class Bridge:
         if hasattr(self, "daemon") and self.daemon.exit is None:
             self.daemon.signal("CONT")
             await self.daemon.end()
-        await self.to_broker.stop()
+        for proxy in self.proxies:
+            await proxy.stop()
 
 
 class TwoBridges:
     """The stage; see `open`.
 
+    :param takes_commands: take commands from the broker, by a user ``night``.
+    :param environment: added to that of the daemons.
+    :param options: as for the simulator.
     :ivar active: the bridge with the lease.
     :ivar standby: the other one.
     :ivar desk: the commander at the active bridge.
@@ -130,13 +206,29 @@ class TwoBridges:
     standby: Bridge
     desk: Desk
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        takes_commands: bool = False,
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
         self.stage = stage
+        self.takes_commands = takes_commands
+        self.environment = dict(environment or {})
         self.reactor: Any = stage.reactor
         self.outcome: Outcome = stage.outcome
         self.ledger = Ledger(TMA2022)
         self.broker = Broker()
-        self.mount = make_mount(self.reactor, self.ledger, speed=1000.0)
+        log, self._lost_heartbeats = logging.Logger("mount"), _Counter(NO_HEARTBEAT)
+        log.addHandler(self._lost_heartbeats)
+        self.mount = make_mount(self.reactor, self.ledger, **{"speed": 1000.0, "log": log} | options)
+
+    @property
+    def lost_heartbeats(self) -> int:
+        """How often the mount took command from a commander because no heartbeat came."""
+        return self._lost_heartbeats.count
 
     async def open(self) -> None:
         """Start everything, and take command for the desk."""
@@ -151,9 +243,18 @@ class TwoBridges:
     async def join(self) -> None:
         """Connect the desk to the active bridge, and take command."""
         self.desk = await self._connect(self.active.desk_port)
-        setting = self.ledger.setting
-        entry = self.desk.send(setting.ask, commander=Source.EUI)
+        await self.take()
+
+    async def take(self) -> None:
+        """Take command for the desk."""
+        entry = self.desk.send(self.ledger.setting.ask, commander=Source.EUI)
         await until(self.reactor, lambda: entry.ends or entry.orphan, "command is granted")
+
+    async def release(self) -> None:
+        """Let the desk give up command: the mount then expects no heartbeats."""
+        nobody = self.ledger.setting.commander_type(0)
+        entry = self.desk.send(self.ledger.setting.ask, commander=nobody)
+        await until(self.reactor, lambda: entry.ends or entry.orphan, "command is given up")
 
     async def _connect(self, port: int) -> Desk:
         """Connect a desk, as often as needed: a bridge opens its ports just after it is active."""
@@ -186,17 +287,24 @@ class TwoBridges:
 
         :param limit: the longest time from now to the end of the first command, in seconds.
         """
+        return await self.takes_over(times) <= limit
+
+    async def takes_over(self, times: int = 1, seconds: float = 30.0) -> float:
+        """Wait until the standby is active, and command it.
+
+        :param seconds: the longest wait.
+        :returns: the time from now to the end of the first command, in seconds; infinite if it is not done.
+        """
         began = self.reactor.seconds()
-        await self.standby.becomes_active(times)
+        await self.standby.becomes_active(times, seconds)
         self.active, self.standby = self.standby, self.active
         await self.join()
         done = await self.answers()
-        took = self.reactor.seconds() - began
-        return done and took <= limit
+        return float(self.reactor.seconds() - began) if done else math.inf
 
     async def restart(self) -> None:
         """Start the bridge that has ended: it stands by."""
-        self.standby.start()
+        await self.standby.starts_again()
         await self.standby.stands_by()
 
     async def close(self) -> None:

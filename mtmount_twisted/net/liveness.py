@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -70,16 +70,17 @@ class _Info(NamedTuple):
 _INFO = struct.Struct("=BB22xI16xI4xII84xI20xQ52xI")
 
 
-def keep_alive(transport: object) -> None:
+def keep_alive(transport: object, times: Mapping[str, int] = KEEP_ALIVE) -> None:
     """Make the kernel probe an idle peer, and send small writes at once.
 
     :param transport: a connected transport. One without a TCP socket stays unchanged.
+    :param times: the options of the socket, as in `KEEP_ALIVE`.
     """
     if (sock := _tcp_socket(transport)) is None:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEP_ALIVE.items():
+    for name, value in times.items():
         if (option := getattr(socket, name, None)) is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chaos import model, on_flood, records, report, tables, waits
+from chaos import model, on_flood, on_mix, records, report, tables, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
 from chaos.rows import FLOODS, ROWS
@@ -63,6 +63,11 @@ class OutcomeTests(SynchronousTestCase):
         self.assertEqual(met, ["a fault", "2", "a, b", "each time", "0"])
         outcome = self.outcome(seen=Counter(a=2, b=1), problems=["why"], lost=3)
         self.assertEqual(report.cells(report.result(ROW, outcome))[3:], ["b: 1 of 2; why", "3"])
+
+    def test_note(self) -> None:
+        """A remark, such as a seed, stands behind the observations."""
+        cells = report.cells(report.result(ROW, self.outcome(note="seed 16")))
+        self.assertEqual(cells[3], "each time; seed 16")
 
     def test_impossible(self) -> None:
         """A fault that this machine does not let happen is neither as expected nor not, and says why."""
@@ -143,6 +148,53 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(self.ledger.stops, 1)
         none.orphan = True
         self.assertEqual(len(self.ledger.lost()), 2)
+
+
+class MixTests(SynchronousTestCase):
+    """How the requests of a random mix are judged, by the log and the mount's own record."""
+
+    def problems(self, words: list[str], arrived: int, state: str = "") -> list[str]:
+        """What is wrong with one request: its messages, its arrivals, and the state at the requester."""
+        ledger = Ledger(TMA2022)
+        ledger.positions[1.5] = arrived
+        found = {"x": words} if words else {}
+        return on_mix.judged({"x": on_mix.Sent(1.5, state)}, found, ledger)
+
+    def test_good(self) -> None:
+        """One outcome, behind at most one claim; sent once at most, and once if it is done."""
+        for words, arrived, state in (
+            (["request", "claim", "done"], 1, "done"),
+            (["request", "claim", "done"], 1, ""),
+            (["request", "not_sent"], 0, "not_sent"),
+            (["request", "claim", "outcome_unknown"], 0, "outcome_unknown"),
+            (["request", "claim", "outcome_unknown"], 1, "outcome_unknown"),
+            ([], 0, ""),
+        ):
+            self.assertEqual(self.problems(words, arrived, state), [], words)
+
+    def test_lost(self) -> None:
+        """Everything else is a loss."""
+        for words, arrived, state in (
+            (["request", "claim"], 1, ""),
+            (["request"], 0, ""),
+            (["request", "claim", "done", "done"], 1, "done"),
+            (["request", "claim", "claim", "done"], 1, "done"),
+            (["request", "done", "claim"], 1, "done"),
+            (["request", "claim", "done"], 2, "done"),
+            (["request", "claim", "done"], 0, "done"),
+            (["request", "not_sent"], 1, "not_sent"),
+            (["request", "claim", "done"], 1, "outcome_unknown"),
+        ):
+            self.assertTrue(self.problems(words, arrived, state), words)
+
+    def test_arrivals(self) -> None:
+        """The ledger counts the commands of others by their position."""
+        ledger = Ledger(TMA2022)
+        for _ in range(2):
+            ledger.came(TMA2022.move(position=-99.5, timestamp=1e9))
+        _, own = ledger.enter(TMA2022.move, position=-99.5)
+        ledger.came(own)
+        self.assertEqual(ledger.positions[-99.5], 2)
 
 
 class SettingTests(SynchronousTestCase):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -12,6 +14,8 @@ from mtmount_twisted.dialects import tma2022
 from mtmount_twisted.dialects.tma2022 import commands as c
 from mtmount_twisted.dialects.tma2022.enums import Source
 from mtmount_twisted.errors import ListenError
+from mtmount_twisted.net.liveness import KEEP_ALIVE
+from mtmount_twisted.simulator.tma2022 import connections
 from mtmount_twisted.simulator.tma2022.service import SimulatorService
 from mtmount_twisted.testing import MemoryReactor
 from tests.support.sessions import connect, simulator
@@ -60,6 +64,20 @@ class ServiceTests(TestCase):
         self.assertEqual(await first.id(), 1)
         first.transport.loseConnection()  # type: ignore[union-attr]
         await first.ended
+
+    async def test_keep_alive(self) -> None:
+        """The command client is probed in the times that the program asks for, and not watched otherwise."""
+        times = dict(zip(KEEP_ALIVE, (60, 15, 4), strict=True))
+        service = self.start(keep_alive=times)
+        with patch.object(connections, "watch_window") as watch:
+            client = await self.connect(service.port_numbers()[0])
+            await client.id()
+        ours: Any = service.commands.client
+        handle = ours.transport.getHandle()
+        found = [handle.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in times]
+        self.assertEqual((found, watch.called), ([60, 15, 4], False))
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        await client.ended
 
     async def test_telemetry_has_many_readers(self) -> None:
         """Several readers get telemetry, and need no client."""

@@ -10,7 +10,7 @@ This module touches only transports. Next to read: `service`, which owns both.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -49,10 +49,17 @@ class _Connection:
     buffer: SendBuffer
     _abort: IDelayedCall | None = None
 
-    def start_sending(self, max_unsent: int) -> None:
-        """Attach the buffer, and watch the peer. Call this once the connection is made."""
-        keep_alive(self.transport)
-        self._stop_watch = watch_window(self.transport, self.clock)
+    def start_sending(self, max_unsent: int, times: Mapping[str, int] | None = None) -> None:
+        """Attach the buffer, and watch the peer. Call this once the connection is made.
+
+        :param times: the times of TCP keep-alive, without the watch of `liveness`; None for that watch.
+        """
+        if times is None:
+            keep_alive(self.transport)
+            self._stop_watch = watch_window(self.transport, self.clock)
+        else:
+            keep_alive(self.transport, times)
+            self._stop_watch = lambda: None
         self.buffer = SendBuffer(self.clock, max_unsent)
         self.buffer.attach(self.transport)
 
@@ -83,7 +90,7 @@ class CommandConnection(_Connection, LineOnlyReceiver):
         self.is_closing: bool = False
 
     def connectionMade(self) -> None:
-        self.start_sending(MAX_UNSENT)
+        self.start_sending(MAX_UNSENT, self.port.keep_alive)
         self.port.connected(self)
 
     def lineReceived(self, line: bytes) -> None:
@@ -136,6 +143,7 @@ class CommandPort(Factory[CommandConnection]):
 
     :param line_received: called with each line, without its terminator.
     :param changed: called when a client has connected (True) or is gone (False).
+    :param keep_alive: see `_Connection.start_sending`.
     :ivar client: the connection of the client, or None.
     :ivar is_refusing: True to accept no client.
     """
@@ -149,12 +157,14 @@ class CommandPort(Factory[CommandConnection]):
         log: logging.Logger,
         line_received: Callable[[bytes], None],
         changed: Callable[[bool], None],
+        keep_alive: Mapping[str, int] | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
         self._log = log
         self.limited_log: RateLimitedLog = RateLimitedLog(clock, log, A_FEW)
         self.line_received = line_received
+        self.keep_alive = keep_alive
         self.client: CommandConnection | None = None
         self.is_refusing = False
         self._changed = changed

@@ -10,7 +10,7 @@ Next to read: `mount`, `connections`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack, cast
 
 from twisted.application.service import Service
@@ -45,6 +45,9 @@ class SimulatorService(Service):
     :param reactor: the reactor; the global one if None.
     :param faults: the initial faults.
     :param fault_seed: seed of the random numbers that decide when faults happen.
+    :param keep_alive: how the mount notices that its command client is gone: the times of TCP keep-alive, as
+        in ``net.liveness.KEEP_ALIVE``; the real mount's are 60, 15 and 4. None to notice it within 5 s, which
+        a real mount does not do.
     :param options: as for `SimulatedMount`; see `MountOptions`.
     :raises ValueError: if `noise` is out of range; from `startService`, if another option is.
     :ivar host: the address that it listens on.
@@ -71,6 +74,7 @@ class SimulatorService(Service):
         noise_seed: int = 0,
         faults: Iterable[Fault] = (),
         fault_seed: int = 0,
+        keep_alive: Mapping[str, int] | None = None,
         log: logging.Logger | None = None,
         reactor: Any = None,
         **options: Unpack[MountOptions],
@@ -78,6 +82,7 @@ class SimulatorService(Service):
         self.host = host
         self._wanted_ports = (command_port, telemetry_port)
         self._event_period = event_period
+        self._keep_alive = keep_alive
         check_noise(noise)
         self._noise, self._noise_seed = noise, noise_seed
         self._options = options
@@ -99,7 +104,9 @@ class SimulatorService(Service):
         if reactor is None:
             from twisted.internet import reactor
         self._limited_log = RateLimitedLog(reactor, self.log, A_FEW)
-        self.commands = CommandPort(self.name, reactor, self.log, self._take, self._client_changed)
+        self.commands = CommandPort(
+            self.name, reactor, self.log, self._take, self._client_changed, self._keep_alive
+        )
         self.telemetry = TelemetryPort(self.name, reactor, self.log, self._readers_changed)
         self.faults.forget()
         self.commands.is_refusing = self.faults.refusing
