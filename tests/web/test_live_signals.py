@@ -27,7 +27,7 @@ class LiveCase(SynchronousTestCase):
         clock = Clock()
         self.house = MotionHouse(clock)
         with patch.object(World, "signals", self.house.signals):
-            bounds = Bounds(2**20, 10.0, 1000, 1000, 2000)
+            bounds = Bounds(2**20, 10.0, 1000, 1000, 2000, 2000)
             self.world = World(self, bounds, clock)
         self.addCleanup(self.stop)
 

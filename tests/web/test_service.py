@@ -281,6 +281,22 @@ class InMemory(SynchronousTestCase):
                 wire.lose()
             service.stopService()
 
+    def test_streams_of_observers_leave_a_place_for_a_newcomer(self) -> None:
+        """However many event streams observers have, a stop from an address that was not seen before gets in."""
+        secrets = [f"{number:016x}" for number in range(8)]
+        roles = ['"observe"'] * 7 + ['"observe", "stop"']
+        text = "".join(
+            f'[[token]]\nname = "user{number}"\nsecret = "{secret}"\nroles = [{role}]\n'
+            for number, (secret, role) in enumerate(zip(secrets, roles))
+        )
+        self.start(load_tokens(text.encode()), max_connections=16)
+        addresses = [f"192.0.2.{number}" for number in range(1, 8)]
+        wires = self.fill_with_streams(addresses, secrets[:7])
+        for number in range(10):
+            self.assertEqual(self.stop_from(f"198.51.100.{number}", secrets[7]), "BothAxesStop")
+        for wire in wires:
+            wire.lose()
+
     def test_settings(self) -> None:
         """The limits and names of the settings are those that hold."""
         self.start(max_body=1024, allowed_hosts=("mount", "2001:db8::1"), max_connections_per_address=1)

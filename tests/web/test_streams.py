@@ -171,7 +171,9 @@ class StreamTests(StreamsCase):
 class BoundsTests(StreamsCase):
     """How many streams there may be, and how far behind."""
 
-    bounds = Bounds(max_behind_bytes=5000, max_behind_seconds=10, per_user=2, per_address=2, total=3)
+    bounds = Bounds(
+        max_behind_bytes=5000, max_behind_seconds=10, per_user=2, per_address=2, total=4, observers=3
+    )
 
     def test_per_user(self) -> None:
         """One user has so many streams, and may have another when one ends."""
@@ -204,11 +206,23 @@ class BoundsTests(StreamsCase):
 
     def test_total(self) -> None:
         """There are so many streams altogether."""
-        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
-        for user in users[:3]:
+        users = [User(name, frozenset(["command"]), Source.CSC) for name in "abcde"]
+        for user in users[:4]:
             self.world.read(user=user)
-        problem = self.failureResultOf(self.world.call(Request(), users[3]), RequestError).value
+        problem = self.failureResultOf(self.world.call(Request(), users[4]), RequestError).value
         self.assertEqual(problem.status, 503)
+
+    def test_observers(self) -> None:
+        """Observers have so many streams together, and keep no other user from a stream."""
+        users = [User(name, frozenset(["observe"]), Source.CSC) for name in "abcd"]
+        readers = [self.world.read(user=user) for user in users[:3]]
+        problem = self.failureResultOf(self.world.call(Request(), users[3]), RequestError).value
+        self.assertEqual((problem.status, problem.headers), (503, {"Retry-After": "10"}))
+        self.assertIn("observers have 3 event streams already", problem.title)
+        self.world.read(user=User("d", frozenset(["stop"]), Source.CSC))
+        readers[0].leave()
+        readers[1].leave()
+        self.world.read(user=users[3])
 
     def test_too_many_bytes_behind(self) -> None:
         """A reader that leaves too much unread is cut off, which is counted and recorded; others are not."""

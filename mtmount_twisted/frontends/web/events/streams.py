@@ -70,6 +70,7 @@ class Bounds:
     :ivar per_user: the most streams of one user; without tokens, of one address.
     :ivar per_address: the most streams of all users at one address, or in one /64 of IPv6.
     :ivar total: the most streams.
+    :ivar observers: the most streams of observers.
     """
 
     max_behind_bytes: int
@@ -77,13 +78,16 @@ class Bounds:
     per_user: int
     per_address: int
     total: int
+    observers: int
 
     @classmethod
     def of(cls, settings: WebSettings, clients: ClientLimits) -> Bounds:
         """Return the bounds of a configuration: a stream has the backlog bounds of a client of the bridge.
 
         Each stream holds a connection. Half of all connections remain for other requests, such as a stop.
-        Half of the connections of one address remain, too, unless one user may have more streams.
+        Half of the connections of one address remain, too, unless one user may have more streams. Observers
+        share half of all connections with addresses that were not seen before (`http.places`), and their
+        streams take a half of that half.
         """
         return cls(
             max_behind_bytes=clients.max_behind_bytes,
@@ -91,6 +95,7 @@ class Bounds:
             per_user=settings.max_streams_per_user,
             per_address=max(settings.max_streams_per_user, settings.max_connections_per_address // 2),
             total=settings.max_connections // 2,
+            observers=max(1, settings.max_connections // 4),
         )
 
 
@@ -195,6 +200,7 @@ class Streams:
         self._streams: dict[Stream, None] = {}
         self._by_share: Counter[str] = Counter()
         self._by_peer: Counter[str] = Counter()
+        self._observing = 0
         self._keep_alive: IDelayedCall | None = None
         self._closed = False
 
@@ -226,7 +232,7 @@ class Streams:
     async def events(self, call: Call) -> Answer:
         """Begin a stream, which ends when the reader disconnects or is cut off, or when the service ends."""
         selection, wanted, last = read_call(call, self._feed.dialect, self._signals.signals)
-        self._look_for_room(call.share, call.peer)
+        self._look_for_room(call)
         if call.only_headers:
             return Answer(b"", headers=HEADERS)
         stream = Stream(call, selection, self._clock, self._bounds, self._cut)
@@ -284,8 +290,8 @@ class Streams:
             if stream in self._streams:
                 self._cut(stream, "a fault of the daemon; its log says why")
 
-    def _look_for_room(self, share: str, peer: str) -> None:
-        most = self._bounds.per_user
+    def _look_for_room(self, call: Call) -> None:
+        share, peer, most = call.share, call.peer, self._bounds.per_user
         if self._closed:
             raise RequestError(503, "the daemon ends")
         if self._by_share[share] >= most:
@@ -296,9 +302,13 @@ class Streams:
         if len(self._streams) >= self._bounds.total:
             text = f"there are {self._bounds.total} event streams already"
             raise RequestError(503, text, headers={"Retry-After": "10"})
+        if call.user.observes and self._observing >= self._bounds.observers:
+            text = f"observers have {self._bounds.observers} event streams already"
+            raise RequestError(503, text, headers={"Retry-After": "10"})
 
     def _enter(self, stream: Stream) -> None:
         self._streams[stream] = None
+        self._observing += stream.user.observes
         self._by_share[stream.share] += 1
         self._by_peer[stream.peer] += 1
         stream.release = self._presence.hold(stream.user)
@@ -317,6 +327,7 @@ class Streams:
         if stream not in self._streams:
             return
         del self._streams[stream]
+        self._observing -= stream.user.observes
         self._by_share[stream.share] -= 1
         self._by_share += Counter()  # keeps the counts above zero
         self._by_peer[stream.peer] -= 1
