@@ -1,8 +1,9 @@
 """``mtmount-commander --station``: a prompt, or lines from a pipe, whose commands go by the broker.
 
-``mtmount-commander`` starts this program in its place. The lines are those of ``cli.commander.line``. A
-command from a pipe runs to its end before the next line. At a terminal the lines run beside each other, so
-that a stop need not wait. Next to read: `requester`.
+``mtmount-commander`` starts this program in its place. ``cli.commander.line`` parses the lines. A command
+from a pipe runs to its end before the next line. At a terminal a line does not wait for the end of the line
+before it, so that a stop goes out at once. The program uses the standard streams, and the broker by a
+`Requester`. It has no connection to the bridge. Next to read: `requester`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from mtmount_twisted.cli.commander.line import (
 from mtmount_twisted.cli.commander.manual import help_all, help_command
 from mtmount_twisted.cli.commander.options import parse_options
 from mtmount_twisted.cli.commander.script import DONE, FAILED
-from mtmount_twisted.cli.standard_streams import run_program
+from mtmount_twisted.cli.standard_streams import abandon_output, run_program
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, MTMountError
 from mtmount_twisted.visible import visible
@@ -45,11 +46,13 @@ from .nats_connection import Login
 from .requester import Requester
 from .waits import pause
 
+PROGRAM = "mtmount-commander"
+
 LONGEST = 3600.0
 """The longest wait for the outcome of a command, in seconds."""
 
 MOST_LINES = 1000
-"""The most lines that were read and do not run yet."""
+"""The largest number of lines that wait to run."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -93,7 +96,9 @@ class Session:
         elif isinstance(request, Quit):
             self.quitting = True
         elif request is not None:
-            raise MTMountError(f"{line.split()[0]}: --station has no page to ask")
+            raise MTMountError(
+                f"{line.split()[0]}: not available with --station: it asks the page of the bridge"
+            )
         return True
 
     async def _command(self, command: CommandMessage) -> bool:
@@ -115,7 +120,7 @@ class Session:
 
 
 def _lines(loop: asyncio.AbstractEventLoop) -> Queue[str | None]:
-    """Return the lines of the standard input as they come, and None at its end."""
+    """Return a queue that receives each line of the standard input, and None at its end."""
     queue: Queue[str | None] = Queue(MOST_LINES)
 
     def put(line: str | None) -> None:
@@ -132,13 +137,26 @@ def _lines(loop: asyncio.AbstractEventLoop) -> Queue[str | None]:
     return queue
 
 
-def _show(text: str) -> None:
-    sys.stdout.write(visible(text, "\n") + "\n")
-    sys.stdout.flush()
+class _Output:
+    """The standard output. If it can't be written, the commands go on without it, as without ``--station``.
+
+    :ivar status: the exit status of a program whose commands are all done.
+    """
+
+    def __init__(self) -> None:
+        self.status: int = DONE
+
+    def show(self, text: str) -> None:
+        """Write a text at once."""
+        try:
+            sys.stdout.write(visible(text, "\n") + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            self.status = abandon_output(PROGRAM, error)
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(visible(f"mtmount-commander: {text}", "\n") + "\n")
+    sys.stderr.write(visible(f"{PROGRAM}: {text}", "\n") + "\n")
 
 
 async def _talk(session: Session, lines: Queue[str | None], is_terminal: bool, stop_on_error: bool) -> int:
@@ -159,7 +177,9 @@ async def _talk(session: Session, lines: Queue[str | None], is_terminal: bool, s
             task = asyncio.create_task(run(number, line))
             running.add(task)
             task.add_done_callback(running.discard)
-            await asyncio.wait([task], timeout=0.05)  # a word that ends the session does so at once
+            await asyncio.wait(
+                [task], timeout=0.05
+            )  # so that `quit` ends the session before the next line is read
             continue
         status = max(status, outcome := await run(number, line))
         if outcome and stop_on_error:
@@ -169,8 +189,8 @@ async def _talk(session: Session, lines: Queue[str | None], is_terminal: bool, s
     return DONE if is_terminal else status
 
 
-async def _run(options: argparse.Namespace) -> int:
-    tls = ssl.create_default_context(cafile=options.tls_ca) if options.tls_ca else None
+async def _run(options: argparse.Namespace, tls: ssl.SSLContext | None) -> int:
+    output = _Output()
     login = Login(options.credentials or "", tls)
     lines = _lines(asyncio.get_running_loop())
     async with Requester(options.station, options.mount, options.user, login) as requester:
@@ -179,15 +199,16 @@ async def _run(options: argparse.Namespace) -> int:
         except EngineUnreachable as error:
             _complain(str(error))
             return MISUSED
-        _show(
+        output.show(
             report.stamped(
                 utc_now(),
                 "CONNECTED",
                 f"to the broker, as {options.user}; times are UTC; commands go to the mount {options.mount}",
             )
         )
-        session = Session(options, requester.command, _show)
-        return await _talk(session, lines, sys.stdin.isatty(), options.stop_on_error)
+        session = Session(options, requester.command, output.show)
+        status = await _talk(session, lines, sys.stdin.isatty(), options.stop_on_error)
+        return status or output.status
 
 
 def main() -> int:
@@ -196,15 +217,17 @@ def main() -> int:
     def run() -> int:
         options = parse_options()
         try:
-            return asyncio.run(_run(options))
-        except OSError as error:  # a file of the authority
+            tls = ssl.create_default_context(cafile=options.tls_ca) if options.tls_ca else None
+        except OSError as error:  # the file is missing or malformed
             _complain(f"--tls-ca: {options.tls_ca} can't be used: {error.strerror or error}")
             return MISUSED
+        try:
+            return asyncio.run(_run(options, tls))
         except KeyboardInterrupt:
             _complain("interrupted")
             return INTERRUPTED
 
-    return run_program("mtmount-commander", run)
+    return run_program(PROGRAM, run)
 
 
 if __name__ == "__main__":

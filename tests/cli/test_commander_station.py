@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 
@@ -113,9 +114,58 @@ class ProgramTests(SynchronousTestCase):
         status, _, errors, commands = self.talk("nonsense\nwho\nazimuth_axis_stop\n")
         self.assertEqual((status, len(commands)), (2, 1))
         self.assertIn("line 1: ", errors)
-        self.assertIn("line 2: who: --station has no page to ask", errors)
+        self.assertIn("line 2: who: not available with --station: it asks the page of the bridge", errors)
         status, _, _, commands = self.talk(f"{track}azimuth_axis_stop\n", "--stop-on-error")
         self.assertEqual((status, commands), (1, []))
+
+    def stop_with_output(self, output: int) -> tuple[int | None, bytes, int]:
+        """Send two stops, with the output to a descriptor. The status, the errors, and how many came."""
+
+        async def run() -> tuple[int | None, bytes, int]:
+            desk = DeskAlone(self.broker)
+            await desk.engine.wait_connected()
+            words = ["--station", self.broker.url, *STATION[2:]]
+            program = [sys.executable, "-m", "mtmount_twisted.cli.commander", *words]
+            try:
+                started = await asyncio.create_subprocess_exec(
+                    *program, stdin=PIPE, stdout=output, stderr=PIPE
+                )
+                _, errors = await started.communicate(b"azimuth_axis_stop\nazimuth_axis_stop\n")
+                return started.returncode, errors, len(desk.commands)
+            finally:
+                await desk.close()
+
+        try:
+            return in_time(run())
+        finally:
+            os.close(output)
+
+    def test_output_that_nobody_reads(self) -> None:
+        """If the reader of its output leaves, the commands are still sent, and no error is reported."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.assertEqual(self.stop_with_output(writer), (0, b"", 2))
+
+    def test_full_output(self) -> None:
+        """If the output can't be written, the commands are still sent; one line has the reason."""
+        expected = b"mtmount-commander: can't write to the standard output: No space left on device\n"
+        self.assertEqual(self.stop_with_output(os.open("/dev/full", os.O_WRONLY)), (1, expected, 2))
+
+    def test_no_authority(self) -> None:
+        """A file of --tls-ca that is missing, or has no certificate, is reported with its option."""
+
+        async def run(path: str) -> tuple[int | None, bytes]:
+            words = ["--station", "tls://127.0.0.1:1", *STATION[2:], "--tls-ca", path]
+            program = [sys.executable, "-m", "mtmount_twisted.cli.commander", *words]
+            started = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+            _, errors = await started.communicate(b"")
+            return started.returncode, errors
+
+        for path in ("/nothing", __file__):
+            status, said = in_time(run(path))
+            self.assertEqual(status, 2)
+            self.assertIn(f"mtmount-commander: --tls-ca: {path} can't be used: ".encode(), said)
+            self.assertEqual(said.count(b"\n"), 1)
 
     def test_no_broker(self) -> None:
         """Without a broker it ends with status 2, and the reason in one line."""

@@ -364,6 +364,26 @@ class SimulatorTests(TestCase):
         self.assertIn("replay -> controller    command     #1 AzimuthAxisMove position=10.0", lines[0])
         self.assertEqual(lines[-1], "2 commands: 2 noack")
 
+    async def test_replay_that_nobody_reads(self) -> None:
+        """If the reader of the output leaves, the replay ends without an error."""
+        case = SessionCase()
+        case.setUp()
+        self.addCleanup(case.doCleanups)
+        self.addCleanup(case.tearDown)
+        reply_port = free_port(self)
+        simulator = SimulatorService(command_port=0, reply_port=reply_port, speed=100.0)
+        simulator.startService()
+        self.addCleanup(simulator.stopService)
+        words = self.options(await simulator.wait_command_port(), reply_port, "--speed", "1000")
+        script = '{ "$@" 2>&3; echo status $? >&3; } 3>&1 >&4 4>&- | cat'  # 4: a pipe without a reader
+        program = [sys.executable, "-u", "-m", "mtmount_twisted.journal", *words, "--journal", str(case.path)]
+        out, _, _ = await getProcessOutputAndValue(
+            "bash",
+            ["-c", f"exec 4> >(exec true); wait $!; {script}", "bash", *program],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        self.assertEqual(out, b"status 0\n")
+
     async def test_no_mount(self) -> None:
         """If nobody is there, or the reply port is taken, one line says so."""
         said: list[str] = []

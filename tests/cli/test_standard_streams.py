@@ -12,6 +12,7 @@ from mtmount_twisted.cli.standard_streams import UNWRITTEN
 from mtmount_twisted.journal.file import Store
 from tests.support.folders import scratch_folder, scratch_path
 from tests.support.programs import ROOT, ProgramCase
+from tests.support.recordings import Writing
 
 TWISTD = ("-c", "from twisted.scripts.twistd import run; run()", "-n")
 CASES = (
@@ -32,17 +33,23 @@ class OutputTests(SynchronousTestCase):
         Store(path, None, lambda: 1).close()
         self.journal = str(path)
 
-    def run_all(self, redirection: str = "", output: int | None = None) -> dict[str, tuple[int, str]]:
+    def run_all(
+        self,
+        redirection: str = "",
+        output: int | None = None,
+        cases: tuple[tuple[str, tuple[str, ...]], ...] = CASES,
+    ) -> dict[str, tuple[int, str]]:
         """Run each one.
 
         :param redirection: what a shell does with its output.
         :param output: its output's descriptor.
+        :param cases: what is run.
         :returns: each one's exit status and what it says on standard error.
         """
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(scratch_path(self))}
         environment.pop("PYTHONUNBUFFERED", None)
         running = {}
-        for name, words in CASES:
+        for name, words in cases:
             command = [sys.executable, *(self.journal if word == "JOURNAL" else word for word in words)]
             running[name] = subprocess.Popen(
                 ["bash", "-c", f'exec "$@" {redirection}', "bash", *command],
@@ -77,6 +84,21 @@ class OutputTests(SynchronousTestCase):
         os.close(reader)
         self.addCleanup(os.close, writer)
         self.assert_silent(self.run_all(output=writer))
+
+    def test_played(self) -> None:
+        """The playing of a recording ends in the same ways: it writes to its output in the reactor."""
+        folder = scratch_path(self)
+        writing = Writing(folder)
+        writing.record(10)
+        writing.finish()
+        run = "import sys; from mtmount_twisted.cli.telemetry.program import run; sys.exit(run())"
+        case = (("play", ("-c", run, "play", "--folder", str(folder), "--port", "0")),)
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.addCleanup(os.close, writer)
+        self.assert_silent(self.run_all(output=writer, cases=case))
+        said = "mtmount-telemetry: can't write to the standard output: No space left on device\n"
+        self.assertEqual(self.run_all(">/dev/full", cases=case), {"play": (UNWRITTEN, said)})
 
     def test_closed(self) -> None:
         """Each does what it does, and nobody reads it."""

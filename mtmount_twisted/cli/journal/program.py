@@ -191,7 +191,13 @@ def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: 
     statuses: list[int] = []
 
     def ended(result: Any) -> None:
-        if isinstance(result, Failure):
+        if (
+            isinstance(result, Failure)
+            and isinstance(result.value, OSError)
+            and result.value.filename is None
+        ):
+            result = abandon_output(PROGRAM, result.value)
+        elif isinstance(result, Failure):
             result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
         statuses.append(result)
         with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it

@@ -166,7 +166,13 @@ def _play(options: argparse.Namespace) -> int:
     statuses: list[int] = []
 
     def ended(result: Any) -> None:
-        if isinstance(result, Failure):
+        if (
+            isinstance(result, Failure)
+            and isinstance(result.value, OSError)
+            and result.value.filename is None
+        ):
+            result = abandon_output(PROGRAM, result.value)
+        elif isinstance(result, Failure):
             expected = result.check(RecordingError, CannotListenError)
             told = result.getErrorMessage() if expected else f"a fault: {result.getTraceback()}"
             result = complain(told, keep="" if expected else "\n")
