@@ -1,3 +1,3 @@
-"""The commands of the 2020 protocol: the public name of `dialects.tma2020.commands`."""
+"""The commands of the protocol tma2020. Import them from here; `dialects.tma2020.commands` defines them."""
 
 from .dialects.tma2020.commands import *  # noqa: F403

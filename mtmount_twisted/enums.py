@@ -1,3 +1,3 @@
-"""The enums of the 2020 protocol: the public name of `dialects.tma2020.enums`."""
+"""The enums of the protocol tma2020. Import them from here; `dialects.tma2020.enums` defines them."""
 
 from .dialects.tma2020.enums import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""The replies of the 2020 protocol: the public name of `dialects.tma2020.replies`."""
+"""The replies of the protocol tma2020. Import them from here; `dialects.tma2020.replies` defines them."""
 
 from .dialects.tma2020.replies import *  # noqa: F403

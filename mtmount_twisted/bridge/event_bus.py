@@ -59,7 +59,7 @@ class EventBus:
         self._limiter = RecordLimiter(
             partial(self.publish, within_bounds=True), clock, self.counts, wall_clock
         )
-        # The subscribers to each type of record: bounded ones, unbounded ones, and both.
+        # By type of record: the subscribers to records within the bounds, those to all records, and both.
         self._bounded: dict[type[object], tuple[Subscriber, ...]] = dict.fromkeys(_KINDS, ())
         self._unbounded = dict(self._bounded)
         self._all = dict(self._bounded)
@@ -78,7 +78,8 @@ class EventBus:
             that the journal does not keep.
         :param kinds: the types of record that it receives.
         :param unbounded: True for a subscriber that also needs the records beyond the bounds of
-            ``journal.limited``. It receives those of clients without rights or command with the number 0.
+            ``journal.limited``. A record of a client without rights, or of a commander without command, has
+            the number 0 for it.
         """
         subscribers = self._unbounded if unbounded else self._bounded
         for kind in kinds:
@@ -98,8 +99,8 @@ class EventBus:
     def publish(self, record: Record, within_bounds: bool = False) -> None:
         """Hand a record to the journal and to the subscribers of its type.
 
-        :param within_bounds: True if a record of a client without rights has passed ``journal.limited``; if
-            False, the bus passes such a record there.
+        :param within_bounds: True if ``journal.limited`` has let the record pass. If False, the bus hands a
+            record of a client without rights to ``journal.limited``.
         """
         number = 0
         if record.privileged or within_bounds:

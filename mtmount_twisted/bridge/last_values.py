@@ -30,7 +30,7 @@ values do not make a new client a slow consumer."""
 class KnownEntry(NamedTuple):
     """A last value.
 
-    :ivar line: the mount's own words.
+    :ivar line: the line as the mount sent it.
     :ivar code: the code of the event.
     :ivar time: the time of arrival, in seconds by the monotonic clock.
     :ivar stale: True if the connection that brought the line is lost.

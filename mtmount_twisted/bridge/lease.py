@@ -41,7 +41,7 @@ class Lease:
             self.number += 1
 
     def pass_on(self, successor: IClient) -> None:
-        """Replace the holder by another object for the same client; the lease stays."""
+        """Replace the holder by the object that a reload made for the same commander. The lease goes on."""
         self.holder = successor
 
     def release(self) -> None:

@@ -59,9 +59,9 @@ class PositionFact(Struct, frozen=True, gc=False):
     """The motion of an axis at one moment. A number that the mount did not send is None.
 
     :ivar position: the position, in deg.
-    :ivar demand_position: the position that is asked for, in deg.
+    :ivar demand_position: the demanded position, in deg.
     :ivar velocity: the velocity, in deg/s.
-    :ivar demand_velocity: the velocity that is asked for, in deg/s.
+    :ivar demand_velocity: the demanded velocity, in deg/s.
     :ivar torque: the torque, in N m; None for an axis that does not report it in this unit.
     :ivar position_at: when the position was measured (TAI seconds since the unix epoch).
     :ivar demand_at: when the demand position was asked for (TAI seconds since the unix epoch).

@@ -1,7 +1,9 @@
-"""The entries after a given one, as they are written: ``tail -f``.
+"""`follow`: yield the entries after a given one as the daemon writes them, for ``tail -f``.
 
-Each look reads only new entries. If commands are selected by outcome, all entries of a command appear as soon
-as it has that outcome. Next to read: `reading`.
+Without a selection of commands, each look reads only new entries. If commands are selected by outcome, all
+entries of a command appear as soon as it has that outcome; a look then also reads the earlier entries of each
+new command. The module only reads the file. It blocks, and waits by the function `pause` that it receives. No
+Twisted. Next to read: ``journal.reading``, which reads the entries; `program`, which runs ``tail``.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from mtmount_twisted.journal.reading import (
 )
 
 MOST_FAILURES = 150
-"""Number of failed looks in a row at an existing file that are accepted. The bridge needs a while to set a
-damaged file aside; without a bridge the file stays as it is."""
+"""The largest number of failed looks in a row at an existing file. The bridge needs a while to set a damaged
+file aside; without a bridge the file stays as it is."""
 
 MOST_STORIES = 1000
-"""Number of the latest commands that are remembered until their outcomes are known."""
+"""The largest number of selected commands whose later entries are still recognised: the latest ones."""
 
 
 class Follower:
@@ -98,8 +100,8 @@ class Follower:
 def follow(path: Path, wanted: Wanted, after: int, pause: Callable[[], None]) -> Iterator[Entry]:
     """Yield the entries after a given one without end. `pause` is called between two looks at the file.
 
-    If another file takes the place of the first one, it is followed from its beginning. If the file is
-    missing, or unreadable for a moment, the function waits for it.
+    If another file takes the place of the first one, the function follows the new file from its beginning. If
+    the file is missing, or unreadable for a moment, the function waits for it.
 
     :raises JournalError: if the file is unreadable at first, or exists and stays unreadable for long.
     """

@@ -37,9 +37,9 @@ class Command(CommandMessage):
         "Identifies the command in its replies: 1 to 2147483647, counted up if none is given.",
         factory=next_sequence_id,
     )
-    command_code: ClassVar[CommandCode] = code("Which command it is.")
-    source: Source = parameter("Which component sends it.", default=Source.CSC)
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    command_code: ClassVar[CommandCode] = code("The code of the command.")
+    source: Source = parameter("The component that sends the command.", default=Source.CSC)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
 
 
 class Enable(Command):
@@ -79,7 +79,7 @@ class BothAxesTrack(Command):
     azimuth_velocity: float = parameter("Azimuth velocity at `tai`.", unit="deg/s")
     elevation_velocity: float = parameter("Elevation velocity at `tai`.", unit="deg/s")
     negate_azimuth: int = parameter("-1 to multiply azimuth by -1, else 0.", default=0)
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class BothAxesStop(Command):
@@ -126,7 +126,7 @@ class AzimuthAxisTrack(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class AzimuthAxisHome(Command):
@@ -200,7 +200,7 @@ class ElevationAxisTrack(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class ElevationAxisHome(Command):
@@ -358,7 +358,7 @@ class CameraCableWrapTrack(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class CameraCableWrapResetAlarm(Command):

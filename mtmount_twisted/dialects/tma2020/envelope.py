@@ -1,10 +1,11 @@
-"""Headers of lines as bytes: read and rewritten; the parameters are not read.
+"""Headers of lines as bytes: read and rewritten. Parameters are read only where the bridge needs one.
 
-On the controller's side the bridge assigns the sequence ids. It replaces a command's ``sequence_id`` and
-``source`` by its own before it sends the command upstream, and restores the commander's in each answer. The
+On the controller's side the bridge assigns the sequence ids. Before it sends a command upstream, it replaces
+``sequence_id`` and ``source`` by its own values. In each answer it restores the values of the commander. The
 bytes behind the header stay unchanged.
 
-The one parameter that is read is that of ``AskForCommand``, which the bridge itself carries out.
+Four parameters are read: the commander in an ``AskForCommand``, which the bridge itself carries out, the
+time-out of an Ack, the explanation of a NoAck, and the subject of an event.
 
 Values only: no Twisted, no I/O. Next to read: `codec`, which splits the lines; ``bridge.dispatcher`` and
 ``bridge.registry``, which rewrite the headers of commands and of replies.
@@ -28,17 +29,18 @@ from .commands import STOP_CODES, AckOnlyCommandCodes, CommandDict
 from .enums import CommandCode, Commander, ReplyCode
 
 LONGEST_REST = MAX_LINE_LENGTH - 64
-"""Longest allowed rest of a command in bytes. With the header that the bridge writes, the line must still be
-within the limit: the controller would close the connection of all clients because of a longer line."""
+"""Longest allowed rest of a command in bytes. The line with the bridge's own header must not exceed the
+limit. Otherwise the controller would close the link, which all clients share."""
 
 LONGEST_EXPLANATION = MAX_LINE_LENGTH - 128
 """The longest explanation after a replacement, in bytes; a longer one stays as the mount sent it."""
 
 LONGEST_NUMBER = 1000
-"""The longest number of a wanted commander, in characters, so that a long line is refused at once."""
+"""The longest text of the commander in an ``AskForCommand``, in characters. A longer text is refused without
+being parsed."""
 
 MOST_FIELDS = 6
-"""The number of fields of an event that `subject_of` reads: a line may have as many fields as bytes."""
+"""The number of fields that `subject_of` splits off: a hostile line may consist of separators only."""
 
 _LARGEST = 2**63 - 1
 _COMMANDER = kind_of(Commander)
@@ -86,7 +88,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
 
     @property
     def meaning(self) -> Meaning:
-        """The meaning of the answer. A NoAck after an Ack means that the command failed."""
+        """The meaning of the answer. A NoAck is `REJECTED`, also after an Ack, where it reports a failure."""
         return _MEANINGS[self.code]
 
     def rewritten(self, sequence_id: int, source: int) -> bytes:
@@ -110,8 +112,8 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
         """Return the answer with `name` applied to its explanation.
 
-        The answer stays unchanged if its explanation is longer than `SHOWN_BYTES`, because the part that is
-        not shown is not searched, or if the line would become too long.
+        The answer stays unchanged in two cases: its explanation is longer than `SHOWN_BYTES`, or the new
+        explanation would be longer than `LONGEST_EXPLANATION`.
         """
         timestamp, separator, explanation = self.rest.partition(b"\n")
         if self.code != ReplyCode.NOACK or len(explanation) > SHOWN_BYTES:
@@ -144,7 +146,8 @@ def read_command(line: bytes) -> CommandEnvelope:
         raise LineError(line, "a number in the header has more than 64 bits")
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
-    # 31 is power in tma2022, and a target of a track here (protocol-tma2022.rst, "Field types in commands").
+    # Code 31 turns the power on or off in tma2022, and is a track target here (protocol-tma2022.rst, "Field
+    # types in commands"). Therefore a line of tma2022 must not pass.
     if rest[4:5] != b"-" and _is_float(rest.split(b"\n", 1)[0]):
         raise other_generation(line, "tma2022")
     return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
@@ -229,7 +232,7 @@ def new_end() -> ReplyEnvelope:
 def subject_of(event: EventEnvelope) -> Subject | None:
     """Return the part of the mount that an event is about; None if the event is unknown or malformed.
 
-    A latched error lasts until its reset.
+    An error is present while it is active or latched; a latched error lasts until its reset.
     """
     if event.code not in _SUBJECTS:
         return None

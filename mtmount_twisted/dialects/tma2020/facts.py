@@ -1,4 +1,7 @@
-"""`facts_of`: the facts about the mount's state in an event of tma2020."""
+"""`facts_of`: the facts about the mount's state in an event of tma2020.
+
+Values only: no Twisted, no I/O. Next to read: ``dialects.facts``, the shapes; `replies`.
+"""
 
 from __future__ import annotations
 

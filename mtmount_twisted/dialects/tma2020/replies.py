@@ -32,7 +32,7 @@ class Answer(Reply):
 
     sequence_id: int = parameter("The `sequence_id` of the command that it answers.")
     source: Source = parameter("The `source` of the command that it answers.", default=Source.CSC)
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
 
 
 class AckReply(Answer):
@@ -68,7 +68,7 @@ class ErrorReply(Reply):
     active: bool = parameter("True if its condition is present now.")
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
     subsystem: str = parameter("Origin: ``<SubsystemId>. <component>``.")
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
     extra_data: tuple[str, ...] = extra("Further texts of the mount about the condition.", default=())
 
 
@@ -79,7 +79,7 @@ class WarningReply(Reply):
     active: bool = parameter("True if its condition is present now.")
     code: int = parameter("A `SubsystemId` plus a condition of that subsystem.")
     subsystem: str = parameter("Origin: ``<SubsystemId>. <component>``.")
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
     extra_data: tuple[str, ...] = extra("Further texts of the mount about the condition.", default=())
 
 
@@ -87,7 +87,7 @@ class OnStateInfoReply(Reply):
     """The mount's state changed."""
 
     reply_code = ReplyCode.ON_STATE_INFO
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
     description: str = parameter("The state, such as ``PublishOnlyWaitingForCommand``.")
 
 
@@ -95,7 +95,7 @@ class InPositionReply(Reply):
     """An axis came into position, or left it."""
 
     reply_code = ReplyCode.IN_POSITION
-    timestamp: datetime = parameter("When it was sent, UTC.", factory=utc_now)
+    timestamp: datetime = parameter("The time of sending, UTC.", factory=utc_now)
     what: int = parameter("Which axis: 0 azimuth, 1 elevation.")
     in_position: bool = parameter("True if it is in position.")
 

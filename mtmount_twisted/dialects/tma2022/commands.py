@@ -37,10 +37,10 @@ class Command(CommandMessage):
     sequence_id: int = parameter(
         "Identifies the command in its replies: 1 to 2147483647; 0 until it is sent.", default=0
     )
-    command_code: ClassVar[CommandCode] = code("Which command it is.")
+    command_code: ClassVar[CommandCode] = code("The code of the command.")
     source: Source = parameter("The component that sends it.", default=Source.CSC)
     timestamp: float = parameter(
-        "When it was sent: TAI seconds since the unix epoch; 0 until it is sent.", unit="s", default=0
+        "The time of sending: TAI seconds since the unix epoch; 0 until it is sent.", unit="s", default=0
     )
 
     is_answered: ClassVar[bool] = True
@@ -118,7 +118,7 @@ class BothAxesTrackTarget(Command):
     elevation: float = parameter("Elevation at `tai`.", unit="deg")
     azimuth_velocity: float = parameter("Azimuth velocity at `tai`.", unit="deg/s")
     elevation_velocity: float = parameter("Elevation velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class BothAxesHome(Command):
@@ -188,7 +188,7 @@ class AzimuthTrackTarget(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class AzimuthHome(Command):
@@ -262,7 +262,7 @@ class ElevationTrackTarget(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class ElevationHome(Command):
@@ -434,7 +434,7 @@ class CameraCableWrapTrackTarget(Command):
     ack_only = True
     position: float = parameter("Position at `tai`.", unit="deg")
     velocity: float = parameter("Velocity at `tai`.", unit="deg/s")
-    tai: float = parameter("When the target holds: TAI seconds since the unix epoch.", unit="s")
+    tai: float = parameter("The time at which the target holds: TAI seconds since the unix epoch.", unit="s")
 
 
 class CameraCableWrapResetAlarm(Command):

@@ -57,7 +57,9 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
     """Names of the parameters that say which thing an event is about."""
 
     timestamp: float = parameter(
-        "When it was sent: TAI seconds since the unix epoch, but see `unix_timestamp`.", unit="s", default=0.0
+        "The time of sending: TAI seconds since the unix epoch, but see `unix_timestamp`.",
+        unit="s",
+        default=0.0,
     )
     commander: Source | None = parameter(
         "The one commander that it was sent to; None for all of them.", default=None

@@ -1,10 +1,12 @@
 """The telemetry topics of the mount.
 
 Each class is one topic of ``protocol-tma2022.rst``, "The telemetry topics". Each quantity has a time stamp of
-its own beside it. If a line lacks a quantity, a number is NaN and any other value None: newer versions of the
-mount send more quantities, and the computer that serves the topics is configured by hand. The units of
-`internal_temperature_capacitor_bank` and `glycol_temperature_elevation_0001` are those of the original,
-though they look wrong.
+its own beside it. If a line lacks a quantity, its value is NaN for a number and None for any other type.
+Lines differ because newer versions of the mount send more quantities, and because the telemetry server is
+configured by hand. Three units look wrong, but come from the observatory's client: the units of
+`internal_temperature_capacitor_bank`, `glycol_temperature_elevation_0001` and `valve_feedback`.
+
+Values only: no Twisted, no I/O. Next to read: `topic_type`, which turns a class into a Struct; `codec`.
 """
 
 from __future__ import annotations
@@ -242,9 +244,9 @@ class Azimuth(Topic):
     actual_torque_timestamp: float = measured_at("actual_torque")
     actual_velocity: float = measured("Velocity.", unit="deg/s")
     actual_velocity_timestamp: float = measured_at("actual_velocity")
-    demand_position: float = measured("Position that is asked for.", unit="deg")
+    demand_position: float = measured("Demanded position.", unit="deg")
     demand_position_timestamp: float = measured_at("demand_position")
-    demand_velocity: float = measured("Velocity that is asked for.", unit="deg/s")
+    demand_velocity: float = measured("Demanded velocity.", unit="deg/s")
     demand_velocity_timestamp: float = measured_at("demand_velocity")
 
 
@@ -274,9 +276,9 @@ class CameraCableWrap(Topic):
     actual_torque_percentage_timestamp: tuple[float, ...] = measured_at("actual_torque_percentage")
     actual_velocity: float = measured("Velocity.", unit="deg/s")
     actual_velocity_timestamp: float = measured_at("actual_velocity")
-    demand_position: float = measured("Position that is asked for.", unit="deg")
+    demand_position: float = measured("Demanded position.", unit="deg")
     demand_position_timestamp: float = measured_at("demand_position")
-    demand_velocity: float = measured("Velocity that is asked for.", unit="deg/s")
+    demand_velocity: float = measured("Demanded velocity.", unit="deg/s")
     demand_velocity_timestamp: float = measured_at("demand_velocity")
 
 
@@ -504,11 +506,11 @@ class Elevation(Topic):
     actual_torque_timestamp: float = measured_at("actual_torque")
     actual_velocity: float = measured("Velocity.", unit="deg/s")
     actual_velocity_timestamp: float = measured_at("actual_velocity")
-    demand_position: float = measured("Position that is asked for.", unit="deg")
+    demand_position: float = measured("Demanded position.", unit="deg")
     demand_position_timestamp: float = measured_at("demand_position")
-    demand_velocity: float = measured("Velocity that is asked for.", unit="deg/s")
+    demand_velocity: float = measured("Demanded velocity.", unit="deg/s")
     demand_velocity_timestamp: float = measured_at("demand_velocity")
-    elevation_inclinometer: float = measured("Elevation by the inclinometer.", unit="deg")
+    elevation_inclinometer: float = measured("Elevation, measured by the inclinometer.", unit="deg")
     elevation_inclinometer_timestamp: float = measured_at("elevation_inclinometer")
 
 
@@ -650,7 +652,7 @@ class LockingPins(Topic):
     actual_position_timestamp: tuple[float, ...] = measured_at("actual_position")
     actual_torque_percentage: tuple[float, ...] = measured("Torque of each drive.", unit="%", count=2)
     actual_torque_percentage_timestamp: tuple[float, ...] = measured_at("actual_torque_percentage")
-    demand_position: tuple[float, ...] = measured("Position that is asked for.", unit="mm", count=2)
+    demand_position: tuple[float, ...] = measured("Demanded position.", unit="mm", count=2)
     demand_position_timestamp: tuple[float, ...] = measured_at("demand_position")
 
 
@@ -1498,7 +1500,7 @@ TIMED_TOPICS = frozenset(topic.topic_id for topic in (AzimuthDrives, Azimuth, El
 """The topics from which the clock offset is measured: the mount sends each of them every 50 ms."""
 
 AnyTopic: Any = reduce(or_, Topics)
-"""The type for `msgspec` that any known topic is of."""
+"""The union of all known topic types, for `msgspec`."""
 
 _DTYPES: dict[type, Any] = {float: "number", int: "integer", bool: "boolean"}
 
@@ -1513,7 +1515,7 @@ def _facts_of(topic: type[Topic]) -> TopicFacts:
     stamps = {info.measured: info for info in topic.field_infos if info.measured}
     infos = [info for info in topic.field_infos if not info.measured]
     get: Any = attrgetter(*(member for info in infos for member, _ in info.members))
-    # It returns a tuple: each topic has two values at least.
+    # `get` returns a tuple, because each topic has at least two values.
 
     def values_of(decoded: object) -> tuple[float, ...]:
         return tuple(MISSING if value is UNSET else float(value) for value in get(decoded))

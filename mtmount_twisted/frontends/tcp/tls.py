@@ -4,7 +4,8 @@
 certificate that the site's authority has signed, and names the client after the certificate. Such a client
 may reconnect under its name and return to its lease; each name has at most one connection at a time. If a
 port asks for no certificate, its clients are numbered. In both cases the handshake must end within
-`HANDSHAKE_TIME`. Next to read: `ports`, which defines the clients; `net.tls`, which reads certificates.
+`HANDSHAKE_TIME`. The module reads the certificate files and aborts connections; it sends nothing. Next to
+read: `ports`, which defines the clients; `net.tls`, which reads certificates.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ DAY = 86_400.0
 """The interval between two checks of the certificates' dates, in seconds."""
 
 MAX_UNPROVEN = 100
-"""The most TLS handshakes of strangers under way on one port, including connections that are being
-aborted."""
+"""The largest number of TLS handshakes of strangers on one port. Connections that are being aborted count."""
 
 KEPT_FREE = 20
-"""The number of handshake places kept free: the port aborts connections of the network with the most."""
+"""The number of handshake places that are kept free. If fewer are free, the port aborts the oldest handshake
+of the network with the largest number of handshakes."""
 
 MAX_UNPROVEN_KNOWN = 40
-"""The most TLS handshakes under way on one port from known addresses, in addition to those of strangers."""
+"""The largest number of TLS handshakes from known addresses on one port, in addition to `MAX_UNPROVEN`."""
 
 KEPT_FREE_KNOWN = 10
 """The number of places for known addresses that are kept free in the same way."""
@@ -179,10 +180,10 @@ class HandshakeFactory(Factory[Protocol], Generic[Member]):
     """Build a `HandshakeReader` for each connection to an encrypted port.
 
     A port has `MAX_UNPROVEN` places for handshakes, apart from its ``max_clients``. The port checks
-    ``max_clients`` when a peer connects, and again when its handshake ends. When fewer than `KEPT_FREE`
-    places are left, the factory selects the network with the most handshakes and aborts the oldest of
-    them, so that one network cannot occupy the places. A network is known if a certificate has named a
-    client in it within the last hour. Known networks have `MAX_UNPROVEN_KNOWN` further places, which
+    ``max_clients`` when a peer connects, and again when its handshake ends. If fewer than `KEPT_FREE` places
+    are left, the factory aborts the oldest handshake of the network with the largest number of handshakes, so
+    that one network cannot occupy the places. A network is known while a client that a certificate names is
+    connected from it, and for an hour after. Known networks have `MAX_UNPROVEN_KNOWN` further places, which
     strangers can't take.
 
     :param port: admits peers, and makes a client for a name.
@@ -200,7 +201,8 @@ class HandshakeFactory(Factory[Protocol], Generic[Member]):
         self._named_ones: ByNetwork[HandshakeReader[Member]] = ByNetwork()  # connections of named clients
 
     def is_known(self, network: str) -> bool:
-        """Return True if a certificate has named a client of this network within the last hour."""
+        """Return True while a client that a certificate names is connected from this network, and for an hour
+        after."""
         return bool(self._named_ones.of(network)) or self._known.holds(network)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:

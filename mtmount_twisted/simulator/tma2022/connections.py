@@ -1,8 +1,8 @@
 """The connections of the simulated mount: the one command client, and the readers of telemetry.
 
-`CommandPort` is the factory of the command port. It accepts one client at a time; a second one is closed at
-once, without a byte, and the first is not disturbed (protocol-tma2022.rst, "Connections"). `TelemetryPort`
-accepts many readers. A reader that does not read misses lines, and delays no other.
+`CommandPort` is the factory of the command port. It accepts one client at a time. It closes a second
+connection at once, without a byte, and does not disturb the first (protocol-tma2022.rst, "Connections").
+`TelemetryPort` accepts many readers. A reader that does not read misses lines, and delays no other.
 
 This module touches only transports. Next to read: `service`, which owns both.
 """
@@ -116,7 +116,10 @@ class CommandConnection(_Connection, LineOnlyReceiver):
         self.close()
 
     def send(self, data: bytes) -> bool:
-        """Send whole lines or parts of them. Return False if they are dropped: the client does not read."""
+        """Send whole lines or parts of them.
+
+        Return False if the data is dropped, because the connection is closing or the client does not read.
+        """
         if self.is_closing:
             return False
         try:
@@ -129,7 +132,7 @@ class CommandConnection(_Connection, LineOnlyReceiver):
         """Close the connection, and ignore all further lines."""
         if not self.is_closing:
             self.is_closing = True
-            self.transport.resumeProducing()  # a paused transport would not notice that the peer closes, too
+            self.transport.resumeProducing()  # else it does not notice that the peer closes as well
             super().close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -172,7 +175,10 @@ class CommandPort(Factory[CommandConnection]):
         self._gone: Waiters[None] = Waiters()
 
     def buildProtocol(self, addr: IAddress | None) -> CommandConnection | None:
-        """Return the protocol for a client; None, which closes its connection at once, for a second one."""
+        """Return the protocol for a client.
+
+        Return None, which closes the connection at once, for a second client and while `is_refusing`.
+        """
         if self.is_refusing:
             self.limited_log.info("%s: refused a client, %s: a fault is in force", self.name, addr)
             return None
@@ -230,7 +236,7 @@ class TelemetryPort(Factory[TelemetryReader]):
     """Factory of the telemetry port.
 
     :param changed: called when the first reader has connected (True) or the last one is gone (False).
-    :ivar missed: number of lines that a reader missed because it did not read.
+    :ivar missed: number of lines that readers missed because they did not read, summed over all readers.
     """
 
     noisy = False

@@ -1,7 +1,8 @@
 """``GET /api/v1/state``: the links, the lease, the mount's last values and the commands in flight.
 
-A line of the mount is decoded when a user first requests the state, not when it arrives, and only once.
-Next to read: `bridge.last_values`, which keeps these lines; `leases`.
+A line of the mount is decoded when it is first needed, by a request for the state or by a validation, and
+only once. The module only reads: the bridge, the link, the bus and the journal. Next to read:
+`bridge.last_values`, which keeps these lines; `leases`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class AxisTelemetry(Part, frozen=True, kw_only=True):
 
 
 class Axis(Part, frozen=True, kw_only=True):
-    """The state of an axis that the mount reported last; a member is null until the mount reports it."""
+    """The latest reported state of an axis; a member is null until the mount reports it."""
 
     in_position: bool | None
     stale: bool
@@ -95,7 +96,8 @@ class Axis(Part, frozen=True, kw_only=True):
 
 
 class Reported(Part, frozen=True, kw_only=True):
-    """One thing about a device that the mount reported last; a list has a value for each part."""
+    """The latest reported value of one quantity of a device; a list has a value for each part of the
+    device."""
 
     value: Annotated[JsonValue, Meta(description="A name, a number, true or false, null, or a list.")]
     unit: str
@@ -172,7 +174,7 @@ class TelemetryState(Part, frozen=True, kw_only=True):
 class State(Shape, frozen=True, kw_only=True):
     """The present state; a stale value is from before the link was lost, or is old telemetry.
 
-    `station` is the place of the bridge among several; null without an election.
+    `station` is the role of this bridge in the election; null without an election.
     """
 
     time: Time
@@ -254,7 +256,8 @@ class Latest(NamedTuple):
     connected: bool
 
     def is_stale(self, after: float = STALE_AFTER) -> bool:
-        """Return True if it is older than so many seconds, or the connection of telemetry is lost."""
+        """Return True if the line is older than `after` (s), or the connection to the telemetry server is
+        lost."""
         return self.age > after or not self.connected
 
 
@@ -379,7 +382,7 @@ class StateRoutes:
         return None if format is None else self._motion(axis, format)
 
     def _axes(self, said: dict[str, Axis]) -> dict[str, Axis]:
-        """Return the axes with their telemetry, those included about which no event has come."""
+        """Return all axes with their telemetry, also the axes about which no event has come."""
         format = self._bridge.dialect.telemetry
         if format is None:
             return said
@@ -456,9 +459,9 @@ def _commander(client: IClient) -> Commander:
 
 
 class KnownValue(Protocol):
-    """A last value of the mount, as the bridge keeps it; it can be a key.
+    """A last value of the mount, as the bridge keeps it. It is hashable: `Said` uses it as a key.
 
-    :ivar line: the mount's own words.
+    :ivar line: the line as the mount sent it.
     :ivar time: the time of arrival (clock, s).
     :ivar stale: True if the connection that brought the line is lost.
     """
