@@ -3,6 +3,8 @@
 ``python -m mtmount_twisted.station config MOUNT REPLICAS [USER...]`` prints the configuration of
 ``nats-server``, for ``mtmount-bridge --station-config``. ``python -m mtmount_twisted.station schemas`` prints
 the JSON Schemas of the messages about commands.
+
+It touches the standard streams, the limits of the process and its signals. Next to read: `child`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ runs on both (``tests/station/engine_contract.py``). The rules that each impleme
   one word, and ``>`` at the end for one word or more.
 
 Every method that waits is a coroutine. No thread is involved.
+
+Next to read: `nats_engine`; `outbox` and `desk`, which use the contracts.
 """
 
 from __future__ import annotations

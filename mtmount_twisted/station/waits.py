@@ -1,4 +1,7 @@
-"""Waiting in the child process. Each wait ends after some seconds at the latest, and can be cancelled."""
+"""Waiting in the child process. Each wait ends after some seconds at the latest, and can be cancelled.
+
+It uses the event loop only. Next to read: `child`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Conversion of entries to JSON lines or CSV, for other programs."""
+"""Conversion of entries to JSON lines or CSV, for other programs.
+
+It writes to the file that it receives; no Twisted. Next to read: `program`, which calls it.
+"""
 
 from __future__ import annotations
 

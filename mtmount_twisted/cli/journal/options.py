@@ -1,4 +1,7 @@
-"""The command line of ``mtmount-journal``."""
+"""The command line of ``mtmount-journal``.
+
+It reads no file; no Twisted. Next to read: `program`, which carries out the subcommands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""An entry as one line of text, which an engineer can read in a second, at night."""
+"""An entry as one line of text, which an engineer can read in a second, at night.
+
+Values only: no Twisted, no I/O. Next to read: `program`, which prints the lines; ``journal.reading``, which
+reads entries.
+"""
 
 from __future__ import annotations
 

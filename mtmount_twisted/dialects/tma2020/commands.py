@@ -2,6 +2,9 @@
 
 Each class is one command of ``protocol-tma2020.rst``; its body is its complete definition.
 On the wire every command begins with the four fields of `Command`.
+
+Values only: no Twisted, no I/O. Next to read: ``wire.messages``, which turns a class body into fields;
+`codec`.
 """
 
 from __future__ import annotations

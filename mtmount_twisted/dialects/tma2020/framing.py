@@ -1,6 +1,8 @@
 r"""The layout of a line: conversion of fields to bytes and back.
 
 A message is its fields joined with ``\n`` and ended with ``\r\n`` (``protocol-tma2020.rst``).
+
+Values only: no Twisted, no I/O. Next to read: `codec`, which splits and writes lines by this layout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The outcome of a command from a decoded reply; see `dialect.Outcome`."""
+"""The outcome of a command from a decoded reply; see `dialect.Outcome`.
+
+Values only: no Twisted, no I/O. Next to read: `replies`.
+"""
 
 from __future__ import annotations
 

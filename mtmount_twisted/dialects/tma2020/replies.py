@@ -3,6 +3,9 @@
 Each class is one reply of ``protocol-tma2020.rst``; its body is its complete definition.
 `AckReply`, `NoAckReply` and `DoneReply`, each an `Answer`, answer one command. All other replies are
 events: the mount sends them unasked and to all commanders.
+
+Values only: no Twisted, no I/O. Next to read: ``wire.messages``, which turns a class body into fields;
+`codec`.
 """
 
 from __future__ import annotations

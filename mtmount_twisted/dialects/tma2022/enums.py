@@ -1,4 +1,7 @@
-"""The protocol's enumerations and its ports, with the names and numbers of ``protocol-tma2022.rst``."""
+"""The protocol's enumerations and its ports, with the names and numbers of ``protocol-tma2022.rst``.
+
+Values only: no Twisted, no I/O. Next to read: `commands` and `replies`, which use them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Headers of lines, for a relay: read and rewritten; the parameters are not read.
 
 All other bytes of a line stay unchanged. `mask_password` hides the password in the settings event.
+
+Values only: no Twisted, no I/O. Next to read: `relay`, which uses the headers; `json_lines`.
 """
 
 from __future__ import annotations

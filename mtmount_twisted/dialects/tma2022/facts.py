@@ -2,6 +2,8 @@
 
 A device has the name of its `System`. Beside these there are ``safety_system``, with the names of the bits
 that are set in each mask, ``settings`` and ``operation_manager``.
+
+It reads only the file of `faults`; no Twisted. Next to read: ``dialects.facts``, the shapes; `replies`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 It has 245 entries, reworded from the vendor's documents. A number alone does not name an entry; severity,
 subsystem, number and name together do. For the faults of "main axes" the documents do not tell the subsystem
 on the wire; they have that of azimuth here. The file is read once, at the first need.
+
+No Twisted. Next to read: `facts`, which uses the catalogue.
 """
 
 from __future__ import annotations

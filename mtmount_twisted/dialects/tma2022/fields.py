@@ -3,6 +3,8 @@
 The mount reads a command with Python's own `int` and `float`, so the readers here accept the same texts. The
 checks of a program's values are stricter: a bool must be a bool, and an enum a member of its enum, as in the
 original.
+
+Values only: no Twisted, no I/O. Next to read: ``wire.fields``, the conversions that both protocols share.
 """
 
 from __future__ import annotations

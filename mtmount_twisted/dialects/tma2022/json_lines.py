@@ -1,4 +1,7 @@
-"""Conversion of a line to JSON beyond `msgspec`: NaN, UTF-8, and the vendor's spelling of numbers."""
+"""Conversion of a line to JSON beyond `msgspec`: NaN, UTF-8, and the vendor's spelling of numbers.
+
+Values only: no Twisted, no I/O. Next to read: `reply_type` and `topic_type`, whose classes `msgspec` reads.
+"""
 
 from __future__ import annotations
 

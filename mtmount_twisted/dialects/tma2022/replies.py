@@ -3,6 +3,8 @@
 Each class is one reply of ``protocol-tma2022.rst``, "The replies and events". Five replies answer a command;
 each is an `Answer`. All others are events, which the mount sends unasked. On the wire a reply is
 ``{"id": 3, "timestamp": 1758006630.0, "parameters": {"commander": 1, "sequenceId": 7}}``.
+
+Values only: no Twisted, no I/O. Next to read: `reply_type`, which turns a class into a Struct; `codec`.
 """
 
 from __future__ import annotations

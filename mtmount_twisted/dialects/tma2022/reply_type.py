@@ -3,6 +3,8 @@
 A reply class is a list of `parameter` lines, as in `wire.messages`. `ReplyType`, its metaclass, turns them
 into a `msgspec.Struct`. The Struct has the two members of every reply on the wire, ``timestamp`` and
 ``parameters``, and the class has an attribute for each parameter.
+
+Values only: no Twisted, no I/O. Next to read: `replies`, the classes; `topic_type`, the same for telemetry.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Completion of a command before it is sent: its sequence id and its timestamp.
 
 A program may leave both out, as with `ts_mtmount`; they are then 0 until the command is sent.
+
+It reads the clock; no Twisted. Next to read: ``wire.tai``, the clock.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 On the wire a topic is flat: an array ``x`` of 2 is ``x1`` and ``x2``, with ``x1Timestamp`` and
 ``x2Timestamp``. `TopicType`, the metaclass, makes a `msgspec.Struct` with all these members, and one
 attribute for the array.
+
+Values only: no Twisted, no I/O. Next to read: `telemetry`, the classes; `reply_type`, the same for replies.
 """
 
 from __future__ import annotations
