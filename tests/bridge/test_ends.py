@@ -62,15 +62,18 @@ class EndsTests(SynchronousTestCase):
         self.assertEqual(kinds, [("link_up", 1), ("link_down", 1), ("link_up", 2)])
 
     def test_no_ack_in_time(self) -> None:
-        """With no Ack in time a command times out, once, and its late answer goes to nobody."""
+        """With no Ack in time a command times out, once; its late Ack and Done are unmatched."""
+        watch = self.house.client("watch", may_command=False)
         self.csc.command(MOVE)
         self.house.advance(4.9)
         self.assertEqual(self.csc.answers(), [])
         self.house.advance(0.4)
         self.assertEqual(self.csc.explanations(), ["timed out: no Ack within 5 s"])
+        self.assertEqual(len(watch.answers()), 1)
         self.link.finish(*self.link.read())
         self.house.advance(60)
-        self.assertEqual(self.csc.answers(), [])
+        self.assertEqual((self.csc.answers(), watch.answers()), ([], []))
+        self.assertEqual(self.house.bridge.counts["unmatched"], 2)
 
     def test_no_done_in_time(self) -> None:
         """A command has the time that its Ack announced and 2 s more; what names no time counts as 0."""

@@ -71,11 +71,12 @@ class Facts(SynchronousTestCase):
 
     def test_codes_without_a_class(self) -> None:
         """Each known code without a class is in the enumeration under its name, and that is all of them."""
+        data = "tests/data/codes_without_class.txt"
         rows = [line.rstrip(",").split() for line in strategies.table("codes_without_class.txt")]
         for number, name in rows:
             self.assertEqual(enums.CommandCode(int(number)).name, name)
-            self.assertNotIn(int(number), commands.CommandDict)
-        self.assertEqual(len(rows) + len(commands.CommandDict), len(enums.CommandCode))
+            self.assertNotIn(int(number), commands.CommandDict, f"remove its line: {data}")
+        self.assertEqual(len(rows) + len(commands.CommandDict), len(enums.CommandCode), data)
 
     def test_enumerations(self) -> None:
         """`Source`, `Commander` and `SubsystemId` have the protocol's names and numbers."""
