@@ -200,7 +200,7 @@ class InMemory(SynchronousTestCase):
         paths = self.ask("GET", "/api/v1/openapi.json").json["paths"]
         for template, methods in paths.items():
             path = re.sub(r"(/static)?/\{\w+\}", "", template) or "/"
-            self.assertIn(path, rows)
+            self.assertIn(path, rows, "the table of routes in docs/reference/web.rst")
             for method in methods.values():
                 if path != "/api/v1/lease":
                     self.assertIn(rows[path].strip("`"), (method["x-role"] or "none", "stop"), path)
