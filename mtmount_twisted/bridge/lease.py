@@ -32,7 +32,7 @@ class Lease:
         holder = self.holder
         if holder is None or holder is grantee or holder.source != Source.HHD:
             return ""
-        return f"{holder.name} has command, and nobody can take it from the HHD"
+        return f"{holder.name} has command, and command cannot be taken from the HHD"
 
     def grant(self, grantee: IClient) -> None:
         """Give command to a client. A client that has it keeps its lease."""

@@ -191,7 +191,7 @@ class SimulatedMount:
     def _ask_for_command(self, command: AskForCommand) -> Plan:
         given_up = command.commander == Commander.NONE and command.source == Source.HHD
         if self.commander == Commander.HHD != command.commander and not given_up:
-            raise CommandRefused(command, "HHD has command, and nobody can take it from the HHD")
+            raise CommandRefused(command, "HHD has command, and command cannot be taken from the HHD")
         return instantly(lambda _: self._give_command(command.commander))
 
     def _give_command(self, commander: Commander) -> None:

@@ -475,7 +475,7 @@ class HandCommandTests(CommandCase):
     def test_hhd(self) -> None:
         """The HHD has to give command up before another gets it, as with an ask."""
         self.house.give(self.hhd)
-        self.assertIn("nobody can take it from the HHD", self.hand(self.hhd, "eui"))
+        self.assertIn("command cannot be taken from the HHD", self.hand(self.hhd, "eui"))
         self.assertEqual(self.hand(self.hhd, "hhd"), "")
         self.assertIs(self.holder, self.hhd)
 

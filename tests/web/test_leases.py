@@ -71,7 +71,7 @@ class TakingTests(WebCase):
         answer = self.told(self.lease(TAKE))
         self.assertEqual(answer.status, 409)
         self.assertEqual(
-            answer.body["error"], "refused: hhd has command, and nobody can take it from the HHD"
+            answer.body["error"], "refused: hhd has command, and command cannot be taken from the HHD"
         )
         self.assertEqual(answer.body["lease"]["holder"], "hhd")
 
