@@ -365,7 +365,7 @@ class SimulatorTests(TestCase):
         self.assertEqual(lines[-1], "2 commands: 2 noack")
 
     async def test_replay_that_nobody_reads(self) -> None:
-        """If the reader of the output leaves, the replay ends without an error."""
+        """If the reader of the output leaves, the replay goes on to its end, without an error."""
         case = SessionCase()
         case.setUp()
         self.addCleanup(case.doCleanups)

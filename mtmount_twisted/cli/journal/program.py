@@ -191,13 +191,7 @@ def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: 
     statuses: list[int] = []
 
     def ended(result: Any) -> None:
-        if (
-            isinstance(result, Failure)
-            and isinstance(result.value, OSError)
-            and result.value.filename is None
-        ):
-            result = abandon_output(PROGRAM, result.value)
-        elif isinstance(result, Failure):
+        if isinstance(result, Failure):
             result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
         statuses.append(result)
         with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
@@ -214,16 +208,23 @@ def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: 
 async def replay(
     reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: list[Recorded], output: TextIO
 ) -> int:
-    """Connect, send the commands, and report their outcomes.
+    """Connect, send the commands, and report their outcomes. Go on if the output can't be written.
 
     :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if the replay can't start.
     """
-    teller = Teller()
+    teller, unwritten = Teller(), 0
+
+    def write(text: str) -> None:
+        nonlocal unwritten
+        try:
+            output.write(text + "\n")
+        except OSError as error:
+            unwritten = abandon_output(PROGRAM, error)
 
     def show(direction: str, line: bytes) -> None:
         where = 0, 0, "message", time.time(), CONTROLLER, 0, direction
         entry = Entry(*where, 0, 0, 0, 0, "", line, dialect)
-        output.write(teller.line(entry).replace("bridge", "replay", 1) + "\n")
+        write(teller.line(entry).replace("bridge", "replay", 1))
 
     there, here = (options.host, options.command_port), (options.reply_host, options.reply_port)
     pair = connect_lines(dialect, "replay", there, here, _LOG, reactor=reactor)
@@ -242,8 +243,8 @@ async def replay(
     finally:
         await pair.close()
     told = ", ".join(f"{number} {outcome}" for outcome, number in outcomes.items())
-    output.write(f"{len(commands)} commands: {told}\n")
-    return 1 if outcomes["unanswered"] else 0
+    write(f"{len(commands)} commands: {told}")
+    return 1 if outcomes["unanswered"] else unwritten
 
 
 _DO = {"tail": tail, "show": _show, "export": _export, "replay": _replay}
