@@ -805,7 +805,8 @@ class WebSettings:
         default=256,
         metadata={
             "doc": "largest number of connections. Event streams may take half of them, those of observers a "
-            "quarter. Addresses without a valid token may take half; if there are no tokens, addresses without an event stream may",
+            "quarter. Addresses without a valid token may take half; if there are no tokens, addresses without "
+            "an event stream may",
             "least": 2,
             "most": 65_536,
         },

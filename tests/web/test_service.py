@@ -282,7 +282,7 @@ class InMemory(SynchronousTestCase):
             service.stopService()
 
     def test_streams_of_observers_leave_a_place_for_a_newcomer(self) -> None:
-        """However many event streams observers have, a stop from an address that was not seen before gets in."""
+        """However many event streams observers have, a stop from a new address gets in."""
         secrets = [f"{number:016x}" for number in range(8)]
         roles = ['"observe"'] * 7 + ['"observe", "stop"']
         text = "".join(
