@@ -804,9 +804,9 @@ class WebSettings:
     max_connections: int = field(
         default=256,
         metadata={
-            "doc": "largest number of connections. Event streams may take half of them, those of observers a "
-            "quarter. Addresses without a valid token may take half; if there are no tokens, addresses without "
-            "an event stream may",
+            "doc": "largest number of connections. Event streams may take half of them, and those of "
+            "observers a quarter. Addresses without a valid token may take half; if there are no tokens, "
+            "addresses without an event stream may",
             "least": 2,
             "most": 65_536,
         },

@@ -168,6 +168,7 @@ class World:
         self.mount = Mount(one_peer)
         self.value: RegisterValue | None = None
         self.revision = 0
+        self.is_malformed = False
         self.present: set[Machine] = set()
         self.questions: list[tuple[Machine, Ask]] = []
         self.up = True
@@ -183,6 +184,12 @@ class World:
     def set(self, value: RegisterValue | None) -> None:
         """Let the register have a value, as another bridge wrote it."""
         self.value, self.revision = value, self.revision + 1
+        self.is_malformed = False
+
+    def set_malformed(self) -> None:
+        """Let the register have a text that is no value."""
+        self.set(None)
+        self.is_malformed = True
 
     def answer(self) -> None:
         """Answer all questions."""
@@ -202,7 +209,9 @@ class World:
                 continue
             match ask.what:
                 case "get":
-                    text = None if self.value is None else encode(self.value)
+                    text = "nonsense" if self.is_malformed else None
+                    if self.value is not None:
+                        text = encode(self.value)
                     machine.do(machine.tenure.answered_get, ask.number, text, self.revision)
                 case "swap" if machine.loses:
                     machine.do(machine.tenure.unanswered, ask.number)

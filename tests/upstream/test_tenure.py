@@ -123,7 +123,7 @@ class StartTests(ElectionCase):
         self.assertLess(first_key(2046) + 2**20, 2**31)
 
     def test_malformed_register(self) -> None:
-        """A malformed value is reported, and counts as no answer."""
+        """A malformed value is reported."""
         for text in ("nonsense", '{"holder": 1}', '{"holder":"a","epoch":-1,"link":true}'):
             self.assertRaises(ValueError, decode, text)
         effects: list[Any] = []
@@ -133,6 +133,19 @@ class StartTests(ElectionCase):
         tenure.answered_get(ask.number, "nonsense", 1, 0.1)
         self.assertIn("malformed", effects[-1].text)
         self.assertEqual(tenure.state, STANDBY)
+
+    def test_malformed_register_is_replaced(self) -> None:
+        """The active bridge replaces a malformed value at once, and a standby after T without a change."""
+        self.world.set_malformed()
+        self.world.pass_time(1)
+        self.assertEqual((self.a.state, self.world.value), (ACTIVE, RegisterValue("a", 2, True)))
+        world = World()
+        world.set_malformed()
+        machine = world.add("a")
+        world.pass_time(T - 0.5)
+        self.assertEqual(machine.state, STANDBY)
+        world.pass_time(1.5)
+        self.assertEqual((machine.state, world.value), (ACTIVE, RegisterValue("a", 1, True)))
 
     def test_value(self) -> None:
         """A value survives the register."""
@@ -534,10 +547,35 @@ class AnnounceTests(ElectionCase):
     """What the child process is told."""
 
     def test_each_change(self) -> None:
-        """It is told that the bridge is active only while it has the lease and the link."""
+        """The child process serves users of the broker while the bridge has the link, with or without the
+        broker's confirmation."""
         self.world.up = False
         self.world.pass_time(2 * T)
+        self.assertEqual(self.a.state, ALONE)
         self.world.up = True
         self.world.pass_time(T)
         self.a.wake(9.0)
-        self.assertEqual(self.a.announced, [(1, False), (1, True), (1, False), (1, True), (1, False)])
+        self.assertEqual(self.a.announced, [(1, False), (1, True), (1, False)])
+
+    def test_before_the_first_epoch(self) -> None:
+        """A bridge that opened the link without a broker serves its users once it has the lease."""
+        world = World()
+        world.up = False
+        preferred = world.add("a", preferred=True)
+        world.pass_time(ALONE_AFTER + 1)
+        self.assertEqual((preferred.state, preferred.announced), (ALONE, []))
+        world.up = True
+        world.pass_time(T)
+        self.assertEqual(preferred.announced[-1], (1, True))
+
+
+class AnnounceWithManyPeersTests(ElectionCase):
+    """What the child process is told where the mount takes many peers."""
+
+    one_peer = False
+
+    def test_each_change(self) -> None:
+        """The child serves no users while the lease is not confirmed: another bridge may serve them."""
+        self.world.up = False
+        self.world.pass_time(2 * T)
+        self.assertEqual(self.a.announced, [(1, False), (1, True), (1, False)])

@@ -50,6 +50,9 @@ WITHOUT_LINK = 3.0
 """The time after which another bridge may take the lease of a bridge that has no link, as a multiple of
 `Rules.take_over_after`."""
 
+MALFORMED = "(malformed)"
+"""Stands for the holder in a malformed value of the register. No node has this name."""
+
 ALONE_AFTER = 15.0
 """The time from the start after which the preferred bridge opens the link without a broker, in seconds."""
 
@@ -175,7 +178,11 @@ class EndMoves(Struct, frozen=True):
 
 
 class Announce(Struct, frozen=True):
-    """Tell the child process the tenure."""
+    """Tell the child process the tenure.
+
+    :ivar active: True while the child serves users of the broker: the bridge is active; or it is alone with
+        the link to a mount that takes one peer, so that no other bridge can serve them.
+    """
 
     epoch: int
     active: bool
@@ -336,8 +343,8 @@ class Tenure:
             seen = decode(value)
         except ValueError as error:
             self._log(logging.ERROR, f"the register of the lease has a malformed value: {error}")
-            self._unanswered(now)
-            return
+            # No bridge renews such a value, so that it is replaced as the value of a bridge that is gone.
+            seen = RegisterValue(MALFORMED, self._highest, False)
         self._saw(seen, revision, now)
 
     def answered_swap(self, number: int, revision: int, now: float) -> None:
@@ -706,7 +713,8 @@ class Tenure:
         self.is_over = True
 
     def _announce(self) -> None:
-        told = self.epoch, self.state is ACTIVE
+        serves = self.state is ACTIVE or (self.state is ALONE and self._rules.one_peer and self.epoch > 0)
+        told = self.epoch, serves
         if told != self._announced:
             self._announced = told
             self._effects.append(Announce(*told))
