@@ -18,7 +18,8 @@ the watch, as experiments on Linux 6.18 show:
   after would together take nearly eight seconds.
 
 The watch also ends a connection that the kernel has closed, because the peer reset it. If the peer had closed
-its sending side before, the reactor reads no more, and would find that out only when it writes.
+its sending side before, the reactor reads no more, and would find that out only when it writes. The watch does
+so at its second look: meanwhile the reactor ends those that it reads, a few in a turn.
 
 If the reactor is held up for more than about a second, the watch can lose a live peer with a closed window.
 
@@ -133,6 +134,7 @@ class _Watch:
         self._next: IDelayedCall | None = None
         self._began = 0
         self._timeout = 0
+        self._is_closed = False  # at the last look
 
     def stop(self) -> None:
         if self._next is not None:
@@ -143,9 +145,10 @@ class _Watch:
         self._next = None
         if (info := _info(self._sock)) is None:
             return
-        if info.state == _TCP_CLOSE:
+        if info.state == _TCP_CLOSE and self._is_closed:
             self._abort()
             return
+        self._is_closed = info.state == _TCP_CLOSE
         silent = min(info.last_ack_recv, info.last_data_recv)
         if (info.unacked or info.notsent) and silent >= SILENCE * 1000:
             self._abort()
