@@ -18,8 +18,8 @@ the watch, as experiments on Linux 6.18 show:
   after would together take nearly eight seconds.
 
 The watch also ends a connection that the kernel has closed, because the peer reset it. If the peer had closed
-its sending side before, the reactor reads no more, and would find that out only when it writes. The watch does
-so at its second look: meanwhile the reactor ends those that it reads, a few in a turn.
+its sending side before, the reactor reads no more, and would find that out only when it writes. The watch
+ends the connection at its second look: meanwhile the reactor ends those that it reads, a few in a turn.
 
 If the reactor is held up for more than about a second, the watch can lose a live peer with a closed window.
 

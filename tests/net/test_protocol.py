@@ -23,7 +23,7 @@ from mtmount_twisted.net.protocol import (
 )
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
-from mtmount_twisted.net.turns import Turns
+from mtmount_twisted.net.turns import LEAST, Turns
 
 
 @implementer(ILineReaderOwner, ILineWriterOwner)
@@ -133,7 +133,7 @@ class LineReaderTests(SynchronousTestCase):
         """A reader that has turns of four bytes, so long apart."""
         clock = Clock()
         reader = self.receive()
-        reader.take_turns(Turns(clock, 4, 4, seconds))
+        reader.take_turns(Turns(clock, LEAST, 4, seconds))
         return clock, reader
 
     def test_turns(self) -> None:
@@ -196,7 +196,7 @@ class LineReaderTests(SynchronousTestCase):
         reader.dataReceived(b"a\r\nbc\r\nd")
         faulty, owner = self.transport, self.owner
         other = self.receive()
-        other.take_turns(Turns(clock, 4, 4, 1.0))
+        other.take_turns(Turns(clock, LEAST, 4, 1.0))
         owner.lines_received = lambda lines: 1 / 0  # type: ignore[method-assign]
         clock.advance(1)
         other.dataReceived(b"x\r\n")
