@@ -46,7 +46,7 @@ class SleepGuard:
         self._slept(away)
         return False
 
-    def watch(self, transport: Any) -> None:
+    def watch(self, transport: object) -> None:
         """Let the reactor neither write to nor read from a socket before `check`.
 
         A reactor that wakes in its wait for the sockets calls these two before any timer: also what is in the
