@@ -33,7 +33,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 
@@ -101,15 +101,20 @@ def watch_window(transport: ITCPTransport, clock: IReactorTime) -> Callable[[], 
     return watch.stop
 
 
-def lowest(transport: object) -> object:
-    """Return the transport with the socket: TLS has a transport of its own below."""
+def handle_of(transport: object) -> Any:
+    """Return the socket of a transport, also below TLS; None if it has none.
+
+    A connection that is lost has no socket any more. The end of a TLS handshake may be read after the loss.
+    """
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
-    return transport
+    if not getattr(transport, "connected", True):
+        return None
+    return getattr(transport, "getHandle", lambda: None)()
 
 
 def _tcp_socket(transport: object) -> socket.socket | None:
-    handle = getattr(lowest(transport), "getHandle", lambda: None)()
+    handle = handle_of(transport)
     is_tcp = getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6)
     return handle if is_tcp else None
 

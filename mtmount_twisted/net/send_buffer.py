@@ -33,7 +33,7 @@ from zope.interface import implementer
 from mtmount_twisted.errors import BacklogError
 
 from .deadlines import Deadline
-from .liveness import lowest
+from .liveness import handle_of
 from .waiting import Waiters
 
 AT_ONCE_INTERVAL = 50e-6
@@ -49,14 +49,8 @@ that far behind before its backlog here begins."""
 
 
 def bound_system_buffer(transport: object) -> None:
-    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below.
-
-    A connection that is lost has no socket any more. The end of a TLS handshake may be read after the loss.
-    """
-    transport = lowest(transport)
-    if not getattr(transport, "connected", True):
-        return
-    handle = getattr(transport, "getHandle", lambda: None)()
+    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below."""
+    handle = handle_of(transport)
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
 

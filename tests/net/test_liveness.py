@@ -5,8 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
 from unittest import skipUnless
 
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -268,6 +271,25 @@ class WatchWindowTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertGreater(near.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), 1000)
         self.assertEqual(transport.aborted, [])
+
+
+class LostTests(SynchronousTestCase):
+    """A connection that is lost before it is watched: TLS may read the end of a handshake then."""
+
+    def test_no_socket(self) -> None:
+        """Its transport has no socket any more, and stays unchanged; nothing is raised."""
+
+        class Lost:
+            connected = 0
+
+            def getHandle(self) -> object:
+                raise AttributeError("socket")
+
+        for transport in (Lost(), SimpleNamespace(transport=Lost())):
+            clock = Clock()
+            keep_alive(transport)
+            watch_window(cast(ITCPTransport, transport), clock)()
+            self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class NoWatchTests(SynchronousTestCase):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from typing import Any
+from unittest.mock import Mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -450,6 +451,18 @@ class OnSocket(Pipe):
     def getHandle(self) -> socket.socket:
         """The socket."""
         return self.sock
+
+
+class LastWords(SiteCase):
+    """A request that TLS reads after the loss of the connection."""
+
+    def test_addresses(self) -> None:
+        """The addresses are those of the connection, whose socket is gone."""
+        wire = self.wire()
+        wire.transport.getHost = wire.transport.getPeer = Mock(side_effect=AttributeError("socket"))
+        wire.ask("GET", "/")
+        got = wire.answer()
+        self.assertEqual(got and got.status, 200)
 
 
 class Vanished(SiteCase):

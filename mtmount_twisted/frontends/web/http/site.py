@@ -86,6 +86,8 @@ class ConnectionTransport(Protocol):
 
     def abortConnection(self) -> None: ...
 
+    def getHost(self) -> IAddress: ...
+
     def getPeer(self) -> IAddress: ...
 
 
@@ -223,11 +225,20 @@ class Connection(http.HTTPChannel):
 
     def connectionMade(self) -> None:
         """Watch the peer, and start the deadline of the first request."""
+        self._ends = self.transport.getHost(), self.transport.getPeer()
         super().connectionMade()  # type: ignore[no-untyped-call]
         # A user with an open stream is present: a peer whose cable is cut must be noticed.
         keep_alive(self.transport)
         self._stop_watch = watch_window(cast(ITCPTransport, self.transport), self.site.reactor)
         self._set_deadline(self.site.limits.deadline)
+
+    def getHost(self) -> IAddress:
+        """Return the address of this side, also after the loss: TLS may read a last request then."""
+        return self._ends[0]
+
+    def getPeer(self) -> IAddress:
+        """Return the address of the peer, also after the loss."""
+        return self._ends[1]
 
     def dataReceived(self, data: bytes) -> None:
         """Keep the data until the connection has its turn; behind a refusal, drop it and receive in turn."""
@@ -512,7 +523,7 @@ class Connection(http.HTTPChannel):
         self._stop_reading()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         if reason is not None and isinstance(reason.value, HandshakeTooLongError):
-            self.site.log_refusal(self.transport.getPeer(), reason.value)
+            self.site.log_refusal(self.getPeer(), reason.value)
         self.site.forget(self)
 
 
