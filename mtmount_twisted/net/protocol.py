@@ -90,6 +90,7 @@ class LineReader(LineReceiver):
         self.MAX_LENGTH = max_length
         self.unfinished: bytearray = bytearray()
         self._turns: Turns | None = None
+        self._line_cost = LEAST
         self._unread = bytearray()  # bytes that wait for a turn
         self._is_paused = False
         self._discards = False
@@ -113,12 +114,15 @@ class LineReader(LineReceiver):
         self._discards = True
         self.take_turns(turns)
 
-    def take_turns(self, turns: Turns) -> None:
+    def take_turns(self, turns: Turns, line_cost: int = LEAST) -> None:
         """From now on, read slices in turns with other connections. This is for a peer without rights.
 
         While bytes wait for a turn, no more are received.
+
+        :param line_cost: least number of bytes that a line counts as.
         """
         self._turns = turns
+        self._line_cost = line_cost
 
     def read_freely(self) -> None:
         """Read the bytes that wait for a turn, and from now on all data at once."""
@@ -158,7 +162,7 @@ class LineReader(LineReceiver):
             self._turns.add(self)
         elif not self._unread:
             self.resume()
-        return max(len(data), LEAST * lines)
+        return max(len(data), self._line_cost * lines)
 
     def pause(self) -> None:
         """Receive no more until `resume`. The end of the connection is received no earlier, too."""

@@ -516,7 +516,7 @@ class TranslatedTests(Tma2022Case):
             queue.add([command(each, MOVE, 2, b"20") for each in range(60)] + [command(61, STOP, 2)])
         self.clock.pump([LOOK_EVERY] * 4)
         self.assertEqual(len(self.sent()), AT_ONCE)
-        self.assertLessEqual(len(translated), 3 * MOST + AT_ONCE)
+        self.assertLessEqual(len(translated), 3 * MOST // FREE_COUNTS + AT_ONCE)
         turns.close()
         first_looks.close()
         looks.close()

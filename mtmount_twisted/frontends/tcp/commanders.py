@@ -32,7 +32,7 @@ from mtmount_twisted.net.protocol import LineReader, receive_little
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import Turns
 
-from .command_queue import CommandQueue
+from .command_queue import CommandQueue, line_cost
 
 HOLD_TIME = 1.0
 """Longest time that a command waits for the connection on which the bridge can answer it, in seconds."""
@@ -232,7 +232,7 @@ class PairClient(PairedSession):
             receive_little(self._reader.transport)
         if reason is None and not self.up:
             self._stops_before = self._bridge.stops
-            self._reader.take_turns(self._turns)
+            self._reader.take_turns(self._turns, line_cost(self.translator))
         super().server_changed(reason)
 
     @property

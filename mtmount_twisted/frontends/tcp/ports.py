@@ -29,7 +29,7 @@ from mtmount_twisted.net.send_buffer import bound_system_buffer
 from mtmount_twisted.net.waiting import Waiters
 
 from .client_factory import ClientFactory, MostClients, peer_address
-from .command_queue import CommandQueue
+from .command_queue import CommandQueue, line_cost
 from .commanders import LINE_TIME, Shared
 
 
@@ -178,7 +178,7 @@ class PortClient:
         if self.may_command:
             self._queue.open(reader)
         else:
-            reader.take_turns(self._turns)
+            reader.take_turns(self._turns, line_cost(self.translator))
         self._stop_watch = watch_window(reader.transport, self._clock)
         self._bridge.client_connected(self)
 
