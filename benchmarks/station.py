@@ -215,7 +215,7 @@ async def _write(url: str) -> float:
     engine = NatsEngine([url], [])
     engine.start()
     await engine.wait_connected()
-    log, times = engine.log("MT_CMD"), []
+    log, times = engine.log("MT_CMD_night"), []
     for number in range(COMMANDS):
         await asyncio.sleep(PACE)
         key = f"mt.t2.cmd.req.night.{time.time_ns()}-{number}"

@@ -335,7 +335,7 @@ def _old_requests(url: str, power: str) -> float:
         engine = NatsEngine([url], [])
         engine.start()
         await engine.wait_connected()
-        log, subjects = engine.log("MT_CMD"), Subjects("t1")
+        log, subjects = engine.log("MT_CMD_night"), Subjects("t1")
         wanted = Wanted(power, {"on": True}, expires_s=1e-6)
         mark, already = time.time_ns(), await _lives(engine)
         sent = [
@@ -360,7 +360,7 @@ def _old_requests(url: str, power: str) -> float:
 async def _lives(engine: NatsEngine) -> int:
     """Return the number of requests of the user that have an outcome."""
     question = {"subjects_filter": "mt.t1.cmd.life.night.>"}
-    found = await engine.connection().ask("STREAM.INFO.MT_CMD", question)
+    found = await engine.connection().ask("STREAM.INFO.MT_CMD_night", question)
     return len(found["state"].get("subjects") or {})
 
 

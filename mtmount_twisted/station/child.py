@@ -40,10 +40,10 @@ from .nats_connection import Login
 from .nats_engine import NatsEngine
 from .outbox import Lag, Outbox
 from .streams import (
-    COMMANDS,
     EVENTS,
     TELEMETRY,
     StreamSettings,
+    commands_name,
     commands_stream,
     events_stream,
     lease_stream,
@@ -51,9 +51,6 @@ from .streams import (
 )
 from .telemetry_outbox import TelemetryOutbox
 from .waits import pause
-
-MOST_FULL = 20
-"""The most streams without room that the state names."""
 
 LAST_TIME = 2.0
 """The longest time to publish the last rows after the daemon's `End`, in seconds; the daemon kills the
@@ -63,8 +60,7 @@ process earlier if it has less time."""
 def streams_of(begin: Begin) -> list[StreamSettings]:
     """Return the streams that the child uses."""
     wanted = [events_stream(begin.replicas)] if begin.events else []
-    if begin.users is not None:
-        wanted.append(commands_stream(begin.replicas))
+    wanted += [commands_stream(user.name, begin.replicas) for user in begin.users or ()]
     wanted += [lease_stream(begin.replicas)] if begin.election else []
     return wanted + ([telemetry_stream()] if begin.telemetry else [])
 
@@ -102,8 +98,8 @@ class Child:
         dialect = dialect_named(cast(DialectName, begin.dialect))
         self.desk: Desk | None = None
         if begin.users is not None:
-            log = engine.log(COMMANDS)
-            self.desk = Desk(engine, log, source, begin.users, dialect, link.hand, link.log)
+            logs = {user.name: engine.log(commands_name(user.name)) for user in begin.users}
+            self.desk = Desk(engine, logs, source, begin.users, dialect, link.hand, link.log)
         format = dialect.telemetry
         if begin.telemetry and format is not None:
             self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
@@ -171,7 +167,7 @@ class Child:
             losses=self._engine.losses,
             loss=self._engine.loss[:500],
             ignored=0 if self.desk is None else self.desk.ignored,
-            full=[] if self.desk is None else self.desk.full[:MOST_FULL],
+            full=[] if self.desk is None else list(map(commands_name, self.desk.full)),
         )
 
     async def _finish(self) -> None:

@@ -91,6 +91,12 @@ class ILog(Interface):
     async def last(keys: str) -> Stored | None:
         """Return the last message whose key matches a pattern; None if there is none."""
 
+    async def room() -> int:
+        """Return the number of bytes for which the log has room, and measure `IEngine.offset`.
+
+        :raises EngineUnreachable: if the broker does not answer.
+        """
+
     async def read(keys: str, start: int | Start, receiver: Any) -> IReading:
         """Deliver the messages whose keys match a pattern to an `IReceiver`: stored ones, then new ones.
 

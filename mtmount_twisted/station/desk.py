@@ -6,9 +6,9 @@ A stop goes first, and is claimed behind. So a request is never sent twice, exce
 ``outcome_unknown`` to each claim of another bridge that has no outcome, asks the daemon about its own ones,
 and judges a request without a claim anew.
 
-Every user has a reading and a queue of its own: the requests of one user never delay those of another. Each
-claim and outcome has the position up to which all requests of its user have ended, so that a new session does
-not read what is settled.
+Every user has a log, a reading and a queue of its own: the requests of one user never delay those of another,
+and never take their room. Each claim and outcome has the position up to which all requests of its user have
+ended, so that a new session does not read what is settled.
 
 The desk serves while the tenure is active. A command that was handed over before the end of the tenure keeps
 its claim: the same desk writes its outcome later, on the condition that none was written meanwhile.
@@ -25,7 +25,7 @@ import time
 import traceback
 from asyncio import Event, Future, Task
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +46,7 @@ from mtmount_twisted.frontends.web.api.command_body import judge, spoken_in
 from mtmount_twisted.frontends.web.http.answers import JsonObject
 from mtmount_twisted.frontends.web.http.calls import RequestError
 
-from .contracts import IEngine, ILog, IReading, Start, Stored
+from .contracts import IEngine, ILog, IReading, Stored
 from .events import Source
 from .requests import (
     Life,
@@ -59,6 +59,7 @@ from .requests import (
     read_life,
     read_request,
 )
+from .streams import LONGEST_REQUEST
 from .waits import pause
 
 MOST_OPEN = 16
@@ -76,11 +77,14 @@ RETRY_AFTER = 0.5
 SEEN_INTERVAL = 1.0
 """The least time between two lines about the presence of a user, in seconds."""
 
-STRANGERS_BACK = 1000
-"""The number of positions before the last request at which the search for unknown users begins."""
+ROOM_INTERVAL = 5.0
+"""The time between two looks at the room of the logs, and at the broker's clock, in seconds."""
 
-STRANGERS_AT_ONCE, STRANGERS_PAUSE = 32, 0.01
-"""The search for unknown users rests so long (s) after so many requests: users never wait for it."""
+CLOCK_TIME = 1.0
+"""The broker's clock is measured again before a request is too old, if that was so long ago, in seconds."""
+
+LEAST_ROOM = 3 * LONGEST_REQUEST
+"""A log with less room counts as full, in bytes: a request, its claim and its outcome need so much."""
 
 LOOK_TIME = 30.0
 """The longest time without progress while the last claims and outcomes of a user are read, in seconds."""
@@ -88,7 +92,6 @@ LOOK_TIME = 30.0
 NO_POSITION = 2**62
 """A position that no message has."""
 
-NO_USER = "refused: there is no [[station.user]] of this name"
 ONLY_OBSERVES = "refused: this user only observes"
 TRACKS = "refused: targets to track need a connection of their own: use a pair or a [[port]] of the bridge"
 TOO_OLD = "not sent: too old"
@@ -155,19 +158,19 @@ class Desk:
     """Serve the users of the broker.
 
     :param engine: the connection to the broker, which the caller starts and closes.
-    :param log: its log for commands.
+    :param logs: its logs for commands, by the user.
     :param hand: sends the daemon a line; False if that is not possible now.
     :param report: receives lines for the log.
     :param wall_clock: return the time (s, Unix time).
     :ivar ended: the number of outcomes that the broker has confirmed.
-    :ivar full: the names of the logs that have no room.
+    :ivar full: the users whose logs have no room, as far as is known while the desk serves.
     :ivar ignored: the number of requests whose subject ends in no word: they have no outcome.
     """
 
     def __init__(
         self,
         engine: IEngine,
-        log: ILog,
+        logs: Mapping[str, ILog],
         source: Source,
         users: Sequence[StationUser],
         dialect: Dialect,
@@ -176,7 +179,6 @@ class Desk:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.engine: IEngine = engine
-        self.log: ILog = log
         self.source: Source = source
         self.dialect: Dialect = dialect
         self.hand: Callable[[OfDesk], bool] = hand
@@ -188,10 +190,11 @@ class Desk:
         self.full: list[str] = []
         self.epoch: int = 0
         self.active: bool = False
-        self._users = {user.name: _UserDesk(self, user) for user in users}
+        self._users = {user.name: _UserDesk(self, user, logs[user.name]) for user in users}
         self._changed = Event()
         self._error: BaseException | None = None
         self._offset: float | None = None
+        self._measured_at = 0.0
         self._ahead = 0.0  # the broker's time minus `moment`
         self._told: set[str] = set()
 
@@ -230,7 +233,8 @@ class Desk:
                 changed = self._changed
                 if self.active:
                     async with asyncio.TaskGroup() as serving:
-                        tasks = [serving.create_task(self._serve(desk)) for desk in self._parts()]
+                        tasks = [serving.create_task(self._serve(desk)) for desk in self._users.values()]
+                        tasks.append(serving.create_task(self._watch_room()))
                         await changed.wait()
                         for task in tasks:
                             task.cancel()
@@ -240,15 +244,26 @@ class Desk:
             for desk in self._users.values():
                 desk.close()
 
-    def _parts(self) -> list[_UserDesk | _Strangers]:
-        return [*self._users.values(), _Strangers(self, self._users)]
+    async def _watch_room(self) -> None:
+        """Look again and again at the room of the logs: a user learns that there is none, and no one else."""
+        while True:
+            await self.engine.wait_connected()
+            full = []
+            for name, desk in self._users.items():
+                with suppress(EngineUnreachable, EngineRefused):
+                    if await desk.log.room() < LEAST_ROOM:
+                        full.append(name)
+                    self._measured_at = moment()
+                    self.age_of(0.0)  # before this machine's clock is set
+            self.full = full
+            await pause(ROOM_INTERVAL)
 
-    async def _serve(self, part: _UserDesk | _Strangers) -> None:
-        """Let a part serve, again after each fault of the broker."""
+    async def _serve(self, desk: _UserDesk) -> None:
+        """Let the desk of a user serve, again after each fault of the broker."""
         while True:
             await self.engine.wait_connected()
             try:
-                await part.serve()
+                await desk.serve()
             except EngineUnreachable:
                 pass
             except (EngineRefused, EngineFull) as error:
@@ -284,9 +299,16 @@ class Desk:
             self._ahead = self.wall_clock() + offset - moment()
         return max(0.0, moment() + self._ahead - stamp)
 
+    async def measure_clock(self, log: ILog) -> None:
+        """Measure the broker's clock again, if that was some time ago: it may have been set meanwhile."""
+        if moment() - self._measured_at > CLOCK_TIME:
+            self._measured_at = moment()
+            with suppress(EngineUnreachable, EngineRefused):
+                await log.room()
+
     # Writing
 
-    async def write(self, key: str, body: bytes, after: int) -> int:
+    async def write(self, log: ILog, key: str, body: bytes, after: int) -> int:
         """Store a claim or an outcome, on the condition that the last message of its subject is another one.
 
         If the outcome of an attempt is unknown, look and try again until it is known.
@@ -298,9 +320,9 @@ class Desk:
         while True:
             try:
                 await self.engine.wait_connected()
-                position = await self.log.append(key, body, after=after)
+                position = await log.append(key, body, after=after)
                 if not position and unsure:
-                    last = await self.log.last(key)
+                    last = await log.last(key)
                     if last is not None and last.body == body:
                         return last.position
                 return position
@@ -318,7 +340,8 @@ class Desk:
 class _UserDesk:
     """The requests of one user."""
 
-    def __init__(self, desk: Desk, user: StationUser) -> None:
+    def __init__(self, desk: Desk, user: StationUser, log: ILog) -> None:
+        self.log = log
         self._desk = desk
         self._user = user
         self._items: dict[str, _Item] = {}  # handed over, or to be recalled, without an outcome at the broker
@@ -362,7 +385,9 @@ class _UserDesk:
         self._waiting.clear()
         positions = sorted(item.position for item in self._items.values() if item.position)
         self._unsettled = dict.fromkeys(positions)
-        last = await desk.log.last(desk.subjects.life(name, "*"))
+        # A condition that never holds: nothing is stored, and a missing right shows at once.
+        await self.log.append(desk.subjects.life(name, "probe"), b"", after=NO_POSITION)
+        last = await self.log.last(desk.subjects.life(name, "*"))
         start = 1
         self._lives = {}
         if last is not None:
@@ -372,7 +397,7 @@ class _UserDesk:
         for id, (position, life) in tuple(self._lives.items()):
             if life.claimed_by is not None and id not in self._items and is_word(id):
                 self._take_over(id, position, life.claimed_by)
-        reading: IReading = await desk.log.read(desk.subjects.request(name, "*"), start, self)
+        reading: IReading = await self.log.read(desk.subjects.request(name, "*"), start, self)
         try:
             await self._claim_in_turn()
         finally:
@@ -384,7 +409,7 @@ class _UserDesk:
         :raises EngineUnreachable: if they do not come.
         """
         lives = _Lives(last.position)
-        reading = await self._desk.log.read(self._desk.subjects.life(self._user.name, "*"), start, lives)
+        reading = await self.log.read(self._desk.subjects.life(self._user.name, "*"), start, lives)
         try:
             while not lives.done.is_set():
                 before = lives.progress
@@ -427,6 +452,9 @@ class _UserDesk:
                 self._unsettled[message.position] = None
             return
         age = self._desk.age_of(message.time)
+        if age > self._user.expires:
+            await self._desk.measure_clock(self.log)
+            age = self._desk.age_of(message.time)
         if age <= self._user.expires:
             self._note_seen()
         if not message.body:
@@ -529,7 +557,7 @@ class _UserDesk:
         desk = self._desk
         key = desk.subjects.life(self._user.name, item.id)
         body = claim_body(item.id, desk.source, item.epoch, self._settled, desk.wall_clock())
-        return await desk.write(key, body, 0)
+        return await desk.write(self.log, key, body, 0)
 
     async def _stop(self, item: _Item) -> None:
         """Hand over a stop, and claim it behind."""
@@ -562,7 +590,7 @@ class _UserDesk:
         outcome = await item.outcome
         reached("ended")
         key = desk.subjects.life(self._user.name, item.id)
-        position = await desk.write(key, self._body(outcome, item), item.claim)
+        position = await desk.write(self.log, key, self._body(outcome, item), item.claim)
         reached("written")
         if position:
             desk.ended += 1
@@ -589,7 +617,7 @@ class _UserDesk:
             desk = self._desk
             key = desk.subjects.life(self._user.name, item.id)
             outcome = self._outcome(item.id, why)
-            desk.ended += bool(await desk.write(key, self._body(outcome, item), 0))
+            desk.ended += bool(await desk.write(self.log, key, self._body(outcome, item), 0))
             self._settle(item)
 
         self._start(write(), self._ending)
@@ -622,55 +650,3 @@ class _UserDesk:
                 self._desk.fail(error)
 
         task.add_done_callback(ended)
-
-
-class _Strangers:
-    """Requests of users that the configuration does not have: only they wait for each other."""
-
-    def __init__(self, desk: Desk, known: dict[str, _UserDesk]) -> None:
-        self._desk, self._known = desk, known
-        self._number = 0
-
-    async def serve(self) -> None:
-        """Refuse their requests until the task is cancelled.
-
-        :raises EngineUnreachable: if the broker does not answer.
-        """
-        log, requests = self._desk.log, self._desk.subjects.requests
-        # A condition that never holds: nothing is stored, and a missing right shows at once.
-        await log.append(self._desk.subjects.life("here", "probe"), b"", after=NO_POSITION)
-        last = await log.last(requests)
-        start: int | Start = 1 if last is None else max(1, last.position - STRANGERS_BACK)
-        reading = await log.read(requests, start, self)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await reading.stop()
-
-    async def received(self, message: Stored) -> None:
-        """Refuse a request of an unknown user."""
-        self._number += 1
-        if self._number % STRANGERS_AT_ONCE == 0:
-            await pause(STRANGERS_PAUSE)
-        place = place_of(message.key)
-        if place.user in self._known or not message.body:
-            return
-        desk = self._desk
-        if not (is_word(place.user) and is_word(place.id)):
-            desk.ignore(message.key)
-            return
-        key = desk.subjects.life(*place)
-        await self._end(key, place, NO_USER, 0)
-        last = await desk.log.last(key)
-        session = None if last is None else read_life(last.body).claimed_by
-        if last is not None and session not in (None, f"{desk.source.node}.{desk.epoch}"):
-            await self._end(key, place, UNKNOWN, last.position)
-
-    async def _end(self, key: str, place: Place, why: str, after: int) -> None:
-        state = why.partition(":")[0].replace(" ", "_")
-        outcome = Outcome(user=place.user, id=place.id, state=state, explanation=why)
-        desk = self._desk
-        desk.ended += bool(await desk.write(key, desk.outcome_body(outcome, 0, desk.epoch), after))
-
-    async def gap(self, first: int, last: int) -> None:
-        """Do nothing: what is gone needs no answer."""

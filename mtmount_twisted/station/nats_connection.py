@@ -28,7 +28,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
-from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
+from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, MTMountError
 
 from .waits import pause
 
@@ -456,8 +456,11 @@ class Connection:
             return
         try:
             waiting.future.set_result(waiting.read(message, waiting.subject))
-        except Exception as error:
+        except MTMountError as error:
             waiting.future.set_exception(error)
+        except Exception as error:
+            why = f"the server sends a malformed answer ({type(error).__name__}: {error})"
+            waiting.future.set_exception(EngineUnreachable(why))
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Future[int]:
         """Send a message to the stream of its subject, and return its confirmation: see `ILog.send`."""

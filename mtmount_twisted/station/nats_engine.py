@@ -54,6 +54,12 @@ CLOSE_TIME = 0.5
 CONTENT_TYPE = "application/cloudevents+json"
 """The type of each body in a log, as CloudEvents asks for it in a header."""
 
+NO_BOUND = 2**62
+"""The room of a stream without a bound, in bytes."""
+
+OVERLAP = 10065
+"""JetStream's error if another stream has a subject of a new one."""
+
 NOT_FOUND = 10059
 """JetStream's error for a stream that does not exist."""
 
@@ -280,12 +286,19 @@ class NatsEngine:
                     raise
                 found = await connection.ask(f"STREAM.CREATE.{stream.name}", stream.as_json())
         except EngineRefused as error:
-            self._tell(logging.ERROR, f"the stream {stream.name} is missing, and can't be made: {error}")
+            why = str(error)
+            if isinstance(error, ApiRefused) and error.number == OVERLAP:
+                why += " (of an earlier version? See docs/howto/upgrade.rst)"
+            self._tell(logging.ERROR, f"the stream {stream.name} is missing, and can't be made: {why}")
             return
-        if "ts" in found:  # servers of 2.9 do not tell their time
-            self.offset = _time(found["ts"]) - (before + time.time()) / 2
+        self.note_time(found, before)
         for why in differences(stream, found["config"]):
             self._tell(logging.WARNING, f"the stream {stream.name} is not as this bridge needs it: {why}")
+
+    def note_time(self, answer: dict[str, Any], before: float) -> None:
+        """Note the broker's time in an answer, whose question was sent at a time of this machine's clock."""
+        if "ts" in answer:  # servers of 2.9 do not tell their time
+            self.offset = _time(answer["ts"]) - (before + time.time()) / 2
 
     def _tell(self, level: int, text: str) -> None:
         if text not in self._reported and len(self._reported) < MOST_REPORTS:
@@ -359,6 +372,13 @@ class _NatsLog:
 
     async def last(self, keys: str) -> Stored | None:
         return await last_message(self._engine.connection(), self._name, keys)
+
+    async def room(self) -> int:
+        before = time.time()
+        found = await self._engine.connection().ask(f"STREAM.INFO.{self._name}")
+        self._engine.note_time(found, before)
+        most = int(found["config"].get("max_bytes", -1))
+        return NO_BOUND if most < 0 else max(0, most - int(found["state"]["bytes"]))
 
     async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
         reading = NatsReading(self._engine, self._name, keys, start, receiver)

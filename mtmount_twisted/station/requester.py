@@ -123,6 +123,9 @@ class Requester:
         finally:
             del self._waiting[id]
 
+    def _last_message(self, id: str) -> str:
+        return last_message(self._user, self._subjects.life(self._user, id))
+
     async def _send(self, subject: str, body: bytes) -> None:
         """Store a request, once."""
         while True:
@@ -136,7 +139,7 @@ class Requester:
 
     async def _outcome(self, id: str) -> OutcomeEvent:
         """Return the outcome of a request once the stream has it."""
-        subject, changed = last_message(self._subjects.life(self._user, id)), self._waiting[id]
+        subject, changed = self._last_message(id), self._waiting[id]
         wait = LOOK_AGAIN
         while True:
             with suppress(TimeoutError):
@@ -167,6 +170,8 @@ class Requester:
                 await self._keep_present(connection)
             except (EngineUnreachable, EngineRefused) as error:
                 self.problem = str(error)
+            except Exception as error:  # an answer of any shape must not end the attempts
+                self.problem = f"the server sends a malformed answer ({type(error).__name__}: {error})"
             finally:
                 self._connected.clear()
                 self._connection = None

@@ -16,10 +16,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from mtmount_twisted.frontends.broker.words import LONGEST_COMMAND, Outcome
 from mtmount_twisted.journal.times import iso
 
-from .events import MAX_BODY, Source
+from .events import Source
+from .streams import LONGEST_REQUEST
 
-LONGEST_EXPLANATION = 4000
-"""The longest explanation of an outcome, in characters."""
+LONGEST_EXPLANATION = LONGEST_REQUEST // 2
+"""The longest explanation of an outcome as JSON, in bytes: the stream refuses a longer outcome."""
+
+MOST_STEPS = 32
+"""The most steps that an outcome names; it has the last ones."""
 
 Word = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
 """The id of a request, and the name of a user, which has 32 characters at most."""
@@ -177,8 +181,8 @@ def read_request(body: bytes, place: Place) -> Wanted:
     :param place: the user and the id in its subject.
     :raises ValueError: with the fault in the body.
     """
-    if len(body) > MAX_BODY:
-        raise ValueError(f"the body has {len(body)} bytes; expected at most {MAX_BODY}")
+    if len(body) > LONGEST_REQUEST:
+        raise ValueError(f"the body has {len(body)} bytes; expected at most {LONGEST_REQUEST}")
     if not is_word(place.id):
         raise ValueError("the id in the subject is no word; expected 1 to 64 letters, digits, - and _")
     try:
@@ -240,12 +244,20 @@ def outcome_body(outcome: Outcome, source: Source, epoch: int, settled: int, now
     """
     data = Ended(
         state=outcome.state,
-        explanation=outcome.explanation[:LONGEST_EXPLANATION],
-        steps=[Step(each["step"], each["time"]) for each in outcome.steps],
+        explanation=_bounded(outcome.explanation),
+        steps=[Step(each["step"], each["time"]) for each in outcome.steps[-MOST_STEPS:]],
         session=f"{source.node}.{epoch}",
         settled=settled,
     )
     return msgspec.json.encode({**_head("mtmount.outcome", outcome.id, source, epoch, now), "data": data})
+
+
+def _bounded(text: str) -> str:
+    """Return the beginning of a text that is short enough for an outcome."""
+    text = text[:LONGEST_EXPLANATION]
+    while len(msgspec.json.encode(text)) > LONGEST_EXPLANATION:
+        text = text[: len(text) * 7 // 8]
+    return text
 
 
 def read_life(body: bytes) -> Life:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from .requests import Subjects
 from .streams import (
-    COMMANDS,
     EVENTS,
     StreamSettings,
+    commands_name,
     commands_stream,
     events_stream,
     lease_stream,
@@ -56,14 +56,14 @@ def requester_rights(mount: str, user: str) -> dict[str, dict[str, list[str]]]:
     subjects = Subjects(mount)
     life = subjects.life(user, "*")
     return {
-        "publish": {"allow": [subjects.request(user, "*"), last_message(life)]},
+        "publish": {"allow": [subjects.request(user, "*"), last_message(user, life)]},
         "subscribe": {"allow": [life, f"{inbox_of(user)}.>"]},
     }
 
 
-def last_message(life: str) -> str:
-    """Return the subject that asks the stream of commands for the last message of another subject."""
-    return f"$JS.API.DIRECT.GET.{COMMANDS}.{life}"
+def last_message(user: str, life: str) -> str:
+    """Return the subject that asks the stream of a user for the last message of another subject."""
+    return f"$JS.API.DIRECT.GET.{commands_name(user)}.{life}"
 
 
 def _variable(user: str) -> str:
@@ -76,7 +76,7 @@ def _exports(mount: str, user: str) -> str:
     to = f"accounts: [USER_{user}]"
     return f"""\
       {{ service: "{request}", {to} }}
-      {{ service: "{last_message(life)}", {to} }}
+      {{ service: "{last_message(user, life)}", {to} }}
       {{ stream: "{life}", {to} }}
 """
 
@@ -91,7 +91,7 @@ def _account(mount: str, user: str) -> str:
     ]
     imports: [
       {{ service: {{ {of} "{request}" }} }}
-      {{ service: {{ {of} "{last_message(life)}" }} }}
+      {{ service: {{ {of} "{last_message(user, life)}" }} }}
       {{ stream: {{ {of} "{life}" }} }}
     ]
   }}
@@ -100,7 +100,8 @@ def _account(mount: str, user: str) -> str:
 
 _ABOUT_USERS = """\
   # Each user who sends commands has an account of its own: the server answers to any subject that a user
-  # names, and in an account with others it could so write a request of theirs.
+  # names, and in an account with others it could so write a request of theirs. Each has a stream, too: a full
+  # one refuses the requests of its own user only.
 """
 
 
@@ -119,8 +120,9 @@ def server_config(mount: str, replicas: int, users: Sequence[str] = ()) -> str:
         events_stream(replicas),
         telemetry_stream(),
         lease_stream(replicas),
-        *([commands_stream(replicas)] if users else []),
+        *(commands_stream(user, replicas) for user in users),
     ]
+    store = max(40, 30 + sum(each.max_bytes for each in kept) // 2**30 - 24)
     streams = "\n".join(map(_stream_line, kept))
     exports = "".join(_exports(mount, user) for user in users)
     accounts = "".join(_account(mount, user) for user in users)
@@ -138,7 +140,7 @@ max_payload: 1MB
 
 jetstream {{
   store_dir: "/var/lib/nats"
-  max_file_store: 40GB          # less than the disk has: a server whose disk is full does not answer
+  max_file_store: {store}GB          # less than the disk has: a server whose disk is full does not answer
   # sync_interval: "1s"         # 2.10 and newer: what a loss of power may take, in place of 2 minutes
 }}
 

@@ -14,9 +14,12 @@ SECOND = 1_000_000_000
 
 DAY = 24 * 3600.0
 
-EVENTS, TELEMETRY, COMMANDS, LEASE = "MT_EV", "MT_TEL", "MT_CMD", "MT_LEASE"
-"""The names of the streams with events, telemetry, commands and the leases of the bridges. All mounts and
-nodes share them."""
+EVENTS, TELEMETRY, LEASE = "MT_EV", "MT_TEL", "MT_LEASE"
+"""The names of the streams with events, telemetry and the leases of the bridges. All mounts and nodes share
+them."""
+
+LONGEST_REQUEST = 2**13
+"""The longest message of a stream for commands with its headers, in bytes: a command has half of it."""
 
 MOST_OF_SUBJECT = 8
 """The most messages of a subject for commands: a request has one, a claim and its outcome are two, and a user
@@ -77,20 +80,26 @@ def events_stream(replicas: int) -> StreamSettings:
     return StreamSettings(EVENTS, ("mt.*.*.ev.>",), max_age=30 * DAY, max_bytes=20 * 2**30, replicas=replicas)
 
 
-def commands_stream(replicas: int) -> StreamSettings:
-    """Return the stream with the commands of all mounts.
+def commands_name(user: str) -> str:
+    """Return the name of the stream with the commands of a user. All mounts and nodes share it."""
+    return f"MT_CMD_{user}"
 
-    A full stream refuses requests: if it forgot them, one could be sent a second time. No two streams may
-    have a subject in common: the fourth word differs from that of events and telemetry.
+
+def commands_stream(user: str, replicas: int) -> StreamSettings:
+    """Return the stream with the commands of a user, for all mounts.
+
+    A full stream refuses requests: if it forgot them, one could be sent a second time. So each user has a
+    stream of its own, and no user takes the room of another one's stop. No two streams may have a subject in
+    common: the fourth word differs from that of events and telemetry.
     """
     return StreamSettings(
-        COMMANDS,
-        ("mt.*.cmd.req.*.*", "mt.*.cmd.life.*.*"),
+        commands_name(user),
+        (f"mt.*.cmd.req.{user}.*", f"mt.*.cmd.life.{user}.*"),
         max_age=90 * DAY,
-        max_bytes=4 * 2**30,
+        max_bytes=2**30,
         replicas=replicas,
         discard="new",
-        max_message=2**16,
+        max_message=LONGEST_REQUEST,
         max_of_subject=MOST_OF_SUBJECT,
         direct=True,
     )

@@ -78,12 +78,14 @@ class MemoryBroker:
     """A broker: registers, logs and presences.
 
     :param clock: return the time of the broker (s, Unix time).
+    :ivar step: the time by which its clock was set, in seconds; `ILog.room` measures it.
     :ivar up: False while the broker is cut off.
     :ivar cuts: how often it was cut off.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.up: bool = True
+        self.step: float = 0.0
         self.cuts: int = 0
         self.clock = clock
         self.logs: dict[str, _Log] = {}
@@ -148,7 +150,7 @@ class MemoryBroker:
 
     def store(self, log: str, key: str, body: bytes, id: str | None, after: int | None) -> Future[int]:
         """Store a message, and return its confirmation."""
-        kept, now = self.log(log), self.clock()
+        kept, now = self.log(log), self.clock() + self.step
         future: Future[int] = asyncio.get_running_loop().create_future()
         same = None if id is None else kept.ids.get(id)
         last = kept.last(key)
@@ -182,6 +184,7 @@ class MemoryEngine:
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
         self._cuts_before = broker.cuts
+        self._offset = broker.step
         self._open = False
         self._tasks: set[Task[None]] = set()
         self._error: BaseException | None = None  # of a reading
@@ -210,7 +213,11 @@ class MemoryEngine:
     @property
     def offset(self) -> float | None:
         """See `IEngine`."""
-        return 0.0
+        return self._offset
+
+    def note_time(self) -> None:
+        """Measure the broker's clock."""
+        self._offset = self.broker.step
 
     def start(self) -> None:
         """See `IEngine`."""
@@ -313,6 +320,11 @@ class _MemoryLog:
     async def last(self, keys: str) -> Stored | None:
         self._engine.check()
         return self._engine.broker.log(self._name).last(keys)
+
+    async def room(self) -> int:
+        self._engine.check()
+        self._engine.note_time()
+        return 0 if self._engine.broker.log(self._name).is_full else 2**62
 
     async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
         self._engine.check()

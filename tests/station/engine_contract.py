@@ -388,7 +388,9 @@ class EngineContract:
         async def test(stage: Stage, engine: Any) -> None:
             log, key = engine.log(stage.log), f"{stage.prefix}.a"
             await log.append(key, b"1")
+            self.assertLess(2**30, await log.room())
             await stage.fill()
+            self.assertLess(await log.room(), 1024)
             await self.fails(EngineFull, log.append(key, b"2" * 4096))
             self.assertEqual((await log.last(key)).body, b"1")
 

@@ -12,7 +12,7 @@ from mtmount_twisted.frontends.broker.words import Begin, Command, Outcome, Stat
 from mtmount_twisted.station import desk
 from mtmount_twisted.station.child import Child
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
-from mtmount_twisted.station.streams import COMMANDS
+from mtmount_twisted.station.streams import commands_name
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
 from tests.support.broker import in_time
 
@@ -67,7 +67,7 @@ class ErrorTests(SynchronousTestCase):
             engine = MemoryEngine(MemoryBroker(time.time))
             engine.start()
             body = request_body("night", "1", Wanted("AzimuthAxisMove", {"position": 5}))
-            await engine.log(COMMANDS).append(Subjects("t1").request("night", "1"), body)
+            await engine.log(commands_name("night")).append(Subjects("t1").request("night", "1"), body)
             await Child(BEGIN, daemon, engine).run()
 
         expected = self.assertRaises(asyncio.CancelledError)

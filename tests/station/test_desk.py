@@ -22,14 +22,22 @@ from mtmount_twisted.frontends.broker.words import (
     moment,
 )
 from mtmount_twisted.station import desk as desk_module
-from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, STRANGERS_BACK, Desk
+from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk
 from mtmount_twisted.station.events import Source
-from mtmount_twisted.station.requests import Subjects, Wanted, read_life, read_outcome, request_body
+from mtmount_twisted.station.requests import (
+    Subjects,
+    Wanted,
+    outcome_body,
+    read_life,
+    read_outcome,
+    request_body,
+)
+from mtmount_twisted.station.streams import LONGEST_REQUEST, commands_name
 from mtmount_twisted.station.waits import pause
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
 from tests.support.broker import in_time
 
-LOG = "MT_CMD"
+LOG = "MT_CMD_night"
 SUBJECTS = Subjects("t1")
 MOVE = Wanted("AzimuthAxisMove", {"position": 5})
 STOP = Wanted("AzimuthAxisStop")
@@ -39,15 +47,21 @@ DAY = StationUser(name="day", source="CSC", role="command", expires=10.0)
 GUEST = StationUser(name="guest", source="CSC", role="observer", expires=10.0)
 
 
-class MortalLog:
-    """The log of a process that can die: nothing of it reaches the broker after that."""
+class Life:
+    """The life of a process."""
 
-    def __init__(self, log: Any) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self.is_dead = False
 
+
+class MortalLog:
+    """A log of a process that can die: nothing of it reaches the broker after that."""
+
+    def __init__(self, log: Any, life: Life) -> None:
+        self._log, self._life = log, life
+
     async def _live(self) -> None:
-        if self.is_dead:
+        if self._life.is_dead:
             await asyncio.Event().wait()
 
     async def append(self, *args: Any, **more: Any) -> int:
@@ -64,6 +78,10 @@ class MortalLog:
         await self._live()
         return await self._log.read(*args)
 
+    async def room(self) -> Any:
+        await self._live()
+        return await self._log.room()
+
 
 class Process:
     """A desk in a process of its own, and the daemon that it speaks to."""
@@ -74,13 +92,17 @@ class Process:
         self.told: list[str] = []
         self.engine = MemoryEngine(house.broker)
         self.engine.start()
-        self.log = MortalLog(self.engine.log(LOG))
+        self.log = Life()
+        users = [NIGHT, DAY, GUEST]
+        logs: Any = {
+            each.name: MortalLog(self.engine.log(commands_name(each.name)), self.log) for each in users
+        }
         self.reads = True
         self.desk = Desk(
             self.engine,
-            self.log,  # type: ignore[arg-type]
+            logs,
             Source("t1", node),
-            [NIGHT, DAY, GUEST],
+            users,
             dialect_named("tma2020"),
             self.hand,
             lambda level, text: self.told.append(text),
@@ -140,8 +162,8 @@ class House:
 
     async def ask(self, id: str, wanted: Wanted = MOVE, user: str = "night") -> int:
         """Send a request."""
-        key = SUBJECTS.request(user, id)
-        return await self.log.append(key, request_body(user, id, wanted), after=0)
+        key, log = SUBJECTS.request(user, id), self.requester.log(commands_name(user))
+        return await log.append(key, request_body(user, id, wanted), after=0)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
         """Wait until something is so."""
@@ -151,7 +173,8 @@ class House:
     def life(self, id: str, user: str = "night") -> list[Any]:
         """What the log has about a request."""
         key = SUBJECTS.life(user, id)
-        return [json.loads(each.body) for each in self.broker.log(LOG).messages if each.key == key]
+        messages = self.broker.log(commands_name(user)).messages
+        return [json.loads(each.body) for each in messages if each.key == key]
 
     def kinds(self, id: str, user: str = "night") -> list[str]:
         """The same in words: ``claim``, or the state of the outcome."""
@@ -438,7 +461,6 @@ class JudgementTests(DeskCase):
             (Wanted("x" * 5000), "night", "malformed: the command is too long"),
             (too_deep, "night", "malformed: parameters.position: expected a finite number"),
             (MOVE, "guest", "refused: this user only observes"),
-            (MOVE, "other", "refused: there is no [[station.user]] of this name"),
             (
                 Wanted("AzimuthAxisTrack", {"position": 1, "velocity": 0, "tai": 0}),
                 "night",
@@ -516,6 +538,25 @@ class JudgementTests(DeskCase):
 
         self.in_house(test)
 
+    def test_clock_of_the_broker_set_back(self) -> None:
+        """The broker's clock is measured again: a stop is not too old for it, and its user is present."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("1", STOP)
+            await house.until(lambda: ("night", "1") in house.mount)
+            process.ends("1")
+            await house.outcome("1")
+            house.broker.step = -30.0
+            house.seen.clear()
+            await house.ask("2", STOP)
+            await house.until(lambda: ("night", "2") in house.mount)
+            process.ends("2")
+            self.assertEqual((await house.outcome("2"))["state"], "done")
+
+        self.patch(desk_module, "CLOCK_TIME", 0.0)
+        self.in_house(test)
+
     def test_same_id_twice(self) -> None:
         """A second request with the same id, without a condition, is not sent."""
 
@@ -539,7 +580,8 @@ class JudgementTests(DeskCase):
         """An empty request says that its user is there, and has no outcome; an old one says nothing."""
 
         async def test(house: House) -> None:
-            await house.log.append(SUBJECTS.request("day", "here"), b"")
+            day = house.requester.log(commands_name("day"))
+            await day.append(SUBJECTS.request("day", "here"), b"")
             house.time += 60
             house.process()
             await house.log.append(SUBJECTS.request("night", "here"), b"")
@@ -614,7 +656,7 @@ class JudgementTests(DeskCase):
             await pause(0.01)
             self.assertEqual(
                 process.told,
-                ["commands by the broker: this user may not publish to mt.t1.cmd.life.here.probe"],
+                ["commands by the broker: this user may not publish to mt.t1.cmd.life.night.probe"],
             )
 
         self.in_house(test)
@@ -726,21 +768,55 @@ class FloodTests(DeskCase):
 
         self.in_house(test)
 
-    def test_strangers(self) -> None:
-        """A claim of a user that the configuration has no longer gets its outcome, too."""
+    def test_full_log_of_another_user(self) -> None:
+        """A user that fills its log takes no room of another one: the stop of that one has its outcome, and
+        the desk names the log without room."""
 
         async def test(house: House) -> None:
-            house.process()
-            await house.ask("1", MOVE, "gone")
-            await house.outcome("1", "gone")
-            self.assertEqual(house.kinds("1", "gone"), ["refused"])
-            self.assertGreater(STRANGERS_BACK, 100)
+            process = house.process()
+            house.broker.fill(commands_name("day"))
+            await house.until(lambda: process.desk.full == ["day"])
+            await house.ask("1", STOP)
+            await house.until(lambda: ("night", "1") in house.mount)
+            process.ends("1")
+            self.assertEqual((await house.outcome("1"))["state"], "done")
+            house.broker.empty(commands_name("day"))
+            await house.until(lambda: process.desk.full == [])
+
+        self.patch(desk_module, "ROOM_INTERVAL", 0.001)
+        self.in_house(test)
+
+    def test_subject_that_ends_in_no_word(self) -> None:
+        """A request on such a subject has no outcome, and one line in the log; the next ones are served."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            for id in ("é", "a b", "", "x" * 65):
+                await house.ask(id)
+            await house.ask("1")
+            await house.until(lambda: house.mount)
+            self.assertEqual((house.mount, process.desk.ignored), ([("night", "1")], 4))
+            self.assertEqual(len(process.told), 1)
+            lives = {each.key for each in house.broker.log(LOG).messages if ".life." in each.key}
+            self.assertEqual(lives, {SUBJECTS.life("night", "1")})
 
         self.in_house(test)
 
 
 class BodyTests(SynchronousTestCase):
     """Bodies as values."""
+
+    def test_longest_outcome(self) -> None:
+        """The stream takes each outcome, whatever the mount and the daemon say."""
+        steps = [{"step": f"step {number}", "time": "2026-11-27T00:00:00.000Z"} for number in range(1000)]
+        for text in ("x" * 100_000, "\x00" * 5000, "\u2028" * 5000, "short"):
+            outcome = Outcome(user="u" * 32, id="i" * 64, state="done", explanation=text, steps=steps)
+            body = outcome_body(outcome, Source("m" * 32, "n" * 32), 2**63, 2**62, 1e9)
+            self.assertLess(len(body), LONGEST_REQUEST - 500)  # the headers count, too
+            found = read_outcome(body)
+            assert found is not None
+            self.assertEqual(found.data.steps[-1].step, "step 999")
+            self.assertTrue(text.startswith(found.data.explanation) and len(found.data.explanation) >= 5)
 
     def test_outcomes(self) -> None:
         """A claim is no outcome, and a body of other bytes is none."""

@@ -10,12 +10,14 @@ from typing import Any
 import nkeys
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.errors import EngineRefused, EngineUnreachable
+from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
 from mtmount_twisted.frontends.broker.words import Outcome
+from mtmount_twisted.station import desk
 from mtmount_twisted.station.nats_connection import Connection, Login
 from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
 from mtmount_twisted.station.server_config import server_config
+from mtmount_twisted.station.streams import LONGEST_REQUEST
 from mtmount_twisted.station.waits import pause
 from tests.support.broker import Broker, broker_of, in_time
 from tests.support.desks import USERS, DeskAlone
@@ -118,10 +120,10 @@ class RightsTests(SynchronousTestCase):
                 SUBJECTS.life("day", "2"),
                 "mt.t1.lease",
                 "mt.t1.a.ev.change.x",
-                "$JS.API.DIRECT.GET.MT_CMD.mt.t1.cmd.life.night.1",
-                "$JS.API.STREAM.INFO.MT_CMD",
-                "$JS.API.STREAM.PURGE.MT_CMD",
-                "$JS.API.CONSUMER.CREATE.MT_CMD",
+                "$JS.API.DIRECT.GET.MT_CMD_night.mt.t1.cmd.life.night.1",
+                "$JS.API.STREAM.INFO.MT_CMD_night",
+                "$JS.API.STREAM.PURGE.MT_CMD_night",
+                "$JS.API.CONSUMER.CREATE.MT_CMD_night",
             ):
                 with self.assertRaises((EngineRefused, EngineUnreachable), msg=subject):
                     await (await thief.store(subject, body, None))
@@ -131,7 +133,7 @@ class RightsTests(SynchronousTestCase):
                 await thief.publish(own, body, target)
             done = await (await thief.store(SUBJECTS.request("day", "last"), body, None))
             self.assertGreater(done, 0)
-            log = bridge.engine.log("MT_CMD")
+            log = bridge.engine.log("MT_CMD_night")
             for key in (SUBJECTS.request("night", "2"), SUBJECTS.request("night", "3")):
                 self.assertIsNone(await log.last(key))
             self.assertIsNone(await log.last(SUBJECTS.life("night", "3")))
@@ -152,6 +154,36 @@ class RightsTests(SynchronousTestCase):
                 await thief.close()
                 await bridge.close()
 
+        in_time(run())
+
+    def test_user_that_fills_its_stream(self) -> None:
+        """A user that fills its stream takes no room of another one, whose stop is done. The bridge names the
+        stream, and the server takes no message that is longer than a request."""
+
+        async def run() -> None:
+            bridge = DeskAlone(self.broker, Login(self.keys["BRIDGE"]), max_bytes=2**19)
+            await bridge.engine.wait_connected()
+            thief = Connection()
+            await thief.open(self.broker.url, Login(self.keys["USER_DAY"], inbox="_INBOX_day"))
+            try:
+                with self.assertRaises(EngineRefused):
+                    await (
+                        await thief.store(SUBJECTS.request("day", "long"), bytes(LONGEST_REQUEST + 1), None)
+                    )
+                with self.assertRaises(EngineFull):
+                    for number in range(1000):
+                        key = SUBJECTS.request("day", f"{number}")
+                        await (await thief.store(key, b" " * (LONGEST_REQUEST - 200), None))
+                login = Login(self.keys["USER_NIGHT"])
+                async with Requester([self.broker.url], "t1", "night", login) as night:
+                    await night.wait_connected(30.0)
+                    self.assertEqual((await night.command("AzimuthAxisStop")).state, "done")
+                await bridge.until(lambda: bridge.desk.full == ["day"])
+            finally:
+                await thief.close()
+                await bridge.close()
+
+        self.patch(desk, "ROOM_INTERVAL", 0.01)
         in_time(run())
 
     def test_wrong_user(self) -> None:

@@ -58,7 +58,8 @@ class ServerConfigTests(SynchronousTestCase):
         broker, told = Broker(), []
 
         async def run() -> None:
-            streams = [events_stream(1), telemetry_stream(), commands_stream(1)]
+            streams = [events_stream(1), telemetry_stream(), commands_stream("night", 1)]
+            streams.append(commands_stream("day", 1))
             engine = NatsEngine([broker.url], streams, report=lambda level, text: told.append(text))
             engine.start()
             await engine.wait_connected()

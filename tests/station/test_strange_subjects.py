@@ -83,7 +83,7 @@ class StrangeSubjectTests(SynchronousTestCase):
             await desk.until(lambda: desk.desk.ignored == len(STRANGE))
             self.assertEqual((await requester.command("AzimuthAxisStop")).state, "done")
             self.assertEqual(desk.engine.losses, 0)
-            self.assertIsNone(await desk.engine.log("MT_CMD").last("mt.t1.cmd.life.day.*"))
+            self.assertIsNone(await desk.engine.log("MT_CMD_day").last("mt.t1.cmd.life.day.*"))
             told = [line for line in desk.told if "no word" in line]
             self.assertEqual(len(told), 1, desk.told)
             self.assertTrue(told[0].isascii() and told[0].isprintable())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.frontends.broker.words import Command, OfDesk, Outcome, Seen, StationUser
@@ -11,7 +13,7 @@ from mtmount_twisted.station.desk import Desk
 from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.nats_connection import Login
 from mtmount_twisted.station.nats_engine import NatsEngine
-from mtmount_twisted.station.streams import commands_stream
+from mtmount_twisted.station.streams import commands_name, commands_stream
 from mtmount_twisted.station.waits import pause
 
 from .broker import Broker
@@ -20,20 +22,25 @@ USERS = ("night", "day")
 
 
 class DeskAlone:
-    """A desk with a connection of its own, and a mount that does each command at once."""
+    """A desk with a connection of its own, and a mount that does each command at once.
 
-    def __init__(self, broker: Broker, login: Login | None = None, dialect: DialectName = "tma2020") -> None:
+    :param settings: other settings of the streams for commands.
+    """
+
+    def __init__(
+        self, broker: Broker, login: Login | None = None, dialect: DialectName = "tma2020", **settings: Any
+    ) -> None:
         self.commands: list[Command] = []
         self.seen: list[str] = []
         self.told: list[str] = []
         self.answers = True
-        streams = [commands_stream(1)]
+        streams = [replace(commands_stream(name, 1), **settings) for name in USERS]
         self.engine = NatsEngine([broker.url], streams, login, lambda level, text: self.told.append(text))
         self.engine.start()
         users = [StationUser(name=name, source="CSC", role="command", expires=10.0) for name in USERS]
         self.desk = Desk(
             self.engine,
-            self.engine.log("MT_CMD"),
+            {name: self.engine.log(commands_name(name)) for name in USERS},
             Source("t1", "a"),
             users,
             dialect_named(dialect),
