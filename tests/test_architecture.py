@@ -53,7 +53,7 @@ from mtmount_twisted.net import (
     unix_sockets,
 )
 from mtmount_twisted.station import desk as station_desk
-from mtmount_twisted.station import events, keeper, nats_connection, outbox
+from mtmount_twisted.station import events, keeper, nats_connection, outbox, streams
 from mtmount_twisted.upstream import link, telemetry_link
 from mtmount_twisted.upstream.leadership import hook, tenure
 from mtmount_twisted.wire import lines
@@ -463,7 +463,7 @@ BOUNDS = {
     "bytes from the child between two answers": f"{size(supervisor.MOST_BYTES)}, and "
     f"{size(supervisor.MOST_COMMANDS)} of commands",
     "users of the broker": f"{loading.MOST_USERS}",
-    "a request of the broker": f"{size(events.MAX_BODY)}; its command {size(words.LONGEST_COMMAND)}",
+    "a request of the broker": f"{size(streams.LONGEST_REQUEST)}; its command {size(words.LONGEST_COMMAND)}",
     "requests of a user that wait": f"{station_desk.MOST_WAITING}",
     "commands of a user by the broker": f"{station_desk.MOST_OPEN}, and {station_desk.MOST_OPEN} stops",
     "outcomes that the broker lacks": f"{broker_desk.MOST_KEPT} of a user",
