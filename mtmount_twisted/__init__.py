@@ -9,8 +9,9 @@
 * `current_tai` returns the time for the track commands; `tai_source` returns the name of its source.
 * `testing` has test doubles for programs that use this package.
 
-``docs/explanation/architecture.rst`` describes the folders and their dependencies.
-``docs/howto/porting.rst`` is for programs that were written for ``lsst.ts.MTMount``.
+``docs/explanation/architecture.rst`` describes the folders and their dependencies. ``docs/howto/porting.rst``
+is for programs that were written for ``lsst.ts.MTMount``. Next to read: `mount`; ``client.mount``, the code
+of `Mount`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,5 @@
-"""``python -m mtmount_twisted.commander`` is ``mtmount-commander``: the public name of `cli.commander`."""
+"""``python -m mtmount_twisted.commander`` is ``mtmount-commander``: the public name of `cli.commander`. Next
+to read: `cli.commander`."""
 
 from __future__ import annotations
 

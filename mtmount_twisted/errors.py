@@ -37,7 +37,8 @@
         +-- CommandTimedOut     (TimeoutError)            no Ack, or no Done, in time
         +-- CommandOutcomeUnknown (ConnectionResetError)  the connection was lost before the end
 
-Each error is also the builtin error that a caller expects, so that ``except ValueError`` works.
+Each error is also the builtin error that a caller expects, so that ``except ValueError`` works. Pure. Next to
+read: ``client.mount``, which raises most of them.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class FieldError(MessageError):
 
 
 class FieldCountError(MessageError):
-    """A message has too few or too many fields; `value` is the list of them."""
+    """A message has too few or too many fields; `value` is the list of its fields."""
 
 
 class UnknownCodeError(MessageError):
@@ -92,7 +93,7 @@ class UnknownFieldError(MTMountError, TypeError):
     :ivar message_name: name of the message class.
     :ivar field: the given name.
     :ivar value: the given value.
-    :ivar expected: the names that the class has.
+    :ivar expected: the names of the parameters of the class.
     """
 
     def __init__(self, message_name: str, field: str, value: Any, expected: tuple[str, ...]) -> None:
@@ -167,7 +168,7 @@ class LineTooLongError(MTMountError, ValueError):
 
 
 class HandshakeTooLongError(MTMountError, ValueError):
-    """A peer sent `limit` bytes, and its TLS handshake was not over.
+    """A peer sent `limit` bytes before the end of its TLS handshake.
 
     :ivar limit: the number of bytes that a handshake may take.
     """
@@ -204,22 +205,22 @@ class NotConnectedError(MTMountError, RuntimeError):
 
 
 class ConnectionLostError(MTMountError, ConnectionResetError):
-    """The connection was lost during a wait for it."""
+    """The connection was lost while a caller waited for it."""
 
 
 class PairClosedError(MTMountError, ConnectionAbortedError):
-    """This side closed the connection during a wait for it."""
+    """This side closed the connection while a caller waited for it."""
 
 
 class PeerRefusedError(MTMountError, ConnectionRefusedError):
-    """A connection was made but is unusable. A further attempt would end in the same way.
+    """A connection was made but is unusable. Another attempt would fail in the same way.
 
     :ivar reason: description of the fault.
     :ivar cause: kind of the fault: ``"untrusted"`` (the far end's certificate has expired, or its authority
         is not trusted here), ``"other name"`` (the certificate is for another host), ``"plain"`` (the far end
-        does not speak TLS), ``"encrypted"`` (it speaks only TLS), ``"no certificate"`` (it requires a
-        certificate), ``"certificate"`` (it refuses the certificate of this side) or ``"http"`` (it speaks
-        HTTP).
+        does not speak TLS), ``"encrypted"`` (the far end speaks only TLS), ``"no certificate"`` (the far end
+        requires a certificate), ``"certificate"`` (the far end refuses the certificate of this side) or
+        ``"http"`` (the far end speaks HTTP).
     """
 
     def __init__(self, reason: str, cause: str) -> None:
@@ -305,7 +306,7 @@ class ConfigError(MTMountError, ValueError):
     """A configuration is invalid.
 
     :ivar where: source of the configuration, such as the file's name.
-    :ivar problems: the problems, a line each.
+    :ivar problems: one line for each problem.
     """
 
     def __init__(self, where: str, problems: tuple[str, ...]) -> None:
@@ -318,7 +319,7 @@ class ConfigError(MTMountError, ValueError):
 
 
 class JournalError(MTMountError, OSError):
-    """The journal can't be read, or can't be read further. The error text is for a person."""
+    """The journal can't be read, or its reading can't continue. The error text is for a person."""
 
 
 class NotAJournalError(JournalError):
@@ -326,13 +327,12 @@ class NotAJournalError(JournalError):
 
 
 class RecordingError(MTMountError, OSError):
-    """A recording can't be read. The error text is one line that names the file, and the record at fault."""
+    """A recording can't be read. The error text is one line that names the file and the damaged record."""
 
 
 class EngineUnreachable(MTMountError, ConnectionError):
-    """The broker does not answer, or the connection was lost during the wait for an answer.
-
-    Nothing is known about the call: a message may be stored or not.
+    """The broker does not answer, or the connection was lost before the answer. The outcome of the call is
+    unknown: the broker may have stored a message or not.
     """
 
 
@@ -348,7 +348,7 @@ class CommandError(MTMountError, RuntimeError):
     """A command ended without success.
 
     :ivar command: the command that was sent.
-    :ivar explanation: the mount's own words; or this package's, if the mount gave none.
+    :ivar explanation: the mount's explanation; this package's own words if the mount gave none.
     """
 
     def __init__(self, command: Any, explanation: str) -> None:
@@ -377,7 +377,8 @@ class CommandSuperseded(CommandError):
 
 
 class CommandTimedOut(CommandError, TimeoutError):
-    """No Ack came in time, or no end within the time that the Ack announced and the protocol's margin."""
+    """No Ack came in time; or the command did not end within the time that the Ack announced, plus the
+    protocol's margin."""
 
 
 class CommandOutcomeUnknown(CommandError, ConnectionResetError):

@@ -1,8 +1,8 @@
 """Reading of configuration files: whole, within bounds, and only regular files.
 
 A FIFO or a device in the place of a file could block its reader, or react to being opened. `read_file` never
-waits for one. `read_toml` bounds the cost of a hostile TOML file. No Twisted. Next to read:
-`config.loading`, `frontends.web.http.tokens` and `net.tls`, which read their files with it.
+waits for such a file. `read_toml` bounds the cost of a hostile TOML file. No Twisted. Next to read:
+`config.loading`, `frontends.web.http.tokens` and `net.tls`, which read their files with this module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MOST_TOML = 2**17
 """Largest size of a TOML file in bytes. ``docs/bridge.toml``, which explains each key, has 0.01 MB."""
 
 MOST_PARTS = 64
-"""Largest number of parts of a dotted key: `tomllib` takes time that grows with the square of it."""
+"""Largest number of parts of a dotted key: the time that `tomllib` takes grows with the square of this
+number."""
 
 _PART = r"""(?:[A-Za-z0-9_-]++|(?<!\\)"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_PARTS}}}")
@@ -35,7 +36,7 @@ _KINDS = (
 
 
 class Content(NamedTuple):
-    """The content of a file, and the system's status of the file that was read."""
+    """The content of a file, and its status from the system, for the file that was actually read."""
 
     data: bytes
     status: os.stat_result
@@ -71,8 +72,7 @@ def read_file(path: str | os.PathLike[str], most: int = MOST_BYTES) -> Content:
         reason.
     """
     _check_kind(path, os.stat(path))  # before opening: a device may react to being opened
-    # Another file may have taken its place: with O_NONBLOCK, open does not wait for a FIFO's writer
-    # (fifo(7)).
+    # A FIFO may have taken its place by now: with O_NONBLOCK, open does not wait for a writer (fifo(7)).
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)

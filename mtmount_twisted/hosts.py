@@ -1,6 +1,7 @@
 """Network addresses as text, with one spelling for each address, so that two texts can be compared.
 
-Pure: no Twisted, no I/O, no name resolution.
+Pure: no Twisted, no I/O, no name resolution. Next to read: ``net.addresses``, which compares addresses to
+listen on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def plain_address(host: str) -> str:
 
 
 def canonical(host: str) -> str:
-    """Return one spelling for each address. A zone stays, since it names the interface to listen on."""
+    """Return the canonical spelling of an address. Its zone stays, because it names the interface to listen
+    on."""
     host = {"": "0.0.0.0", "localhost": "127.0.0.1"}.get(host.lower(), host)
     address, percent, zone = host.partition("%")
     return f"{plain_address(address.lower())}{percent}{zone}"
@@ -56,7 +58,7 @@ def parse_host_and_port(text: str) -> tuple[str, int]:
 
 
 def is_address(host: str) -> bool:
-    """Return True for an IPv4 or IPv6 address, with or without a zone: it needs no name server."""
+    """Return True for an IPv4 or IPv6 address, with or without a zone: such a host needs no name server."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -78,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=1024)  # parsing takes 10 us, and each new connection needs the same network a few times
 def client_network(host: str) -> str:
-    """Return the network of an address, so that peers in one network are counted together.
+    """Return the network of an address, by which peers in the same network are counted together.
 
     A household gets at least 64 bits of IPv6 addresses (RFC 6177) and can use all of them at once. So the
     result for a global IPv6 address is its /64 network. IPv4 addresses are counted one by one. So are

@@ -1,8 +1,8 @@
 """The contracts between the folders: the methods and attributes that one part needs of another.
 
-A folder imports only from the folders above it (see ``docs/explanation/architecture.rst``). If one folder
-must notify another below it, it calls an object that it was given. This module defines the interfaces of such
-objects.
+A folder imports only from the folders above it (see ``docs/explanation/architecture.rst``). If a folder must
+notify a folder below it, it calls an object that it was given. This module defines the interfaces of such
+objects. Pure. Next to read: ``docs/explanation/architecture.rst``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ class IHostNames(Interface):
     """Resolver of host names. A reactor in memory provides it; for other reactors see `resolving`."""
 
     def addresses(host: str) -> Any:
-        """Return a Deferred of a tuple of addresses, IPv4 before IPv6. An address returns itself.
-
-        The Deferred fails with ``DNSLookupError`` (an `OSError`) if the name has no address, or if the name
-        server does not answer in time.
+        """Return a Deferred of a tuple of addresses, IPv4 before IPv6. For an address, the result is the
+        address itself. The Deferred fails with ``DNSLookupError`` (an `OSError`) if the name has no address,
+        or if the name server does not answer in time.
         """
 
 
@@ -45,7 +44,8 @@ class ILineWriterOwner(Interface):
         """Note that `writer` is disconnected for good; `reason` is a `Failure`."""
 
     def writer_heard(writer: Any, data: bytes) -> bool:
-        """Handle unexpected data from the peer. Return True if it is explained and need not be logged."""
+        """Handle unexpected data from the peer. Return True if the data is explained, so that nobody need log
+        it."""
 
 
 class ILineReaderOwner(Interface):
@@ -74,7 +74,8 @@ class IPairOwner(Interface):
         """Handle lines received on the server connection: a list of bytes without terminators."""
 
     def refusal_of(peer: Any) -> str:
-        """Return the reason why a peer at this ``IAddress`` may not connect; empty if it may."""
+        """Return the reason why a peer at this ``IAddress`` may not connect; empty if the peer may
+        connect."""
 
     def explain_heard(data: bytes) -> str:
         """Return the reason why the far end of the client connection sends data, and the remedy.
@@ -113,7 +114,7 @@ class IClient(Interface):
     def send(data: bytes) -> None:
         """Send whole lines in the client's dialect, terminators included.
 
-        If the connection is lost or cut off, drop them.
+        If the connection is lost or cut off, drop these lines.
         """
 
     def dismiss(why: str) -> None:
@@ -155,7 +156,7 @@ class IBridge(Interface):
         """
 
     def why_not(client: IClient, header: Any) -> str:
-        """Return the reason for which a command of a client would be refused now; empty if there is none."""
+        """Return the reason why a command of a client would be refused now; empty if it would be accepted."""
 
     def client_connected(client: IClient) -> None:
         """Add a connected client."""
@@ -164,7 +165,8 @@ class IBridge(Interface):
         """Remove a client after the loss of its connection."""
 
     def hand_command(holder: IClient, grantee_name: str) -> str:
-        """Transfer command from the holder to the client of this name. Return the reason if it is refused."""
+        """Transfer command from the holder to the client of this name. Return the reason for a refusal, or an
+        empty text."""
 
 
 class IJournal(Interface):
@@ -173,7 +175,7 @@ class IJournal(Interface):
     def keep(record: Any) -> int:
         """Keep a `records.Record`, without blocking and without an exception.
 
-        :returns: the number of its row, which counts up by one; 0 if it is not kept.
+        :returns: the number of the record's row: one more than the last number; 0 if the record is not kept.
         """
 
 
@@ -186,7 +188,7 @@ class IJournalState(Interface):
         "Offset from a row's number to its id in the file; None until the file is open."
     )
     fault: str = Attribute("Reason why the file is not written, or empty.")
-    lag: float = Attribute("Delay of the file behind the bridge, in seconds.")
+    lag: float = Attribute("Time by which the file is behind the bridge, in seconds.")
     lost: int = Attribute("Number of rows that will never be in the file; it never falls.")
     lost_unprivileged: int = Attribute("The part of `lost` that clients without rights caused.")
     losing: bool = Attribute("True while rows are lost that clients with rights caused.")
@@ -215,10 +217,10 @@ class IBrokerState(Interface):
     ignored: int = Attribute("Number of requests that got no outcome since that process started.")
     full: list[str] = Attribute("Names of the broker's streams that have no room for further commands.")
     rows: int = Attribute("Number of rows in the journal's file that the broker has not confirmed.")
-    seconds: float = Attribute("Age of the oldest of them in seconds; 0 if there is none.")
+    seconds: float = Attribute("Age of the oldest of these rows in seconds; 0 if there is none.")
     published: int = Attribute("Number of rows that the broker confirmed since the process for it started.")
-    telemetry: int = Attribute("Number of lines of telemetry that it confirmed since then.")
-    restarts: int = Attribute("Number of restarts of that process. It never falls.")
+    telemetry: int = Attribute("Number of lines of telemetry that the broker confirmed since then.")
+    restarts: int = Attribute("Number of restarts of the process for the broker. It never falls.")
 
 
 class ILeadership(Interface):
@@ -233,7 +235,7 @@ class ILeadership(Interface):
 class IEventBus(Interface):
     """Distributor of records to its subscribers, without delay.
 
-    A subscriber must neither block nor take long, and receives nothing more once it raises.
+    A subscriber must neither block nor take long. After an exception it receives no more records.
     """
 
     epoch: int = Attribute("Number of the last connection to the controller; 0 before the first.")
@@ -257,7 +259,8 @@ class IEventBus(Interface):
 
 
 class ITelemetryValue(Interface):
-    """The latest line of a telemetry topic. It is decoded at most once, when a caller asks for its topic."""
+    """The latest line of a telemetry topic. The line is decoded at most once, at the first call of
+    `decoded`."""
 
     topic_id: int = Attribute("The number of the topic.")
     timestamp: float = Attribute("The time of sending by the mount's clock (TAI, s since the unix epoch).")
@@ -290,9 +293,10 @@ class ITelemetry(Interface):
         """Return the latest line of the topic with this number; None if there was none."""
 
     def since(number: int) -> list[bytes]:
-        """Return the lines that are the latest of their topics and came after so many lines, oldest first.
+        """Return the latest line of each topic, oldest first, without lines that are among the first `number`
+        lines received.
 
-        A line that is too old to be taken for the present state of the mount is left out.
+        Leave out a line that is too old to describe the present state of the mount.
         """
 
     def subscribe(subscriber: Callable[[bytes], None]) -> None:
@@ -304,7 +308,7 @@ class ITelemetry(Interface):
     def subscribe_values(subscriber: Callable[[Sequence[ITelemetryValue]], None]) -> None:
         """Call a subscriber with the value of each line that arrives, in order of arrival.
 
-        A value is decoded once for all that ask for it. A subscriber must neither block nor take long.
+        A value is decoded only once for all subscribers. A subscriber must neither block nor take long.
         """
 
 
@@ -317,9 +321,8 @@ class ISignals(Interface):
     )
 
     def latest(names: Sequence[str]) -> tuple[float | None, list[float | None]]:
-        """Return the time of the newest of some signals (UTC, s), and the latest value of each.
-
-        A value is None before the first, and once it is stale. The time is None if all of them are.
+        """Return the latest values of some signals, and the time of the newest of these values (UTC, s). A
+        value is None before the first row, and when it is stale. The time is None if all values are None.
 
         :raises KeyError: if there is no such signal.
         """
@@ -334,7 +337,8 @@ class ISignals(Interface):
         """Return the rows of each topic in memory, by its number, for a thread."""
 
     def oldest(names: Iterable[str]) -> float | None:
-        """Return the time from which memory has all of these signals (UTC, s); None if it has none.
+        """Return the time from which memory has all of these signals (UTC, s); None if it does not have them
+        all.
 
         :raises KeyError: if there is no such signal.
         """
@@ -349,21 +353,22 @@ class IMotion(Interface):
     )
 
     def present() -> Present:
-        """Return the motion now. All calls within a moment share one answer."""
+        """Return the present motion. Calls in quick succession share one answer."""
 
     def remembers_from() -> float:
-        """Return the time from which `present_in_memory` has the motion (UTC, s)."""
+        """Return the earliest time for which `present_in_memory` has the motion (UTC, s)."""
 
     def present_in_memory(time: float) -> Callable[[Mapping[int, Row], Callable[[], None]], Present]:
         """Return a function that returns the motion at a time since `remembers_from` (UTC, s).
 
-        A thread may call the function. It takes a few milliseconds, with the latest row of each topic at that
-        time, by its number, and a function that it calls between two pieces of work. The moments of the
-        result are UTC, s.
+        A thread may call the function, which takes a few milliseconds. Its arguments are the latest row of
+        each topic at that time, by the topic's number, and a function to call between two pieces of work. The
+        times in the result are UTC, s.
         """
 
     def limits_of(axis: str) -> AxisLimits | None:
-        """Return the software limits of an axis: those of the mount, else those in the settings.
+        """Return the software limits of an axis: the limits that the mount has sent, or else the limits in
+        the configuration.
 
         :param axis: the name of the axis in facts, such as ``camera_cable_wrap``.
         :returns: None if there is no such axis.
@@ -380,7 +385,7 @@ class IMotion(Interface):
         :param events: the mount's events before that time, the oldest first.
         :param lines: the telemetry of the axes in the seconds before that time, the oldest first.
         :param proceed: called between two pieces of work.
-        :returns: the motion, whose moments are UTC, s.
+        :returns: the motion, whose times are UTC, s.
         """
 
 
@@ -403,7 +408,7 @@ class IServed(Interface):
     all_pairs: Any = Attribute(
         "The link and the pair of each commander: a list of `net.pair.ConnectionPair`."
     )
-    port_failures: Any = Attribute("The reasons why ports can't be listened on, a text for each port.")
+    port_failures: Any = Attribute("For each port that can't listen, a text with the reason.")
     names: list[str] = Attribute("Names of the configured commanders and ports; a reload changes them.")
     telemetry: ITelemetry | None = Attribute("The mount's telemetry; None if the bridge does not receive it.")
     signals: ISignals | None = Attribute("The mount's signals; None if the bridge receives no telemetry.")

@@ -1,7 +1,8 @@
 r"""Escaping of text from outside, so that a terminal, a log or a page shows it literally and never obeys it.
 
 `visible` is the one function for this. The log, the command-line programs and the daemons' error lines use
-it; ``web/static/visible.js`` is its counterpart for the page. Pure: no Twisted, no I/O.
+it; ``web/static/visible.js`` is its counterpart for the page. Pure: no Twisted, no I/O. Next to read:
+``net.output`` and `cli.standard_streams`, which write.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Letters and marks that show nothing: those that Unicode calls ``Default_Ignorable_Code_Point``
+"""Letters and marks that show nothing: the characters that Unicode calls ``Default_Ignorable_Code_Point``
 (DerivedCoreProperties.txt) but Python calls printable, and the empty Braille pattern."""
 
 

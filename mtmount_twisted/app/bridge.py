@@ -88,8 +88,8 @@ JOURNAL_TIME = 0.5
 `END_TIME`, in seconds."""
 
 GIVE_UP_TIME = 0.1
-"""The time before its deadline at which the journal stops writing and counts the lost rows, in seconds. The
-recorder gives up its thread then: the next start finishes the recording."""
+"""The time before its deadline at which the journal stops writing and counts the lost rows, in seconds. At
+this time the recorder gives up its thread, too: the next start finishes the recording."""
 
 FEW_FILES = (
     "this process may open %d files, and this configuration can need %d: raise the limit (ulimit -n, "
@@ -98,11 +98,11 @@ FEW_FILES = (
 
 LAST_EVENTS_TIME = 0.3
 """The longest time to publish the last events after the journal is closed, in seconds. The next start
-publishes the others."""
+publishes any events that are left."""
 
 GIVE_LEASE_TIME = 1.0
-"""The longest time to give the address and the lease to a standby, in seconds. Without that it takes them
-later."""
+"""The longest time to give the address and the lease to a standby, in seconds. Otherwise the standby takes
+them later."""
 
 SAFE_TAKE_OVER = 3.0
 """The longest take-over after which a mount of tma2022 still has a heartbeat in time, in seconds."""
@@ -229,7 +229,7 @@ def configured(options: Any, path: str | None) -> Config:
     :raises ConfigError: with every problem found.
     """
     config = default_config() if path is None else load_file(path)
-    if path is None and options["controller"] is not None:  # the CSC then speaks the controller's dialect
+    if path is None and options["controller"] is not None:  # with a controller, the CSC speaks its dialect
         config = attrs.evolve(config, pairs=(attrs.evolve(config.pairs[0], dialect=None),))
     config = attrs.evolve(
         config,
@@ -251,7 +251,7 @@ _OF_REPLIES = ("reply-host", "reply-port")
 
 
 def _without_effect(options: Any, config: Config) -> Iterator[str]:
-    """Report the options that this configuration has no use for."""
+    """Report the options that have no effect in this configuration."""
 
     def each(names: Iterable[str], why: str) -> Iterator[str]:
         return (f"--{name}: {why}" for name in names if options[name] is not None)
@@ -319,13 +319,14 @@ def _pairs(options: Any, pairs: tuple[PairCommander, ...]) -> tuple[PairCommande
     if not given:
         return pairs
     if "command_port" in given and "reply_port" not in given:
-        given["reply_port"] = None  # `check` replaces it by the default for the new port, if there is one
+        given["reply_port"] = None  # `check` replaces it by the default for the new port, if it has one
     first = pairs[0] if pairs else default_config().pairs[0]
     return attrs.evolve(first, **given), *pairs[1:]
 
 
 def _switched(section: S, field: str, value: str | None) -> S:
-    """Return a section as an option sets it: ``none`` turns it off, and another value of its field on."""
+    """Return a section as an option sets it: ``none`` turns the section off; any other value is for the
+    field, and turns the section on."""
     if value is None:
         return section
     changes: dict[str, Any] = {"enabled": False} if value == "none" else {"enabled": True, field: value}
@@ -349,7 +350,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     :param web: a `web.service.WebService`, or None.
     :param needs_web: True if the daemon ends when the web service can't listen.
     :param broker: the child process for the message broker, or None.
-    :param reread: given the configuration in use, returns the one that the file holds now; may block.
+    :param reread: given the configuration in use, return the configuration that the file holds now; may
+        block.
     """
 
     def __init__(
@@ -398,7 +400,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             self._recorder.start()
         try:
             super().startService()  # type: ignore[no-untyped-call]
-        except ListenError as error:  # of the simulator: the other parts report theirs below
+        except ListenError as error:  # the simulator's: the other parts report their errors below
             daemon.check_failures(DAEMON, [str(error)])
         daemon.check_listening(DAEMON, self._bridge.all_pairs)
         daemon.check_failures(DAEMON, [*self._bridge.port_failures, *self._web_failures()])
@@ -421,7 +423,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         running.callWhenRunning(self._bridge.load_numbers)
 
     def _web_failures(self) -> list[str]:
-        """Return the reason why the page is not served, if the daemon needs it; otherwise log the reason."""
+        """Return the reason why the page is not served, if the daemon needs the page; otherwise log the
+        reason."""
         failure = "" if self._web is None else self._web.failure
         if failure and not self._needs_web:
             self._log.warning(
@@ -439,8 +442,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
     def reload(self) -> None:
         """Read the configuration again and serve its commanders.
 
-        A configuration with an error changes nothing. Only one reload runs at a time, and none runs once the
-        daemon is stopping.
+        A configuration with an error changes nothing. Only one reload runs at a time. While the daemon is
+        stopping, none runs.
         """
         if self._reloads:
             self._log.warning("reload refused: an earlier reload is still under way")
@@ -497,7 +500,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         leadership = self._leadership
 
         async def close_bridge() -> None:
-            """Close the bridge, then give up its lease: a standby waits for that."""
+            """Close the bridge, then give up its lease, for which a standby waits."""
             await within("the bridge", end - clock.seconds(), self._bridge.stopService)
             if leadership is not None:
                 await within("the election", min(end - clock.seconds(), GIVE_LEASE_TIME), leadership.finish)
@@ -554,7 +557,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
 
 
 def show_traffic(bus: EventBus, log: logging.Logger, dialect: Dialect) -> None:
-    """Log every line and every step of a command, for ``--verbose``. The log contains changes in any case.
+    """Log every line and every step of a command, for ``--verbose``. The log contains changes even without
+    it.
 
     :param dialect: the controller's protocol, for the names of commands.
     """
@@ -600,7 +604,8 @@ def makeService(options: Options) -> IService:
     verbose = bool(options["verbose"])
     log = daemon.begin_log(reactor, verbose)
     config = _on_this_machine(options, options.config, log)
-    # The first command has a timestamp, and its clock may need a table whose import takes up to a second.
+    # The first command needs a timestamp, and the clock for it may need a table whose import takes up to a
+    # second.
     dialect_named(config.dialect).stops()
     journal = None
     if config.journal.enabled:
@@ -633,7 +638,7 @@ def makeService(options: Options) -> IService:
 def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logger) -> Recorder | None:
     """Return the recorder of telemetry, which receives the mount's events from the bus; None if it is off.
 
-    :raises SystemExit: with one line for each reason why it can't record.
+    :raises SystemExit: with one line for each reason why the recorder can't record.
     """
     settings = config.recorder
     if not settings.enabled:
@@ -649,7 +654,7 @@ def _recorder(options: Options, config: Config, bus: EventBus, log: logging.Logg
     about["controller"] = (
         "simulator" if controller is None else host_and_port(controller.host, controller.command_port)
     )
-    # Positions on the sky can be computed years later.
+    # With these values a reader can compute the positions on the sky years later.
     about |= {
         f"site.{key}": str(value) for key, value in attrs.asdict(config.site).items() if value is not None
     }
@@ -671,7 +676,7 @@ def _broker_service(
 ) -> BrokerService | None:
     """Return the child process for the broker, which follows the journal; None without a station.
 
-    Its modules are imported only here, so that a daemon without it needs no memory for them.
+    Only this function imports its modules, so that a daemon without a broker needs no memory for them.
 
     :raises SystemExit: with one line for each reason why the broker can't be used.
     """
@@ -757,7 +762,7 @@ def _elect(
 
 
 def _check_one_peer(host: str, port: int) -> None:
-    """Print how a mount treats a second peer, and the value to state."""
+    """Print how a mount treats a second peer, and the value of ``one_peer`` to state."""
     from .one_peer import one_peer_of
 
     try:
@@ -768,8 +773,8 @@ def _check_one_peer(host: str, port: int) -> None:
 
 
 def _print_station_config(config: Config) -> None:
-    """Print the configuration of the broker's server. The daemon imports nothing of ``station``, so a process
-    of its own makes the text.
+    """Print the configuration of the broker's server. The daemon imports nothing of ``station``, so another
+    process makes the text.
     """
     import subprocess
     import sys
@@ -804,7 +809,7 @@ def _reread(options: Options, log: logging.Logger, old: Config) -> Config:
 def _needs_web(settings: WebSettings) -> bool:
     """Return True if the configuration asks for the page, which then must be served.
 
-    Otherwise the page is served only if its default port is free.
+    If it does not ask, the daemon serves the page only if the default port is free.
     """
     return bool(settings.enabled) or (settings.enabled is None and settings.endpoint is not None)
 
@@ -816,7 +821,7 @@ def _tokens(options: Options) -> Any:
         return None
     from mtmount_twisted.frontends.web.http.tokens import load_file
 
-    # `twistd --uid` changes the user only once the daemon listens; the file is read before that.
+    # `twistd --uid` changes the user only when the daemon listens, after this function has read the file.
     uid = None if options.parent is None else options.parent["uid"]
     try:
         return load_file(path, () if uid is None else (uid,))
@@ -833,7 +838,8 @@ def _web_service(
     log: logging.Logger,
     reactor: Any,
 ) -> Any:
-    """Return the web service. Its modules are imported only here, so that a daemon without it starts faster.
+    """Return the web service. Only this function imports its modules, so that a daemon without it starts
+    faster.
 
     :param reactor: the reactor that listens; the global one if None.
     """
@@ -917,7 +923,7 @@ def _on_this_machine(
     }
     new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
     if config.station is not None and config.station.one_peer is not None:
-        # A standby does not listen for commanders, and their address may be at the active bridge's machine.
+        # A standby does not listen for commanders, and the active bridge's machine may have their address.
         new = [listen for section, listen in wanted.items() if section == "web" and listen in new]
     daemon.check_can_listen(DAEMON, new, found)
     needed = preflight.files_needed(config)
@@ -939,7 +945,7 @@ def _with_extras(
 ) -> Config:
     """Return the configuration with the extra ports that the simulator of today's mount has without options.
 
-    A newcomer must not have to free a port that no one asked for: a port that is taken costs a warning.
+    A newcomer who did not ask for these ports must not have to free one: a port in use causes only a warning.
     """
     is_default = options["config"] is None and options["command-port"] is None
     if not is_default or config.controller is not None or config.dialect != "tma2022":
@@ -1033,7 +1039,8 @@ def _endpoints_at_addresses(options: Options, config: Config, found: daemon.Foun
 
 
 def _with_certificates(options: Options, config: Config) -> Config:
-    """Return the configuration with the certificates in its files; stops the daemon if one can't be used."""
+    """Return the configuration with the certificates in its files; stops the daemon if a certificate can't be
+    used."""
     for section, port in config.client_ports.items():
         if port.certificate is not None and find_spec("OpenSSL") is None:
             place = _place(options, f"{section}.certificate")

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from .telemetry_parts import TelemetryParts
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
-"""The built-in simulator's ports, until the bridge and the simulator know each other's."""
+"""The built-in simulator's ports, until the bridge and the simulator know each other's ports."""
 
 DRAIN_TIME = 3.0
 """The time for the commands in flight to end when the bridge is stopped, in seconds.
@@ -112,7 +112,7 @@ class OpenPort:
 
     :ivar factory: makes the clients.
     :ivar listening: the listening socket; None until it is open.
-    :ivar failure: the reason why it can't listen; empty if there is none.
+    :ivar failure: the reason why the port can't listen; else empty.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class OpenPort:
         self._is_known = factory.is_known
         queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
         server = self._server = tls.Server(credentials, queue)
-        if settings.certificate is None:  # the endpoint brings TLS by itself
+        if settings.certificate is None:  # TLS, if any, comes with the endpoint
             return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
         return await endpoint.listen(encrypted(factory, server, reactor), reactor)
 
@@ -182,7 +182,7 @@ class OpenPort:
 
     @property
     def clients(self) -> list[PortClient]:
-        """The connected clients of the bridge; readers of telemetry are none."""
+        """The connected clients of the bridge. Readers of telemetry don't count as clients."""
         return [client for client in self.factory.connected if isinstance(client, PortClient)]
 
     def close(self, why: str) -> Deferred[Any]:
@@ -207,13 +207,14 @@ class BridgeService(Service):
     :param log: the logger of all parts.
     :param bus: publishes the records; if None, the service makes a bus without a journal.
     :param reactor: the reactor; the global one if None.
-    :param controller: return the place of the controller when the service starts; None for that of `config`.
+    :param controller: return the place of the controller when the service starts; None to use the place in
+        `config`.
     :param recorder: records the telemetry; the caller starts and stops it. None to record nothing.
     :ivar controller: the place of the controller, which the link uses.
     :ivar bridge: the core, which decides; exists once the service has started, as do the other parts.
-    :ivar link: the link to the controller; with an election, its place.
-    :ivar leadership: the election that opens and closes link and ports; None without one. Set it before the
-        start.
+    :ivar link: the link to the controller; with an election, an object in the place of the link.
+    :ivar leadership: the election that opens and closes the link and the ports; None without an election. Set
+        it before the start.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
     :ivar broker: the state of the publication to a message broker; None without a station.
     :ivar signals: the mount's signals; None if the mount sends no telemetry.
@@ -254,9 +255,9 @@ class BridgeService(Service):
         self._is_open = False
         self._serves = False  # the ports are open
         self._draining: Deferred[None] = succeed(None)
-        self._ended: Waiters[None] = Waiters()  # all commands
+        self._ended: Waiters[None] = Waiters()  # wait for the end of all commands
         self._stops: Waiters[None] = Waiters()
-        self._changes = DeferredLock()  # one change to the commanders at a time
+        self._changes = DeferredLock()  # for one change to the commanders at a time
 
     def startService(self) -> None:
         """Listen for the commanders, and connect to the controller."""
@@ -316,7 +317,7 @@ class BridgeService(Service):
                 holder, lease = self.bridge.lease.holder, self.bridge.lease.number
                 commander = None if holder is None else Commander(holder.name, holder.source.name, lease)
                 leadership.command_changed(commander)
-        except Exception:  # the bus would call this no more
+        except Exception:  # otherwise the bus would not call this again
             self._log.exception("the election failed to note a change")
 
     def open_link(self, key: int | None) -> None:
@@ -372,9 +373,9 @@ class BridgeService(Service):
         bus.publish(ChangeRecord(bus.now(), bus.epoch, "", "tenure", detail))
 
     def load_numbers(self) -> Deferred[None]:
-        """Load numpy, for the positions on the sky, in a thread. Call it once the daemon serves.
+        """Load numpy, for the positions on the sky, in a thread. Call this when the daemon serves.
 
-        :returns: ends once they are loaded, or once the log says why they can't be.
+        :returns: fires when numpy is loaded, or when the log says why it can't be loaded.
         """
 
         def failed(reason: Failure) -> None:
@@ -403,11 +404,11 @@ class BridgeService(Service):
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration.
 
-        Commanders and ports that it lacks are closed first; the others are opened once these are gone. A
-        commander that both configurations have keeps its connections, and so does the controller. A changed
-        section other than these needs a restart, and a warning in the log names it.
+        First close the commanders and ports that the new configuration lacks, then open the new ones. A
+        commander in both configurations keeps its connections, and so does the controller. A change to any
+        other section needs a restart, and a warning in the log names the section.
 
-        :returns: fires when the commanders are served. A call waits for the end of an earlier one.
+        :returns: fires when the bridge serves the commanders. A call waits for the end of an earlier call.
         """
         return self._changes.run(lambda: Deferred.fromCoroutine(self._reload(config)))
 
@@ -484,7 +485,7 @@ class BridgeService(Service):
 
     @property
     def all_pairs(self) -> list[ConnectionPair[bytes]]:
-        """Every connection pair: first that of the controller, then those of the commanders."""
+        """Every connection pair: first the controller's pair, then the commanders' pairs."""
         link = self.link.current if isinstance(self.link, HeldLink) else self.link
         return [*([] if link is None else [link]), *self.pairs]
 

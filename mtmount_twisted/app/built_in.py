@@ -1,7 +1,7 @@
 """The built-in simulator, which the bridge uses if no controller is configured: one for each dialect.
 
-The system chooses its ports. Next to read: `bridge`, which starts it; `simulator`, the simulator as a
-program.
+The system chooses its ports. This module opens no socket itself. Next to read: `bridge`, which starts it;
+`simulator`, the simulator as a program.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ HOST = "127.0.0.1"
 class BuiltIn:
     """A built-in simulator.
 
-    :param service: the simulator; it is started before the bridge.
-    :param controller: return its place, once it has started; None if `join` tells the bridge.
-    :param join: connect it and the bridge's link; the Deferred fires when they are connected. It fails with
-        `PairClosedError` if the bridge is stopped before.
+    :param service: the simulator; the daemon starts it before the bridge.
+    :param controller: return the place of the simulator, once it has started; None if `join` tells the bridge
+        the place.
+    :param join: connect the simulator and the bridge's link; the Deferred fires when they are connected. It
+        fails with `PairClosedError` if the bridge stops before that.
     """
 
     service: Service

@@ -1,8 +1,8 @@
 """The code that both daemons share: options, checks at the start, signals, log and systemd.
 
-The checks find a bad option, a port in use and an unknown host before the daemon starts. Such a mistake ends
-the program with one line on standard error, which names the remedy, and with exit status 1. Next to read:
-`bridge` and `simulator`, the daemons; `twistd_log`, their log; `systemd`, their notifications.
+The checks find a bad option, a port in use or an unknown host before the daemon starts. Such a mistake ends
+the program with exit status 1 and one line on standard error, which names the remedy. Next to read: `bridge`
+and `simulator`, the daemons; `twistd_log`, their log; `systemd`, their notifications.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class OneLineOptions(usage.Options):
 
     :cvar program: the daemon's name in that line.
     :cvar converters: the function from text to value for each option, by the option's name. It raises
-        `ValueError` with a text that says which value is expected.
+        `ValueError` with a text that gives the expected value.
     """
 
     program: ClassVar[str]
@@ -86,7 +86,7 @@ class OneLineOptions(usage.Options):
         """Convert the text of each option to its value."""
         for number in (signal.SIGUSR1, *IGNORED_SIGNALS):
             if signal.getsignal(number) is signal.SIG_DFL:
-                note_signal(number)  # the default action would end the process before its service starts
+                note_signal(number)  # its default action would end the process too early
         if is_init():
             signal.signal(signal.SIGTERM, _end_init)
         for name, convert in self.converters.items():
@@ -123,7 +123,7 @@ def number(least: float, most: float, kind: Kind = INT) -> Callable[[str], Any]:
 
 
 def dialect(text: str) -> str:
-    """Return the name of a dialect, which an option's text must be."""
+    """Return the text of an option, which must be the name of a dialect."""
     names: tuple[DialectName, ...] = get_args(DialectName)
     if text not in names:
         raise ValueError(f"expected {' or '.join(names)}, got {text[:50]!r}")
@@ -131,7 +131,7 @@ def dialect(text: str) -> str:
 
 
 def log_format(text: str) -> str:
-    """Return the name of a form of the log, which an option's text must be."""
+    """Return the text of an option, which must be the name of a form of the log."""
     if text not in LOG_FORMATS:
         raise ValueError(f"expected {' or '.join(LOG_FORMATS)}, got {text[:50]!r}")
     return text
@@ -144,7 +144,7 @@ listen_port: Callable[[str], Any] = number(0, 65535)
 def next_port(option: str, port: int) -> int:
     """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``).
 
-    :raises twisted.python.usage.UsageError: if no port is one above.
+    :raises twisted.python.usage.UsageError: if no such port exists.
     """
     if not 1 <= port < 65535:
         raise usage.UsageError(f"--{option}: there is no port one above {port}; name one")
@@ -207,7 +207,7 @@ def _check_can_listen(daemon: str, listen: Listen, probes: ExitStack, found: Fou
     try:
         probe = probes.enter_context(socket.socket(family, socket.SOCK_STREAM))
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # `bind` takes the zone of a link-local address as a number of its own.
+        # `bind` takes the zone of a link-local address as a separate number.
         probe.bind((host, listen.port, 0, socket.if_nametoindex(zone)) if zone else (host, listen.port))
         probe.listen()
     except OSError as error:
@@ -285,7 +285,7 @@ they end the process at once (``signal(7)``).
 
 
 def signal_name(number: int) -> str:
-    """Return a signal's name; the system has none for most real-time signals."""
+    """Return the name of a signal; for a real-time signal without a name, ``SIGRTMIN+`` and a number."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -298,7 +298,8 @@ def is_init() -> bool:
 
 
 def _end_init(number: int, frame: object) -> NoReturn:
-    """End the process before the reactor runs. The kernel delivers a signal to process 1 only if handled."""
+    """End the process before the reactor runs. The kernel delivers a signal to process 1 only if the process
+    handles it."""
     raise SystemExit(128 + number)
 
 
@@ -311,7 +312,8 @@ def note_signal(number: int) -> None:
 
 
 def on_signal(number: int, do: Callable[[], None]) -> None:
-    """Call a function in the reactor on each signal, and once at its start if `note_signal` recorded one."""
+    """Call a function in the reactor on each signal, and once at the reactor's start if `note_signal`
+    recorded a signal."""
     from twisted.internet import reactor
 
     running: Any = reactor
@@ -329,7 +331,8 @@ def _above(options: usage.Options) -> ServerOptions | None:
 def privileged_ports(
     options: usage.Options, reactor: Any, wanted: Iterable[tuple[str, int]]
 ) -> PrivilegedPorts | None:
-    """Return the reactor that listens with root's rights if ``twistd`` drops them first; otherwise None.
+    """Return a reactor that listens on ports bound with root's rights, if ``twistd`` drops these rights;
+    otherwise None.
 
     :param wanted: the addresses and ports on which the daemon will listen.
     """
@@ -348,7 +351,7 @@ class DaemonService(Service):
 
     :ivar twistd: the options of ``twistd`` itself; None if something else runs the service.
     :ivar twistd_log: the log, or None; ``reopen()`` reopens its file.
-    :ivar manager: notifies systemd; None if something else than ``twistd`` runs the service.
+    :ivar manager: notifies systemd; None if a program other than ``twistd`` runs the service.
     """
 
     twistd: ServerOptions | None = None
@@ -358,7 +361,7 @@ class DaemonService(Service):
     _ports: PrivilegedPorts | None = None
 
     def run_by(self, options: usage.Options, ports: PrivilegedPorts | None = None) -> None:
-        """Store the service's options, and those of ``twistd``, which are their parent.
+        """Store the service's options, and the options of ``twistd``, which are their parent.
 
         :param ports: the ports to bind while the process still has root's rights; from `privileged_ports`.
         """
@@ -380,7 +383,7 @@ class DaemonService(Service):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
-        """Start the log and handle signals. ``twistd`` calls this once it is in the background."""
+        """Start the log and handle signals. ``twistd`` calls this when it is in the background."""
         from twisted.internet import reactor
 
         running: Any = reactor
@@ -411,7 +414,8 @@ class DaemonService(Service):
             log.info("SIGUSR1: reopened the log file")
 
     def announce(self, log: logging.Logger, text: str) -> None:
-        """Log that the daemon serves and notify systemd, once the reactor runs and can be stopped cleanly."""
+        """When the reactor runs and can be stopped cleanly, log that the daemon serves, and notify
+        systemd."""
         from twisted.internet import reactor
 
         running: Any = reactor
@@ -419,8 +423,8 @@ class DaemonService(Service):
 
     def _serves(self, log: logging.Logger, text: str) -> None:
         # Every thread waits for a garbage collection. The present objects live until the end; excluding them
-        # shortens a collection from seventy milliseconds to a few. Some thirty of them are garbage, which is
-        # not worth the 20 ms that a collection takes before the daemon serves.
+        # shortens a collection from seventy milliseconds to a few. Some thirty of them are garbage, which do
+        # not justify a collection of 20 ms before the daemon serves.
         gc.freeze()
         log.info(text)
         if self.manager is not None:
@@ -447,7 +451,7 @@ def begin_log(reactor: Any, verbose: bool) -> logging.Logger:
     """
     log = logging.getLogger(ROOT)
     send_to_twisted(log, logging.DEBUG if verbose else logging.INFO)
-    if not reactor.getDelayedCalls():  # an existing timer would be due at a time of the other clock
+    if not reactor.getDelayedCalls():  # an existing timer would be due at a time of the old clock
         reactor.seconds = time.monotonic
     take_few_events(reactor)
     return log

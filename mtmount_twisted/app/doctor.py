@@ -1,8 +1,9 @@
 """``twistd mtmount-bridge --doctor``: one line for each thing that a daemon needs of this machine.
 
 The checks change nothing and connect to nothing. A port is bound for a moment and never listens, so that no
-peer can connect to the check in place of a daemon. The mount is not contacted, not even for its telemetry:
-its names are looked up only. Next to read: `config.preflight`, which has the checks of files and sockets.
+peer can connect to the check in place of a daemon. The checks only look up the names of the mount's hosts,
+and do not contact the mount, not even for its telemetry. Next to read: `config.preflight`, which has the
+checks of files and sockets.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ from mtmount_twisted.wire.tai import tai_source
 from .daemon import Found, Listen
 
 NOT_SYNCHRONIZED = 5
-"""``TIME_ERROR``, with which ``adjtimex(2)`` answers while no time daemon keeps the clock."""
+"""``TIME_ERROR``, the answer of ``adjtimex(2)`` while no time daemon keeps the clock."""
 
 
 EXAMINED = 5.0
-"""The longest time for the examination of a journal, in seconds; the start examines all of it."""
+"""The longest time for the examination of a journal, in seconds. A start of the daemon examines the whole
+journal."""
 
 
 class Level(Enum):
-    """How bad a finding is: with a fault, a daemon does not start or can't command the mount."""
+    """The severity of a finding. With a `FAULT`, a daemon does not start or can't command the mount."""
 
     OK = "ok"
     WARNING = "warning"
@@ -55,7 +57,7 @@ class Finding(NamedTuple):
     """A line of the report.
 
     :ivar about: the thing that was checked, such as ``journal``.
-    :ivar text: the result and, unless it is `OK`, how to mend it.
+    :ivar text: the result and, unless the level is `OK`, the remedy.
     """
 
     level: Level
@@ -70,11 +72,11 @@ class Patient(NamedTuple):
     """The things to check.
 
     :ivar config: a configuration without errors of its own.
-    :ivar file: its path; None for the options alone.
+    :ivar file: the path of its file; None for the options alone.
     :ivar listens: every TCP address and port that the daemon will listen on.
-    :ivar place: returns the file and key, or the option, for a key.
-    :ivar secrets: by their names, functions that read certificates and tokens. Each yields warnings, and
-        raises `SystemExit` with one line for each fault.
+    :ivar place: return the source of the value of a key: the file and the key, or the option.
+    :ivar secrets: functions that read certificates and tokens, by the name for the report. Each function
+        returns warnings, and raises `SystemExit` with one line for each fault.
     """
 
     config: Config
@@ -225,7 +227,7 @@ def _secrets(patient: Patient) -> Iterator[Finding]:
 
 
 def kernel_clock_state() -> int | None:
-    """Return the state of the clock as ``adjtimex(2)`` tells it; None if the system does not tell."""
+    """Return the state of the clock from ``adjtimex(2)``; None if the system does not report it."""
     try:
         # Zeros ask for no change. The structure has 208 bytes.
         state = int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))

@@ -61,7 +61,8 @@ def _run(plugin: str) -> None:
 
 
 def in_order(words: Sequence[str], name: str, options: Any) -> list[str]:
-    """Return the command line with the options of ``twistd`` before the service's name, the others after it.
+    """Return the command line with the options of ``twistd`` before the service's name, and all other words
+    after it.
 
     :param words: the original command line, without the program's name.
     :param options: the class of the service's options.
@@ -82,5 +83,5 @@ def in_order(words: Sequence[str], name: str, options: Any) -> list[str]:
 
 
 def _takes_value(options: Any) -> dict[str, bool]:
-    """Return the long options, each with True if it takes a value."""
+    """Return the long options; the value of an option is True if it takes an argument."""
     return {option.rstrip("="): option.endswith("=") for option in options.longOpt}

@@ -19,13 +19,13 @@ SETTLE_TIME = 1.0
 """The time for which a connection must last to count as accepted, in seconds."""
 
 AT_ONCE: int = 2**16
-"""The number of bytes that are read, and dropped, at once."""
+"""The largest number of bytes to read, and drop, at once."""
 
 
 def one_peer_of(host: str, port: int, settle_time: float = SETTLE_TIME) -> tuple[bool, str]:
-    """Return whether a mount refuses a second peer, and how it behaves, in words.
+    """Return True if a mount refuses a second peer, else False; and a description of its behavior.
 
-    :raises OSError: if the mount can't be reached, or if it does not keep a first connection.
+    :raises OSError: if the mount can't be reached, or if it does not keep the first connection.
     """
     place = host_and_port(host, port)
     with ExitStack() as connections:
@@ -45,7 +45,8 @@ def one_peer_of(host: str, port: int, settle_time: float = SETTLE_TIME) -> tuple
 
 
 def _lasts(connections: list[socket.socket], seconds: float) -> list[bool]:
-    """Return for each connection whether it is open after some seconds; drop what it receives."""
+    """Return a bool for each connection: True if it is still open after some seconds. Drop the received
+    bytes."""
     is_open = dict.fromkeys(connections, True)
     end = time.monotonic() + seconds
     while (rest := end - time.monotonic()) > 0:

@@ -2,8 +2,8 @@
 
 ``twistd --uid`` drops root's rights after ``privilegedStartService`` and before ``startService``. The daemons
 start in ``startService``, because the files and sockets that they create must belong to the user. Only root
-can bind a port below 1024, so these ports are bound earlier. Next to read: `daemon`, which calls
-`PrivilegedPorts.bind`.
+can bind a port below 1024, so these ports are bound earlier. This module touches these sockets only. Next to
+read: `daemon`, which calls `PrivilegedPorts.bind`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class PrivilegedPorts(ReactorLayer):
             self._bound.popitem()[1].close()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        """Listen with the bound socket of this port, if there is one. Each bound socket is used once."""
+        """Listen with the bound socket of this port, if there is one. The first call for a port uses up its
+        socket."""
         bound = self._bound.pop((plain_address(interface or "0.0.0.0"), port), None)
         if bound is None:
             return self._reactor.listenTCP(port, factory, backlog, interface)

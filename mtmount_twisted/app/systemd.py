@@ -1,6 +1,7 @@
 """`ServiceManager`: notify systemd that the daemon serves, reloads, ends or is alive (``sd_notify(3)``).
 
-A notification is one datagram, so the module needs no package. Next to read: `daemon`, which calls it.
+A notification is one datagram, so the module needs no package. It touches only systemd's socket. Next to
+read: `daemon`, which calls it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
 RETRY = 0.1
-"""The time until a datagram is sent again after systemd's socket was full, in seconds."""
+"""The time after which a datagram is sent again if systemd's socket was full, in seconds."""
 
 FAILED_RETRY = 5.0
-"""The time until the newest state is sent again after the system refused to send it, in seconds."""
+"""The time after which the newest state is sent again if the system refused to send it, in seconds."""
 
 BEATS = 4
 """The number of beats in one watchdog interval; ``sd_watchdog_enabled(3)`` recommends at least two."""
@@ -32,15 +33,15 @@ BEAT = b"WATCHDOG=1"
 class ServiceManager:
     """Notify the process manager at ``NOTIFY_SOCKET``; without that variable, send nothing.
 
-    No call blocks. Systemd kills a daemon without a beat. So an error while sending ends neither the daemon
-    nor later beats: the error is logged, this beat is dropped, and the newest state is sent again.
+    No call blocks. Systemd kills a daemon without a beat, so an error while sending must end neither the
+    daemon nor the later beats: this class logs the error, drops the beat, and sends the newest state again.
 
     :param environment: ``NOTIFY_SOCKET`` is a path or, with a leading ``@``, an abstract name. The watchdog
         expects a beat within ``WATCHDOG_USEC`` microseconds, from the process ``WATCHDOG_PID`` if it is set.
     :param clock: an ``IReactorTime``. Its delayed calls send the beats, so a blocked reactor sends none.
     :param log: the logger for errors.
-    :param pid: the process id to compare with ``WATCHDOG_PID``; that of this process if None.
-    :param monotonic: returns the monotonic clock, in seconds.
+    :param pid: the process id to compare with ``WATCHDOG_PID``; the id of this process if None.
+    :param monotonic: return the time of the monotonic clock, in seconds.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class ServiceManager:
         self._interval = _interval(environment, os.getpid() if pid is None else pid) if self._address else 0.0
         self._is_ready = False
         self._socket: socket.socket | None = None
-        self._waiting: deque[bytes] = deque()  # at most a few: no beat is added to a queue
+        self._waiting: deque[bytes] = deque()  # short: a beat is not added while another datagram waits
         self._is_failing = False
         self._retry: IDelayedCall | None = None
         self._beat: IDelayedCall | None = None
@@ -78,7 +79,8 @@ class ServiceManager:
     def reloading(self) -> None:
         """Notify systemd that a reload begins; without effect before `ready`."""
         if self._is_ready:
-            # sd_notify(3): the time lets systemd tell the reload that it requested from an earlier one.
+            # sd_notify(3): by the time systemd distinguishes the reload that it requested from an earlier
+            # one.
             self._tell(f"RELOADING=1\nMONOTONIC_USEC={int(self._monotonic() * 1e6)}".encode())
 
     def reloaded(self) -> None:

@@ -1,8 +1,8 @@
 """The log of a daemon under ``twistd``, written in a thread.
 
 Twisted's own log observers write in the reactor's thread, so that a full pipe without a reader stops the
-reactor. ``twistd`` makes no observer if the application already has one; `TwistdLog` makes one from the same
-options. Next to read: `net.output`, which writes; `daemon`, which sets the application's observer.
+reactor. ``twistd`` makes no observer if the application already has one, so `TwistdLog` makes one first, from
+the same options. Next to read: `net.output`, which writes; `daemon`, which sets the application's observer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOG_FORMATS = ("text", "json")
 """The forms of the log; the first is the default."""
 
 LAST_WORDS = 0.3
-"""The longest time that the process waits at its end for the last lines of the log, in seconds."""
+"""The longest wait at the end of the process for the last lines of the log, in seconds."""
 
 OPEN_TIME = 5.0
 """The longest time to open the log file, in seconds."""
@@ -94,7 +94,7 @@ def classic_text(event: LogEvent) -> str:
 def json_text(event: LogEvent) -> str:
     """Return an event as one line with a JSON object.
 
-    Its members are ``time`` (UTC), ``level``, ``namespace``, ``text``, the traceback of a failure, and those
+    Its members are ``time`` (UTC), ``level``, ``namespace``, ``text``, the traceback of a failure, and each
     of `FIELDS` that the event has.
     """
     when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
@@ -161,7 +161,7 @@ class ThreadLogObserver:
 class TwistdLog:
     """The log of a daemon under ``twistd``. It replaces the log that ``twistd`` would make.
 
-    Construct it after all options are checked, because it opens the log file.
+    Check all options before you construct it, because it opens the log file.
 
     :param options: the options of ``twistd`` itself.
     :param log_format: one of `LOG_FORMATS`.

@@ -3,16 +3,17 @@
 The bridge grants and releases command itself, and holds command of the controller for its clients. It asks
 the controller before the first grant, after each new connection, and when the holder asks again. It sends
 ``NONE`` after the last release and at its own end. Until the controller answers, the asks of the clients
-wait. If the controller refuses, all of them are refused and no client has command.
+wait. If the controller refuses, the bridge refuses all these asks, and no client has command.
 
 Rules beyond those of the protocol:
 
-* ``NONE`` withdraws the asks of its sender that were not granted yet. From a client that neither has
-  command nor asks for it, ``NONE`` is refused while another client has command, and accepted otherwise.
+* ``NONE`` withdraws the waiting asks that its sender sent, or that would give its sender command. From a
+  client that neither has command nor asks for it, ``NONE`` is refused while another client has command, and
+  accepted otherwise.
 * The rule that command cannot be taken from the HHD also holds for the HHD itself: while it has command,
   its ask for another source is refused (``protocol-tma2020.rst``).
-* While the holder is gone, any client can still take command. The mount is not stopped then, because the
-  new holder is in charge.
+* While the holder is gone, any client can still take command. The bridge does not stop the mount then,
+  because the new holder is in charge.
 * If the controller does not answer in time, the asks time out. A holder keeps its lease: the answer to each
   of its commands shows whether the controller accepts it.
 * Behind an ask that may give it command, a client's commands wait for the outcome of the ask, so that a
@@ -23,13 +24,12 @@ Rules beyond those of the protocol:
   that the sender sent. The asks themselves go on.
 * A client that has closed its sending side keeps its asks and the commands behind them. If it gets command,
   it counts as a lost holder, because it can no longer send a stop.
-* Only the steps that need the controller depend on its link: while the link is down, command can be given
-  up and cannot be granted.
+* While the link to the controller is down, a client can give up command, and no client can get it.
 * A stop needs no command from the bridge, but the controller accepts it only from its holder. So the bridge
   asks for command first and gives it back afterwards. A stop therefore works while no client has command,
   and takes command from a program that commands the controller without the bridge.
-* The bridge itself makes the events that name the commander, and passes on none of the mount's. They tell
-  each commander whether it has command of the bridge.
+* The bridge itself makes the events that name the commander, and does not pass on the events of the mount
+  that name it. The event of the bridge tells each commander whether this commander has command at the bridge.
 * If the mount says that another source has command, the lease ends at once. The bridge then neither asks for
   command by itself nor stops the mount, which would refuse the stop.
 * If the time of grace ends while the link is down, the bridge stops the mount as soon as the link is up
@@ -66,8 +66,8 @@ from .pending import OnComplete
 from .registry import ClientRegistry
 
 ACCEPT_TIMEOUT = 1.0
-"""The time that the bridge announces in the Ack to a command that it carries out itself, in seconds; its end
-follows at once."""
+"""The time that the bridge announces in the Ack to a command that it carries out itself, in seconds. The end
+of the command follows at once."""
 
 _OUTCOMES: dict[Meaning | None, AuthorityInput] = {
     Meaning.SUCCEEDED: AuthorityInput.GRANTED,
@@ -85,7 +85,7 @@ class _Phase(Enum):
     WAITING = "waiting"
     """The controller has not answered."""
     ANSWERED = "answered"
-    """The controller has answered; the outcome for this one is decided in the same turn."""
+    """The controller has answered; the bridge decides on this ask or command in the same turn."""
     ENDED = "ended"
     """It was granted, sent or refused."""
 
@@ -130,7 +130,7 @@ class _Waiting:
 
     @property
     def stops(self) -> bool:
-        """True if it stops a part of the mount."""
+        """True if the command stops a part of the mount."""
         return self.header.kind.is_stop
 
     def become(self, after: _Phase) -> None:
@@ -387,7 +387,7 @@ class CommandArbiter:
     def _ended(self, previous_holder: IClient, number: int, why: str, explanation: str = "") -> None:
         """Withdraw the unsent commands of a lease that is over, and publish its end.
 
-        :param explanation: the reason for the commander; if it is empty, it names the new holder.
+        :param explanation: the reason in the NoAcks of these commands; if it is empty, they name the holder.
         """
         self._dispatcher.withdraw(number, f"refused: {explanation or self._lease.describe()}")
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
@@ -438,7 +438,7 @@ class CommandArbiter:
     # The events that name the commander
 
     def greet(self, client: IClient) -> None:
-        """Tell a new client the source that has command; its own only if the client itself has command."""
+        """Send a new client the source that has command. A commander gets its own only if it has command."""
         make, holder = self._dialect.commander_event, self._lease.holder
         if make is not None:
             number = _shown_to(client, holder)
@@ -494,7 +494,7 @@ class CommandArbiter:
             return
         self._step_authority(AuthorityInput.ASK_SENT)
         source = Commander(int(self._dispatcher.own.source))
-        # It goes before the commands that wait, because a stop that needs it may follow.
+        # The ask goes before the waiting commands, because a stop that needs command may follow.
         self._dispatcher.begin_own(self._dialect.ask(source), self._upstream_answered)
 
     def _step_authority(self, given: AuthorityInput) -> None:
@@ -535,7 +535,7 @@ class CommandArbiter:
         """Give command back to the controller, unless it has been given back or an ask is open."""
         if self._authority.needs_release and self._dispatcher.link is not None:
             self._step_authority(AuthorityInput.RELEASE_SENT)
-            # Like the ask, it goes before the commands that wait: a later ask must not overtake it.
+            # Like the ask, the release goes before the waiting commands: a later ask must not overtake it.
             self._dispatcher.begin_own(self._dialect.ask(Commander.NONE), self._release_answered)
 
     def _release_answered(self, meaning: Meaning | None, explanation: str) -> None:
@@ -544,7 +544,8 @@ class CommandArbiter:
         self._step_authority(given)
 
     def link_up(self) -> None:
-        """Ask a newly connected controller for command if a client holds it; it knows no earlier grant."""
+        """Ask a newly connected controller for command if a client has command, or send the stops that are
+        due. The controller knows no earlier grant."""
         if self._lease.holder is not None:
             self._ask_upstream()
         elif self._loss is _Loss.STOP:
@@ -567,7 +568,7 @@ class CommandArbiter:
             self.grace_is_over()
 
     def heard_heartbeat(self, client: IClient) -> None:
-        """Note a heartbeat of a client. From the first of a lease on, its holder must send more.
+        """Note a heartbeat of a client. After its first in a lease, the holder must send more.
 
         While the holder is gone or sends no more, the time of grace alone decides.
         """

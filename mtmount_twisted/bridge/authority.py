@@ -103,7 +103,7 @@ _NEXT = {(state, given): after for state, given, after in _TABLE}
 
 
 def next_authority(state: Authority, given: AuthorityInput) -> Authority:
-    """Return the state that follows on an input.
+    """Return the state after an input.
 
     :raises RuntimeError: if the table has no row for this state and input: a bug of the caller.
     """

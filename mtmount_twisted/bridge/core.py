@@ -57,8 +57,9 @@ from .registry import ClientRegistry
 from .repeats import Repeats
 
 MAX_EXEMPT = 1000
-"""The most stops and asks that one commander may have in flight beyond the bound for other commands: moves
-never cause the refusal of a stop, and a client that only sends stops can't fill the memory."""
+"""The largest number of stops and asks that one commander may have in flight beyond the bound for other
+commands. So moves never cause the refusal of a stop, and a client that only sends stops can't fill the
+memory."""
 
 MAX_REFUSALS = 100
 """The number of commands that the bridge refuses an observer in one session before it dismisses the
@@ -113,7 +114,7 @@ class Bridge:
         self._log = log
         self._rules = rules
         self._state = _State.OPEN
-        self._emptied: Waiters[None] = Waiters()  # of those who wait until no command is pending
+        self._emptied: Waiters[None] = Waiters()  # for callers that wait until no command is pending
         self._bus = bus
         self._effects: list[Effect] = []
         self._registry = registry = ClientRegistry(self._effects, bus, dialect.terminator)
@@ -186,7 +187,7 @@ class Bridge:
         self._act()
         return why
 
-    # The place among several bridges
+    # One of several bridges
 
     def withhold(self, why_withheld: Callable[[bool], str]) -> None:
         """Refuse commands while a function returns a reason.
@@ -197,13 +198,15 @@ class Bridge:
         self._dispatcher.why_withheld = why_withheld
 
     def begin_keys(self, first: int) -> None:
-        """Number the next commands from a sequence id on: late answers to an earlier bridge match none."""
+        """Number the next commands from this id on, so that a late answer to an earlier bridge matches
+        none."""
         self.pending.begin_at(first)
 
     def inherit(self, name: str, source: Source) -> None:
         """Wait for the commander that had command at another bridge, and is not here.
 
-        It has the time of grace to return under its name; then its loss is that of any holder.
+        The commander may return under its name within the time of grace. If it does not, the bridge treats
+        its loss like that of any holder.
         """
         self._arbiter.inherit(name, source)
         self._act()
@@ -223,8 +226,8 @@ class Bridge:
     def _act(self) -> None:
         """Perform the effects of a decision, and at last send observers the lines gathered for them.
 
-        Each method that decides ends with this call. While effects are performed it does nothing: they are
-        performed by the call that began.
+        Each method that decides ends with this call. While the performer runs, this call does nothing: the
+        running call also performs the new effects.
         """
         performer, registry = self.performer, self._registry
         if performer.is_performing:
@@ -286,10 +289,9 @@ class Bridge:
         self._act()
 
     def client_finished(self, client: IClient) -> None:
-        """Note that a client sends no more and still listens: it keeps command as long as one that is gone.
-
-        The client's commands continue, its asks too: if an ask brings it command, the client counts as gone
-        from then on. The client receives replies and events until it is lost.
+        """Note that a client sends no more and still listens: it keeps command as long as a lost one. The
+        commands and asks of the client continue. If an ask gives the client command, it counts as gone from
+        then on. The client receives replies and events until it is lost.
         """
         self._registry.note_sends_no_more(client)
         self._publish_change("finished", client.name, "", self._has_command(client))
@@ -333,7 +335,8 @@ class Bridge:
         self.all_read(client, ((line, None) for line in lines))
 
     def all_read(self, client: IClient, commands: Iterable[tuple[bytes, CommandEnvelope | None]]) -> None:
-        """Do the same as `all_commanded`, each line with its envelope if the front end has read it."""
+        """Dispatch commands like `all_commanded`. A line comes with its envelope if the front end has read
+        it."""
         for line, header in commands:
             self._command(client, line, header)
             self.performer.perform()  # before the next line is asked for: a stop may overtake it meanwhile
@@ -382,13 +385,13 @@ class Bridge:
             self._arbiter.take_command(client, header)
 
     def spoken_by(self, client: IClient) -> Dialect | Translator:
-        """Return the functions that read a client's lines: as the controller's, or translated."""
+        """Return the reader of a client's lines: the controller's dialect, or the client's translator."""
         return client.translator or self.dialect
 
     def _go_on(self, effect: Continue) -> None:
         """Dispatch the next part of a command. Its sender need not be here any more.
 
-        The bridge has accepted the whole command, unless the lease has ended or a stop has come since.
+        Refuse it if, since the command came, the lease has ended, a stop has come or the bridge began to end.
         """
         after, holder = effect.after, self.lease.holder
         why = ""
@@ -400,7 +403,7 @@ class Bridge:
             why = "not sent: overtaken by a stop"
         if why or holder is None:
             self._dispatcher.refuse(after.client, effect.header, why, after.session_id)
-        else:  # another object than the sender, if that came back
+        else:  # `holder` is another object than the sender if the sender came back
             self._arbiter.take_command(holder, effect.header, session_id=after.session_id)
 
     @property
@@ -425,8 +428,8 @@ class Bridge:
     def _has_command(self, client: IClient) -> bool:
         """Return True if a client has command.
 
-        Otherwise the bounds for clients without rights apply to the records of refusals and connections of
-        the client: it can cause them without end, and they must not displace the records of others.
+        If it does not, the bounds for clients without rights apply to the records of its refusals and
+        connections. The client can cause such records without end, and they must not displace other records.
         """
         return self.lease.holder is client
 
@@ -455,7 +458,8 @@ class Bridge:
         self._act()
 
     def _log_other_generation(self, client: IClient, line: bytes) -> None:
-        """Log that a client speaks another dialect, which may have one connection only."""
+        """Log that a client speaks another dialect: it may have no reply connection because that has only
+        one."""
         try:
             self.spoken_by(client).read_command(line)
         except LineError as error:
@@ -540,7 +544,7 @@ class Bridge:
     def process_replies(self, lines: list[bytes]) -> None:
         """Process lines of the controller, and pass events to all clients together."""
         events: list[EventEnvelope] = []
-        repeats: set[int] = set()  # the places of those in `events` that changed nothing
+        repeats: set[int] = set()  # the indices in `events` of the events that changed nothing
         for line in lines:
             try:
                 reply = self.dialect.read_reply(line)
@@ -566,7 +570,7 @@ class Bridge:
                     repeats.add(len(events))
                 events.append(reply)
                 continue
-            if self._effects:  # of the line before
+            if self._effects:  # the effects of the line before
                 self.performer.perform()
             self._publish_line(CONTROLLER, reply.masked or line, reply)
             if events:
@@ -578,7 +582,7 @@ class Bridge:
         self._act()
 
     def _learn(self, event: EventEnvelope) -> bool:
-        """Keep an event, and record it. Return True if it changed nothing, and is only counted."""
+        """Keep an event and record it. If it changed nothing, only count it, and return True."""
         subject = self.dialect.subject_of(event)
         is_repeat = subject is not None and self._repeats.note(event, subject)
         if not is_repeat:
@@ -633,7 +637,7 @@ class Bridge:
         self._become(_State.ENDING)
         self._arbiter.give_no_grace()
         self._recollection.close()
-        self._dispatcher.lose_questions("the bridge ends")  # a mount that is silent delays nothing
+        self._dispatcher.lose_questions("the bridge ends")  # a silent mount must not delay the end
         if self.pending:
             text = "%d commands in flight: waiting %g s for their ends"
             self._effects.append(Log(logging.INFO, text, (len(self.pending), seconds)))
@@ -676,7 +680,7 @@ class Bridge:
         self._state = next_state(_STATES, self._state, after)
 
     def _read(self, client: IClient, line: bytes) -> tuple[CommandEnvelope | None, CommandEnvelope | None]:
-        """Return the header of a command, None if malformed, and the header as far as a refusal needs it."""
+        """Return the header of a command, or None if malformed; and the header for a refusal, or None."""
         spoken = self.spoken_by(client)
         try:
             header = spoken.read_command(line)

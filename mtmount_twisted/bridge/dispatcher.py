@@ -43,7 +43,7 @@ from .registry import ClientRegistry
 from .sent_ids import SentIds, name_of
 
 SWEEP_INTERVAL = 0.25
-"""The time between two checks of deadlines, in seconds; a command times out at most so much too late."""
+"""The time between two checks of deadlines, in seconds: the largest delay of a time-out."""
 
 LONGEST_WHY = 1000
 """The longest explanation in a NoAck of the bridge, in characters: text of one client, or of the controller,
@@ -86,9 +86,9 @@ class CommandDispatcher:
     :ivar pending: the pending commands.
     :ivar stops: the number of accepted stops.
     :ivar changing: called with the kind of values that an accepted command changes.
-    :ivar changed: the same, when that command has ended.
-    :ivar why_withheld: return the reason for which no command may be sent now, and empty if there is none; it
-        receives False for a command that moves nothing.
+    :ivar changed: called with this kind when that command has ended.
+    :ivar why_withheld: called with True for a command that may move the mount, else with False; returns the
+        reason why no such command may be sent now, or an empty text.
 
     The first sequence id is random: a controller may still finish a command of an earlier process of the
     bridge, and its reply must not match a command of this process.
@@ -152,7 +152,8 @@ class CommandDispatcher:
         A stop ends the commands that it overtakes.
 
         :param session_id: the session of the command; None for the present one.
-        :param urgent: True if the command goes before waiting commands, as a stop does: the bridge's own.
+        :param urgent: True for a command of the bridge's own, which goes before waiting commands as a stop
+            does.
         """
         now, lease = self._seconds(), self._lease.of(client)
         if session_id is None:
@@ -182,7 +183,7 @@ class CommandDispatcher:
         return self._dialect.read_command(command.encode().removesuffix(self._dialect.terminator))
 
     def hand_over(self) -> None:
-        """Hand commands to the link while it has room for more than it is about to be sent."""
+        """Hand commands to the link while it has room for more than the commands on their way to it."""
         pending, link, bus = self.pending, self.link, self._bus
         if pending.are_waiting and link is not None and (why := self.why_withheld(True)):
             self.withdraw_moves(why)
@@ -199,7 +200,7 @@ class CommandDispatcher:
             self._unsent += 1
 
     def send_unanswered(self, command: CommandMessage) -> None:
-        """Send a command of the bridge's own that gets no answer; do not, if the link has no room now.
+        """If the link has room now, send a command of the bridge's own that gets no answer; else do nothing.
 
         Neither the command nor its step is recorded.
         """
@@ -209,7 +210,7 @@ class CommandDispatcher:
             self._unsent += 1
 
     def sent_upstream(self) -> None:
-        """Note that a command was sent to the link; hand over the commands for which it had no room."""
+        """Note that a command was sent to the link; hand over the commands for which the link had no room."""
         self._unsent -= 1
         if self.pending.are_waiting:
             self.hand_over()
@@ -326,7 +327,7 @@ class CommandDispatcher:
         self._go_on(command, None, why)
 
     def _go_on(self, command: PendingCommand, meaning: Meaning | None, why: str) -> None:
-        """Do the things that wait for the end of a command."""
+        """Call the functions that wait for the end of a command."""
         if command.header.kind.changes is not None:
             self.changed(command.header.kind.changes)
         if command.then is not None:

@@ -5,7 +5,7 @@ nothing: no client, link, timer, log or subscriber runs while they decide. `Perf
 the order of the list. An effect may call the bridge again, for example if a send cuts off a slow consumer.
 The bridge then decides at once, on a consistent state, and the new effects wait at the end of the list.
 
-A `records.Record` is an effect, too: to publish it.
+A `records.Record` is also an effect: the performer publishes it.
 
 Next to read: `core`, which fills the list and calls `Performer.perform` after each decision.
 """
@@ -71,9 +71,9 @@ class SendUpstream(Struct, gc=False):
 
 
 class Continue(Struct, gc=False):
-    """Dispatch the next part of a client's command that the translation has made two of.
+    """Dispatch the second of two commands that the translation has made of a client's command.
 
-    :ivar after: the part before it, which has succeeded.
+    :ivar after: the first one, which has succeeded.
     """
 
     after: PendingCommand
@@ -88,7 +88,7 @@ class Dismiss(Struct, gc=False):
 
 
 class SetTimer(Struct, gc=False):
-    """Start a timer that does not run, for some seconds."""
+    """Start a timer, which must not run yet, for some seconds."""
 
     timer: Timer
     seconds: float
@@ -103,7 +103,8 @@ class CancelTimer(Struct, gc=False):
 class Log(Struct, gc=False):
     """Write a log line.
 
-    :ivar burst: the most lines with this text in a minute (see `net.rate_limited_log`); 0 for no limit.
+    :ivar burst: the largest number of lines with this text in a minute (see `net.rate_limited_log`); 0 for no
+        limit.
     :ivar fields: the fields of the event; see `net.logs.FIELDS`.
     """
 
@@ -171,8 +172,8 @@ class Performer:
         self.table[kind] = cast(Callable[[Effect], None], act)
 
     def perform(self) -> None:
-        """Perform all effects, also those that the bridge decides during the performance. Inside itself it
-        does nothing.
+        """Perform all effects, also those that the bridge decides during the performance. A call inside
+        another call does nothing.
 
         An error in one effect is logged, and the others are performed. It is not raised, because it would end
         the connection whose line caused the effect, and that may be the controller's.

@@ -1,8 +1,9 @@
 """The heartbeat: the sign of life of the holder of command, to the controller and to the bridge.
 
 While a client has command and the controller has granted it, the bridge sends the controller a heartbeat
-every second (protocol-tma2022.rst, "Command"), in the time of grace too. The heartbeats of commanders end
-here: after its first one in a lease, a holder that sends none for `LONGEST_SILENCE` counts as gone.
+every second (protocol-tma2022.rst, "Command"), in the time of grace too. The bridge does not pass on the
+heartbeats of commanders. After its first heartbeat in a lease, a holder that sends none for `LONGEST_SILENCE`
+counts as gone. This module only appends effects.
 
 Next to read: `arbiter`, which says when the heartbeat runs, and ends the lease of a silent holder.
 """
@@ -18,8 +19,8 @@ INTERVAL = 1.0
 """The time between two heartbeats to the controller, in seconds."""
 
 LONGEST_SILENCE = 5.0
-"""The time without a heartbeat after which a holder that sent one counts as gone, in seconds; the mount's own
-time for the bridge is the same."""
+"""The time without a heartbeat after which a holder that sent one counts as gone, in seconds. The mount gives
+the bridge the same time."""
 
 
 class Heartbeats:
@@ -37,7 +38,7 @@ class Heartbeats:
         self._make = dialect.heartbeat
 
     def run(self, on: bool) -> None:
-        """Begin with a heartbeat at once, or end; without a change do nothing."""
+        """Begin with a heartbeat at once, or end. If the state stays the same, do nothing."""
         if self._make is None or on is self.is_on:
             return
         self.is_on = on
@@ -53,7 +54,7 @@ class Heartbeats:
             self._effects.append(SetTimer(Timer.HEARTBEAT, INTERVAL))
 
     def heard(self) -> None:
-        """Expect the next heartbeat of the holder, after one."""
+        """Note a heartbeat of the holder, and expect the next one."""
         self.forget()
         self.watches = True
         self._effects.append(SetTimer(Timer.SILENCE, LONGEST_SILENCE))

@@ -1,9 +1,9 @@
-"""The last values of the mount, in its own words, which a new client receives.
+"""The last values of the mount, as the mount sent them. A new client receives them.
 
 Only an event of the present connection counts as current. After the loss of a connection, its events may no
 longer hold: the cache keeps them as *stale* until the mount reports the same thing anew. The page shows stale
 entries as such; a new client does not receive them. A stale warning or error ends once the mount has reported
-its whole state without it: the mount of before may have restarted, and no reset would ever clear it.
+its whole state without it: the mount may have restarted, and then no reset would ever clear it.
 
 It reads no line: `Dialect.subject_of` returns the subject of an event. Next to read: `core`, which sends the
 values to a new client.
@@ -18,13 +18,13 @@ from typing import NamedTuple
 from mtmount_twisted.dialects.dialect import EventEnvelope, Subject
 
 MAX_KNOWN = 1000
-"""The most events in the cache. Beyond it the cache drops stale entries first, and then the warning or error
-that was renewed longest ago. A new client does not receive a dropped event, though the event may still
-hold."""
+"""The largest number of events in the cache. Beyond it the cache drops stale entries first, and then the
+warning or error that was renewed longest ago. A new client does not receive a dropped event, though the event
+may still hold."""
 
 MAX_KNOWN_BYTES = 56 * 1024
-"""The most bytes of all events together: less than the smallest bound on a client's backlog, so that the last
-values do not make a new client a slow consumer."""
+"""The largest number of bytes of all events together. It is less than the smallest bound on a client's
+backlog, so that the last values do not make a new client a slow consumer."""
 
 
 class KnownEntry(NamedTuple):
@@ -73,7 +73,7 @@ class LastValueCache:
     def learn(self, event: EventEnvelope, subject: Subject) -> int:
         """Store an event.
 
-        :param subject: the part of the mount that it is about.
+        :param subject: the part of the mount that the event is about.
         :returns: the number of current events that the cache dropped for lack of room: 0 nearly always.
         """
         code, line = event.code, event.line

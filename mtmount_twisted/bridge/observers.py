@@ -1,11 +1,11 @@
 """`Observers`: the clients that only observe, and the lines that they have not received yet.
 
-Few observers receive a line in the turn of the reactor that brought it. Many would take a turn for tens of
-milliseconds, so that commands and stops waited, and under TLS three times as long. So their lines are
-gathered, and `ROUND_PAUSE` later each turn of the reactor serves a few observers, until each has them: a
-round. Commanders never wait for observers.
+If few observers are connected, they receive a line in the turn of the reactor that brought it. For many, this
+turn would take tens of milliseconds, under TLS three times as long, and commands and stops would wait. So the
+lines for many observers are gathered. `ROUND_PAUSE` later a round begins: each turn of the reactor serves a
+few observers, until each observer has the lines. Commanders never wait for observers.
 
-Each observer receives all lines since its connection in their order, also those for it alone.
+Each observer receives all lines since its connection in their order, including the lines for it alone.
 
 It touches no socket: it appends effects. Next to read: `registry`, which gathers the lines.
 """
@@ -21,14 +21,14 @@ from mtmount_twisted.interfaces import IClient
 from .effects import CancelTimer, Effect, SetTimer, Timer
 
 AT_ONCE = 16
-"""The most observers that receive lines in one turn of the reactor."""
+"""The largest number of observers that receive lines in one turn of the reactor."""
 
 ROUND_PAUSE = 0.02
 """The time in seconds from the first gathered line to the round that sends it."""
 
 MAX_GATHERED = 128 * 1024
-"""The most bytes that wait for a round. Beyond it all observers receive them at once, as many bytes as the
-mount sends in two turns: no observer shall become a slow consumer because of the rounds."""
+"""The largest number of bytes that wait for a round. If more wait, all observers receive them at once, so
+that no observer becomes a slow consumer because of the rounds."""
 
 
 class Observers:
@@ -52,7 +52,7 @@ class Observers:
         self._first = 0  # number of the first of the lines; they are counted from the start
         self._bytes = 0
         self._next: dict[str, int] = {}  # number of the next line for each observer
-        self._round: dict[str, IClient] = {}  # those that this round has not served
+        self._round: dict[str, IClient] = {}  # the observers that this round has not served
         self._end = 0  # number of the first line that this round does not send
         self._is_timed = False  # `Timer.OBSERVERS` runs
         self._is_closed = False
@@ -89,7 +89,7 @@ class Observers:
             self._set_timer(ROUND_PAUSE)
 
     def catch_up(self, client: IClient) -> None:
-        """Send an observer the lines that it has not received, because one for it alone follows.
+        """Send an observer the lines that it has not received, because a line for it alone follows.
 
         A client that is no observer here receives nothing.
         """
@@ -128,7 +128,7 @@ class Observers:
         self.flush()
 
     def _serve(self, clients: Iterable[IClient], end: int) -> None:
-        """Send observers the lines up to a number, together those that have received the same."""
+        """Send observers the lines up to a number. Observers that lack the same lines share one effect."""
         groups: dict[tuple[Translator | None, int], list[IClient]] = {}
         for client in clients:
             begin = self._next[client.name]

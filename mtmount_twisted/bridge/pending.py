@@ -54,12 +54,12 @@ class PendingCommand(Struct, eq=False):
     :ivar client: its sender: a commander, or the bridge.
     :ivar session_id: the number of the sender's session; see `registry`.
     :ivar header: its header as received from the sender.
-    :ivar lease: the number of the lease that the sender held then; 0 for none.
+    :ivar lease: the number of the lease that the sender held at the acceptance; 0 for none.
     :ivar since: the time of its acceptance, on the reactor's clock in seconds.
     :ivar stops: the number of stops that were accepted before it.
     :ivar deadline: the time at which it times out, on the reactor's clock in seconds.
     :ivar then: see `OnComplete`; or None.
-    :ivar urgent: True if it is sent before the commands that are not.
+    :ivar urgent: True if it is sent before the commands that are not urgent.
     :ivar state: see `PendingState`.
     :ivar key: the bridge's sequence id for it, which the controller repeats in its replies; 0 until the
         command is in the table.
@@ -99,7 +99,7 @@ class PendingCommands:
     """All pending commands by key, and the order in which they are sent. No two have the same key.
 
     :param first: the first key: 1 to `last`.
-    :param last: the largest key, which 1 follows; at most 2147483647.
+    :param last: the largest key, at most 2147483647; the key after it is 1.
     """
 
     def __init__(self, first: int, last: int = MAX_SEQUENCE_ID) -> None:
@@ -110,7 +110,7 @@ class PendingCommands:
         self._waiting: OrderedDict[int, PendingCommand] = OrderedDict()
 
     def begin_at(self, first: int) -> None:
-        """Let the next key be this one, if it is free."""
+        """Use this as the next key, if it is free."""
         self._next = first
 
     def __len__(self) -> int:

@@ -4,15 +4,17 @@ The first answer of a mount may take a minute, and the settings are long (protoc
 settings"): 39 kB to each client. So the bridge asks once for each connection, and once more after a command
 that changes the settings. Commanders that ask receive the last values.
 
-Nothing stale is sent. While the memory may lack something, the question of a commander waits for the answer
-to a question of the bridge. No two equal questions are in flight, however many commanders ask, because a
-commander needs no command for it. A question that comes after something has changed waits for the next one.
-If many wait for one answer, each turn of the reactor ends a few: no command and no stop waits for all.
+The bridge sends nothing stale. While the memory may lack something, the question of a commander waits for the
+answer to a question of the bridge. A commander needs no command to ask. So, however many commanders ask, no
+two equal questions are in flight. If a commander asks after something has changed, it waits for the answer to
+the next question. If many commanders wait for one answer, each turn of the reactor serves a few of them, so
+that no command and no stop waits for all.
 
 The mount may have more last values than the bridge keeps. Then the bridge asks again when a commander asks,
 at most every `ASK_AGAIN`. In between commanders receive the last values that are kept.
 
-Next to read: `last_values`, the memory; `core`, the caller; `dispatcher`, which reports changes.
+It touches no socket: it appends effects. Next to read: `last_values`, the memory; `core`, the caller;
+`dispatcher`, which reports changes.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from .last_values import LastValueCache
 from .lease import Lease
 
 ENDS_AT_ONCE = 16
-"""The most waiting questions that end in one turn of the reactor: each takes about 0.1 ms."""
+"""The largest number of waiting questions that end in one turn of the reactor: each takes about 0.1 ms."""
 
 ASK_AGAIN = 10.0
 """The time between two questions for the state if the answer has more last values than are kept, in seconds.
@@ -57,7 +59,7 @@ class _Question:
     """A question of the bridge that the controller has not answered.
 
     :ivar askers: the commanders that asked before it: the answer is new enough for them in any case.
-    :ivar later: those that asked after it.
+    :ivar later: the commanders that asked after it.
     :ivar is_current: False once the controller's values have changed since the question, or may have.
     :ivar again: True to ask once more after its end.
     """
@@ -70,7 +72,7 @@ class _Question:
 
 @dataclass(slots=True, eq=False)
 class _Answer:
-    """The end of a question of the bridge, for those that waited for it.
+    """The end of a question of the bridge, for the commanders that waited for it.
 
     :ivar refusal: the reason why there is no answer; empty if there is one.
     :ivar link: the connection to the controller that brought it.
@@ -127,11 +129,11 @@ class Recollection:
         self._is_closed = True
 
     def note_forgotten(self) -> None:
-        """Note that the memory had no room for all last values: it answers for a while only."""
+        """Note that the memory had no room for all last values: it answers until `ASK_AGAIN` has passed."""
         self._lacks_some = True
 
     def _doubt(self, recall: Recall) -> None:
-        """Answer later questions not from memory until the controller has answered anew: values may lack."""
+        """Do not answer from memory until the controller has answered anew: the memory may lack values."""
         self._current.discard(recall)
         if recall in self._questions:
             self._questions[recall].is_current = False
@@ -167,7 +169,8 @@ class Recollection:
             self._refuse(asker, f"not sent: {why}")
 
     def lost(self, client: IClient, why: str) -> None:
-        """Let the waiting questions of a client that is gone end soon: those of many would add up."""
+        """Refuse the waiting questions of a client that is gone, a few in each turn: many may be lost at
+        once."""
         if removed := self._remove(client):
             self._end_all(removed, _Answer(Recall.STATE, f"not sent: {why}", None))
 
@@ -192,7 +195,7 @@ class Recollection:
                 self._dispatcher.begin_own(question, partial(self._ended, recall))
 
     def _ended(self, recall: Recall, meaning: Meaning | None, explanation: str) -> None:
-        """Answer those that waited for a question of the bridge."""
+        """Answer the commanders that waited for a question of the bridge."""
         question = self._questions.pop(recall)
         succeeded, waiting = meaning is Meaning.SUCCEEDED, question.later
         if succeeded and recall is Recall.STATE:
@@ -214,7 +217,7 @@ class Recollection:
     # The ends of waiting questions
 
     def _end_all(self, askers: list[_Asker], answer: _Answer) -> None:
-        """End waiting questions: a few now, that of the holder first, and the others in later turns."""
+        """End waiting questions: a few now, first the holder's, and the others in later turns."""
         holder = self._lease.holder
         self._ends += (
             (asker, answer) for asker in sorted(askers, key=lambda each: each.client is not holder)

@@ -30,8 +30,8 @@ from .event_bus import EventBus
 from .observers import Observers
 
 MAX_PIECE = 64 * 1024
-"""The most bytes in one piece for a client, unless a single line is longer. A chunk from a socket may
-complete a much longer line. Memory holds each piece once for each client."""
+"""The largest number of bytes in one piece for a client, unless a single line is longer. A chunk from a
+socket may complete a much longer line. Memory holds each piece once for each client."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +60,7 @@ class ClientRegistry:
     :ivar clients: by name.
     :ivar gathered: the lines for observers since the last `deliver_gathered`.
     :ivar observers: the clients that only observe.
-    :ivar untranslated: the number of events that the dialect of some clients has no place for, by kind.
+    :ivar untranslated: the number of events without a counterpart in the dialect of some clients, by kind.
     """
 
     def __init__(self, effects: list[Effect], bus: EventBus, terminator: bytes) -> None:
@@ -71,7 +71,7 @@ class ClientRegistry:
         self._bus = bus
         self._terminator = terminator
         self.observers: Observers = Observers(effects, self._send_all)
-        # The clients that receive the same bytes, those of one dialect, by name.
+        # The commanders that receive the same bytes, those of one dialect, by name.
         self._commanders: dict[Translator | None, dict[str, IClient]] = {None: {}}
         self._sessions: dict[str, _Session] = {}
         self._numbers = count(1)
@@ -190,7 +190,7 @@ class ClientRegistry:
     def tell_one(self, client: IClient, events: list[EventEnvelope], recorded: bool) -> None:
         """Send events to one client only.
 
-        :param recorded: True to record the events. Those to a client without command are not recorded,
+        :param recorded: True to record the events. Events to a client without command are not recorded,
             because each connection repeats them.
         """
         for event in events if recorded else ():
@@ -205,7 +205,7 @@ class ClientRegistry:
     def tell_all(self, events: list[EventEnvelope], unrecorded: Container[int] = ()) -> None:
         """Send events to all clients, in as few pieces as possible: sending is the main cost of an event.
 
-        :param unrecorded: the places in `events` of those that are not recorded.
+        :param unrecorded: the indices in `events` of the events that are not recorded.
         """
         if self.clients:
             for place, event in enumerate(events):
@@ -249,7 +249,7 @@ def _lines(events: list[EventEnvelope], with_passwords: bool = False) -> list[by
 
 
 def _dropped(translator: Translator, lines: list[bytes]) -> Iterator[str]:
-    """Yield the kind of each line that the receivers' dialect has no place for."""
+    """Yield the kind of each line that has no counterpart in the receivers' dialect."""
     for line, kind in map(translator.event, lines):
         if line is None:
             yield kind

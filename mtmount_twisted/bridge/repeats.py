@@ -25,8 +25,8 @@ REPORT_EVERY = 60.0
 """The time from the first repeat that is not recorded to the events that count them, in seconds."""
 
 MAX_SUBJECTS = 1000
-"""The most parts of the mount with a remembered event. Beyond it, the part that changed longest ago is
-forgotten, and its next event is recorded."""
+"""The largest number of parts of the mount with a remembered event. Beyond it, the part that changed longest
+ago is forgotten, and its next event is recorded."""
 
 LONGEST_NAME = 200
 """The longest part of a subject's name in a record, in characters: the mount chooses it."""

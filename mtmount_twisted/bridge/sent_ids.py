@@ -3,7 +3,7 @@
 The mount knows each command by the bridge's sequence id, which commanders never see. `SentIds` replaces such
 an id in the explanation of a NoAck with the command's name, the commander's own id, and the commander's name.
 
-Next to read: `dispatcher`, which adds each command that it sends.
+No I/O. Next to read: `dispatcher`, which adds each command that it sends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from mtmount_twisted.dialects.dialect import CommandKind, ReplyEnvelope
 from .pending import PendingCommand
 
 MAX_SENT_IDS = 10_000
-"""The most commands that are kept by id; the id of an older command stays a number in an explanation."""
+"""The largest number of commands that are kept by id. The id of an older command stays a number in an
+explanation."""
 
 _INTEGER = re.compile(rb"(?<![\w.+-])[1-9][0-9]{0,9}(?!\w|\.[0-9])")
 """A decimal integer that stands alone: no part of a word, of a fraction or of a signed number."""
@@ -45,7 +46,8 @@ class SentIds:
         )
 
     def id_of(self, key: int, commander: str) -> int | None:
-        """Return the commander's own id of a command; None if the command is unknown or of another one."""
+        """Return the commander's own id of a command; None if the command is unknown or another
+        commander's."""
         sent = self._sent[key % MAX_SENT_IDS]
         return sent[2] if sent is not None and sent[0] == key and sent[3] == commander else None
 

@@ -1,4 +1,5 @@
-"""Common parts of the programs' command lines. Pure: no Twisted."""
+"""Common parts of the programs' command lines. No Twisted; only ``argparse`` prints here. Next to read:
+`commander.options`, which uses it."""
 
 from __future__ import annotations
 

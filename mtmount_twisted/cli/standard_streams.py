@@ -1,8 +1,9 @@
 """Safe use of the standard streams: each may be closed, or full, or lose its reader.
 
-None of these may end a program with a traceback. A reader that leaves (``| head -1``) has seen enough, so
-nothing is reported. A full disk is reported in one line on standard error. A closed stream behaves as one
-without a reader. No Twisted. Next to read: `net.output`, with which a program with a reactor writes.
+Nothing of this may end a program with a traceback. A reader that leaves (``| head -1``) has seen enough, so
+the program reports nothing. It reports a full disk in one line on standard error. A closed stream behaves
+like a stream without a reader. No Twisted. Next to read: `net.output`, with which a program with a reactor
+writes.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ def open_closed_streams() -> None:
     """Open ``/dev/null`` for each standard stream that is closed.
 
     Otherwise the next file or socket gets the stream's descriptor, and output to the stream damages it. Call
-    this function before anything else is opened.
+    this function before the program opens anything else.
     """
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this stream's
+            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor: this stream's own
         if getattr(sys, name) is None:
             opened = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, opened)
-            setattr(sys, f"__{name}__", opened)  # keeps it open after another object replaces the stream
+            setattr(sys, f"__{name}__", opened)  # keeps the object, and so the file, alive
 
 
 def run_program(program: str, run: Callable[[], int]) -> int:
@@ -53,7 +54,7 @@ def run_program(program: str, run: Callable[[], int]) -> int:
 
 
 def say(program: str, text: str) -> None:
-    """Print the answer to an option, such as a version, as visible text. The program ends after it.
+    """Print the answer to an option, such as a version, as visible text, before the program ends.
 
     :raises SystemExit: if the text can't be written: with `UNWRITTEN`, or with 0 if the reader has left.
     """
@@ -68,8 +69,8 @@ def say(program: str, text: str) -> None:
 def abandon_output(program: str, error: OSError) -> int:
     """Give up the standard output after an error. Report the error unless the reader has left.
 
-    The content of its buffer is discarded. Otherwise Python would try to write it again at the end of the
-    program, and report an error.
+    Discard the content of its buffer. Otherwise Python would try to write this content again at the end of
+    the program, and report an error.
 
     :returns: the exit status.
     """

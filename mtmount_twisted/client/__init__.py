@@ -2,4 +2,6 @@
 `duplex.DuplexCommunicator` and `telemetry.TelemetryClient`.
 
 They send and receive messages and return Deferreds. Sockets belong to `net`, bytes to `dialects`.
+
+Next to read: `communicator`, then `mount`.
 """

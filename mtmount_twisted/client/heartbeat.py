@@ -1,7 +1,8 @@
 """`Heartbeat`: the sign of life that a tma2022 mount expects every second from its commander.
 
 If the commander that has command sends none for 5 s, the mount faults (protocol-tma2022.rst, "Command").
-`mount.Mount` reports the commands that it sends and the replies that it reads. The bytes are the dialect's.
+`mount.Mount` reports its commands and replies to `Heartbeat`, which writes to the same `Communicator`. The
+dialect makes the bytes.
 
 Next to read: `mount`.
 """

@@ -1,7 +1,7 @@
 """`Mount`: send a command and follow it to its end, which is Done or an error.
 
 `Mount` is a commander's view of the mount. It reads all replies that a `Communicator` receives. It passes
-each answer to the command that it answers, and each event to the subscribers. ::
+each answer to its command, and each event to the subscribers. ::
 
     mount = Mount(communicator)
     sent = mount.send(AzimuthAxisMove(position=10))
@@ -51,14 +51,15 @@ from .heartbeat import Heartbeat
 R = TypeVar("R")
 
 DOUBT_AFTER = 2.0
-"""Time in seconds after a command: if no reply at all arrives within it, the log names the likely mistake."""
+"""Time after a command, in seconds. If no reply at all arrives within it, the log names the likely
+mistake."""
 
 LONGEST_TIMEOUT = 86_400.0
 """Longest time-out accepted from an Ack, in seconds; a longer one is cut to it. The bound is our own."""
 
 
 class CommandState(Enum):
-    """State of a `SentCommand`. One that the mount rejects ends without an Ack."""
+    """State of a `SentCommand`. A command that the mount rejects ends without an Ack."""
 
     SENT = "sent"
     ACKED = "acked"
@@ -108,8 +109,8 @@ class SentCommand:
     def done(self) -> Deferred[None]:
         """A new Deferred that fires with None when the command is done.
 
-        A track command is done when it is acknowledged. The Deferred fails with a `CommandError`: one of
-        those of `acked`, `CommandFailed` or `CommandSuperseded`.
+        A track command is done when it is acknowledged. The Deferred fails with a `CommandError`: one of the
+        errors of `acked`, `CommandFailed` or `CommandSuperseded`.
         """
         self._asked_for = True
         if not self.ended:
@@ -155,10 +156,10 @@ class Mount:
 
     :param communicator: the connection. From now on only this object may read from it.
     :param clock: clock for the time-outs, an ``IReactorTime``; the communicator's reactor if None.
-    :param ack_timeout: longest wait for the Ack of every command, in seconds; None for those of the dialect's
-        `Deadlines`.
+    :param ack_timeout: longest wait for the Ack of every command, in seconds; None for the waits of the
+        dialect's `Deadlines`.
     :param unknown_timeout: the expected duration of a command if its Ack announces none, in seconds; None for
-        that of the dialect: 300 s.
+        the dialect's: 300 s.
     :raises TypeError: if `communicator` is not a `Communicator`, or if it reads commands.
     """
 
@@ -326,7 +327,10 @@ class Mount:
             self._publish(reply)
             return
         sent = self._in_flight.get(outcome.sequence_id)
-        if sent is None or outcome.source not in (None, sent.command.source):  # too late, or for another one
+        if sent is None or outcome.source not in (
+            None,
+            sent.command.source,
+        ):  # late, or another commander's
             self._log.info("%s: reply to no command in flight: %s", self.communicator.name, reply)
         else:
             self._answered(sent, outcome)

@@ -64,13 +64,13 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
 
     It connects at construction and reconnects after each loss, until `close`. Messages are read with `read`,
     ``async for`` or `each`, as from a `Communicator`. A line that is not telemetry fails one `read` with
-    `LineError`; the next one continues behind it.
+    `LineError`; the next `read` continues behind this line.
 
     If the program reads more slowly than the mount sends, there are two rules. By default every line is kept:
     with ``max_unread`` unread lines this side stops reading from the socket, and the server has to wait. With
     ``conflate=True`` only the latest unread line of each topic is kept, and `missed` counts the others. A
-    program that shows or controls something needs the latter, because its values are never older than its own
-    delay. A program that records needs the former.
+    program that shows or controls something needs ``conflate=True``, because its values are then never older
+    than its own delay. A program that records needs the default.
 
     :param name: name of the connection in the log.
     :param host: host of the telemetry server, as a name or an address; None for ``localhost``.
@@ -187,7 +187,7 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
             try:
                 topic, timestamp = read_telemetry_header(line)
             except LineError:
-                wanted.append(line)  # the reader shall know
+                wanted.append(line)  # `read` fails with its error
                 continue
             is_telemetry = True
             if topic in TIMED_TOPICS:

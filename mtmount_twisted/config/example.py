@@ -1,7 +1,7 @@
 """An example configuration with every key, made from the settings, as in ``docs/bridge.toml``.
 
-``twistd mtmount-bridge --example-config`` prints it. Next to read: `settings`, which declares the keys, and
-`tables`, which reads them.
+``twistd mtmount-bridge --example-config`` prints it. Pure. Next to read: `settings`, which declares the keys,
+and `tables`, which reads them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def toml_file() -> str:
 
 
 def _section(name: str, section: Section) -> str:
-    """Return a section of ``docs/bridge.toml``; it is turned off if it does not hold with no file."""
+    """Return a section of ``docs/bridge.toml``; it is turned off if a bridge without a file does not have
+    it."""
     value = getattr(default_config(), section.attribute)
     values = value[0] if value and section.many else value or None
     off = "" if values is not None else "#"
@@ -54,9 +55,9 @@ def _section(name: str, section: Section) -> str:
 
 
 def _entry(name: str, key: Key, values: Any) -> str:
-    """Return a key with its comment; it is turned off if its line shows another value than the default.
+    """Return a key with its comment; it is turned off if its line shows a value other than the default.
 
-    :param values: the section as it is with no file; None if there is none then.
+    :param values: the section of a bridge without a file; None if such a bridge does not have it.
     """
     default = key.default if values is None else getattr(values, name)
     value = default if key.example is None else key.example

@@ -1,7 +1,8 @@
 """The configuration of the bridge: TOML in, frozen and checked values out.
 
-`load` reads a text and `load_file` a file; `check` checks values that a program made or changed. All errors
-are reported at once, in one `ConfigError`. `default_config` is the configuration without a file.
+`load` reads a text and `load_file` a file; `check` checks values that a program made or changed. One
+`ConfigError` reports all errors at once. Only `load_file` does I/O. `default_config` is the configuration
+without a file.
 
 Next to read: `settings`, which declares every key; `tables`, which reads the parsed file; ``net.addresses``,
 which compares addresses.
@@ -44,10 +45,11 @@ from .settings import (
 from .tables import Entry, as_tables, build, read
 
 MOST_USERS = 32
-"""The most users of the broker: the process for it keeps some requests of each in memory."""
+"""The largest number of users of the broker: the broker process keeps some requests of each user in
+memory."""
 
 MOST_PROBLEMS = 100
-"""The most problems of a configuration that are listed."""
+"""The largest number of problems of a configuration that an error lists."""
 
 
 @frozen(kw_only=True)
@@ -132,8 +134,8 @@ def load(text: str, where: str = "<config>") -> Config:
     """Read a configuration.
 
     :param text: the configuration, in TOML.
-    :param where: its name in an error.
-    :raises ConfigError: if it is not TOML, or with every error in it.
+    :param where: the name of the configuration in an error.
+    :raises ConfigError: if the text is not TOML, or with every error in it.
     """
     try:
         tables = read_toml(text)
@@ -145,7 +147,7 @@ def load(text: str, where: str = "<config>") -> Config:
 def load_file(path: str | os.PathLike[str]) -> Config:
     """Read a configuration from a file.
 
-    :raises ConfigError: if it can't be read, is not TOML in UTF-8, or with every error in it.
+    :raises ConfigError: if the file can't be read or is not TOML in UTF-8, or with every error in it.
     """
     where = os.fspath(path)
     try:
@@ -196,7 +198,7 @@ def _config(tables: Mapping[str, Any], where: str) -> Config:
 
 
 def _first(problems: list[str]) -> tuple[str, ...]:
-    """Return the first problems, and the number of the others."""
+    """Return the first problems, and one line with the number of the others."""
     more = len(problems) - MOST_PROBLEMS
     return (*problems[:MOST_PROBLEMS], *([f"{more} more problems"] if more > 0 else []))
 
@@ -207,22 +209,24 @@ def _same_names(entries: list[Entry]) -> Iterator[str]:
         name = entry.values.get("name")
         if name is None:
             continue
-        key = entry.section == "station.user", name  # these names are apart from those of pairs and ports
+        key = entry.section == "station.user", name  # users may share names with pairs and ports
         if first.setdefault(key, entry.path) != entry.path:
             yield f"{entry.path}.name: {name!r} is the name of {first[key]} already"
 
 
 def _dialect(mount: object) -> DialectName:
-    """Return the dialect in the parsed section of the mount; tma2020 if there is none, or an unknown one."""
+    """Return the dialect in the parsed section of the mount; tma2020 if the section has no dialect, or an
+    unknown one."""
     given = mount.get("dialect") if isinstance(mount, dict) else None
     names: tuple[DialectName, ...] = get_args(DialectName)
     return next((name for name in names if name == given), "tma2020")
 
 
 def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
-    """Report a missing port for replies; or a place for replies that have no connection of their own.
+    """Report a missing port for replies; or a place for replies in a dialect whose replies have no connection
+    of their own.
 
-    In the latter case the values lose the port, so that it is compared with no other.
+    In the latter case, remove the port from the values, so that no check compares it with another one.
     """
     for entry in entries:
         if entry.section not in _REPLY_KEYS:
@@ -244,7 +248,8 @@ def _reply_places(dialect: Dialect, entries: list[Entry]) -> Iterator[str]:
 
 
 def _no_translation(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[str]:
-    """Report a dialect of clients that the bridge can't translate to the mount's, which `key` sets."""
+    """Report a dialect of clients that the bridge can't translate to the mount's dialect, which `key`
+    sets."""
     for entry in entries:
         spoken = entry.values.get("dialect") if entry.section in ("pair", "port") else None
         if spoken not in (None, dialect.name) and (spoken, dialect.name) != TRANSLATION:
@@ -277,7 +282,7 @@ def _no_telemetry(dialect: Dialect, key: str, entries: list[Entry]) -> Iterator[
 
 
 def _no_journal(entries: list[Entry]) -> Iterator[str]:
-    """Report a station without a journal: the events wait there until the broker has them."""
+    """Report a station without a journal: the events wait in the journal until the broker has them."""
     is_off = any(entry.section == "journal" and entry.values.get("enabled") is False for entry in entries)
     if is_off and any(entry.section == "station" for entry in entries):
         yield (
@@ -297,7 +302,7 @@ def _commands(entries: list[Entry]) -> Iterator[str]:
     for entry in users:
         name = entry.values.get("name", entry.path)
         same = first.setdefault(name.upper().replace("-", "_"), name)
-        if same != name:  # the variables with their keys would be one
+        if same != name:  # both users would share the variable with their key
             yield f"{entry.path}.name: {name!r} differs from {same!r} only by case, or by - and _"
     if takes and not users:
         yield "station.broker.commands: there is no [[station.user]] that may send any"
@@ -309,7 +314,7 @@ def _commands(entries: list[Entry]) -> Iterator[str]:
 
 
 def _no_election(mount: str, entries: list[Entry]) -> Iterator[str]:
-    """Report keys of an election that there is not, and an election without a mount of its own.
+    """Report keys of an election in a file without one, and an election for the built-in simulator.
 
     :param mount: the section of the mount.
     """
@@ -385,7 +390,7 @@ _IN_ORDER = (
     ("cable_wrap_low", "cable_wrap_high", False),
     ("limit_alarm", "limit_caution", True),
 )
-"""Pairs of keys of ``[motion]``: the first must be less than the second; True if it may be as large."""
+"""Pairs of keys of ``[motion]``: the first value must be less than the second; True if they may be equal."""
 
 
 def _in_order(entry: Entry) -> Iterator[str]:
@@ -424,10 +429,10 @@ _PLACES = {
 }
 
 _DEFAULT_HOSTS: dict[str, Callable[[str], str]] = {"reply_host": replies_by_default, "telemetry_host": str}
-"""The default of a host that may be left out, made from the controller's host."""
+"""Functions that make the default of an omitted host from the controller's host."""
 
 _REPLY_KEYS = {
     "controller": ("reply_host", "reply_port", "replies_from"),
     "pair": ("reply_host", "reply_port"),
 }
-"""The keys about the second connection of a controller or commander with two."""
+"""The keys for the second connection of a controller or commander that has two connections."""

@@ -1,6 +1,7 @@
 """Checks that this machine can serve a configuration: the journal's file, sockets, the limit on open files.
 
-`problems` creates nothing, so that ``--check-config`` leaves nothing behind. Next to read: `loading`.
+It reads files, and connects to sockets to find out if they are in use. `problems` creates nothing, so that
+``--check-config`` leaves nothing behind. Next to read: `loading`.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ from .loading import Config
 from .settings import PortCommanders
 
 LONGEST_SOCKET = 107
-"""The longest path of a socket, in bytes (``unix(7)``)."""
+"""The largest length of a socket's path, in bytes (``unix(7)``)."""
 
 OWN_FILES = 100
-"""The most files that the daemon opens for itself: journal, log, listening sockets, controller."""
+"""The largest number of files that the daemon opens for itself: journal, log, listening sockets,
+controller."""
 
 FILES_PER_PAIR = 4
-"""The most open files of one pair: its two connections, and two more until a second peer is refused."""
+"""The largest number of open files of one pair: its two connections, and two more until the bridge refuses a
+second peer."""
 
 HANDSHAKES_PER_PORT = 140
-"""The connections of a TLS port that have no place among its clients yet (``frontends.tcp.tls``)."""
+"""The largest number of connections of a TLS port that are in their handshake, and so are no clients yet
+(``frontends.tcp.tls``)."""
 
 NO_HOME = (
     "there is no home directory for the default: "
@@ -50,7 +54,7 @@ NO_HOME_FOR_RECORDINGS = (
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Yield a line for each file or socket that can't be created; the line begins with the key."""
+    """Yield a line, which begins with the key, for each file or socket that can't be created."""
     if config.journal.enabled:
         file = config.journal.path
         yield from (
@@ -63,9 +67,9 @@ def problems(config: Config) -> Iterator[str]:
 
 
 def owner_warnings(config: Config) -> Iterator[str]:
-    """Yield a line if only another user can start this daemon; the line begins with the key.
+    """Yield a line, which begins with the key, if only another user can start this daemon.
 
-    Root may run the check for a daemon that another user starts: for root, the owner is no problem.
+    Root may run the check for a daemon that another user starts, so for root this is only a warning.
     """
     if os.geteuid() != 0 or not config.journal.enabled or config.journal.path is None:
         return
@@ -76,7 +80,7 @@ def owner_warnings(config: Config) -> Iterator[str]:
 
 
 def recorder_problems(config: Config) -> Iterator[str]:
-    """Yield a line for each reason why telemetry can't be recorded; the line begins with the key."""
+    """Yield a line, which begins with the key, for each reason why telemetry can't be recorded."""
     settings = config.recorder
     if not settings.enabled:
         return
@@ -89,7 +93,7 @@ def recorder_problems(config: Config) -> Iterator[str]:
 
 
 def station_problems(config: Config) -> Iterator[str]:
-    """Yield a line for each reason why the broker can't be used; the line begins with the key."""
+    """Yield a line, which begins with the key, for each reason why the broker can't be used."""
     if config.station is None:
         return
     if find_spec("nats") is None:
@@ -172,7 +176,7 @@ def socket_use(path: str) -> SocketUse:
             probe.connect(path)
         except FileNotFoundError:
             return SocketUse.FREE
-        except ConnectionRefusedError:  # also of a file that is no socket (unix(7))
+        except ConnectionRefusedError:  # also if the file is no socket (unix(7))
             left_behind = stat.S_ISSOCK(os.lstat(path).st_mode)
             return SocketUse.LEFT_BEHIND if left_behind else SocketUse.OTHER
         except BlockingIOError:  # the listener's queue of connections is full
@@ -185,8 +189,8 @@ def socket_use(path: str) -> SocketUse:
 def remove_left_behind(path: str) -> bool:
     """Remove the socket of a killed daemon, so that the next daemon can listen at its path.
 
-    Twisted's lock file beside the socket is removed too. It holds a process id, which another process may
-    have by now: in each container the id is 1.
+    Twisted's lock file beside the socket is removed too. It holds the process id of the killed daemon, which
+    another process may have by now: in each container the id is 1.
 
     :returns: True if there was such a socket.
     :raises OSError: if the socket can't be removed.
@@ -246,7 +250,8 @@ def _socket_problems(path: str) -> Iterator[str]:
 
 
 def files_needed(config: Config) -> int:
-    """Return the most open files that the configuration needs; a connection is a file (``getrlimit(2)``)."""
+    """Return the largest number of open files that the configuration can need; a connection is a file
+    (``getrlimit(2)``)."""
     files = OWN_FILES + FILES_PER_PAIR * len(config.pairs)
     for port in config.client_ports.values():
         encrypted = bool(port.certificate) or Endpoint.parse(port.endpoint).is_encrypted
@@ -266,8 +271,8 @@ def file_limit(needed: int) -> int:
 def raise_file_limit(needed: int) -> int:
     """Raise this process's limit on open files to the number needed, or as far as the system permits.
 
-    A shell often sets the limit to 1,024. Without a higher one, clients without rights can use all files, and
-    a client that wants to stop the mount can't connect.
+    A shell often sets the limit to 1,024. Without a higher limit, clients without rights can use up all
+    files, and a client that wants to stop the mount can't connect.
 
     :returns: the new limit.
     """

@@ -1,11 +1,11 @@
 """The sections of the bridge's file: each key declared once, as a field of its section's class.
 
-The type and the default of a key are those of the field. Its text, unit, bounds and example stand in the
-metadata of the field, by the names of `tables.Key`. ``docs/generate.py`` writes the reference in
+The type and the default of a key are those of the field. Its text, unit, bounds and example are in the
+metadata of the field, under the names of `tables.Key`. ``docs/generate.py`` writes the reference in
 ``docs/reference/configuration.rst`` and all of ``docs/bridge.toml`` from these classes and their docstrings:
 run ``make docs-generated`` after a change here.
 
-Next to read: `loading`, which combines the sections.
+It opens no file. Next to read: `loading`, which combines the sections.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _word(text: str) -> str:
 
 
 NOT_NODES = ("req", "life", "lease", "here")
-"""Words that have a meaning of their own in the place of a node, in the subjects of the broker."""
+"""Words that can't name a node, because they have another meaning in its place in the broker's subjects."""
 
 
 def _node(text: str) -> str:
@@ -86,14 +86,15 @@ def _server(text: str) -> str:
 def _next_port(section: Any) -> int | None:
     """Return the default port for replies, one above the port for commands (``protocol-tma2020.rst``).
 
-    It is None if there is no such port. `loading` reports that, where replies have a port.
+    Return None if there is no such port. `loading` reports that for dialects whose replies have a port.
     """
     port: int = section.command_port
     return port + 1 if 1 <= port < 65535 else None
 
 
 def _streams_per_user(web: Any) -> int:
-    """Return the number of streams that leaves half of an address's connections free, for a stop."""
+    """Return the default number of event streams of a user, which leaves half of the connections of an
+    address free for a stop."""
     connections: int = web.max_connections_per_address
     return min(MOST_STREAMS, connections // 2)
 

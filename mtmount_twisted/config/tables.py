@@ -2,7 +2,7 @@
 
 One class represents the file; its fields are the sections (`loading.Config`). The class of a section
 (`settings`) has a field for each key. The field gives the key's type and default, and its metadata gives the
-rest, by the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
+rest, under the names of `Key`. `read` reads the tables of a file; `build` makes the objects.
 
 It opens no file. Next to read: `settings`, the sections; `loading`, which reads the file.
 """
@@ -42,11 +42,11 @@ class Key:
     :param default: the default of the attrs field.
     :param doc: one line for the reference.
     :param unit: the unit of a number.
-    :param least: the lowest number allowed; None for no bound.
-    :param most: the highest number allowed; None for no bound.
+    :param least: the lowest allowed number; None for no bound.
+    :param most: the highest allowed number; None for no bound.
     :param default_words: the default in words, if it is computed.
     :param example: the value in ``docs/bridge.toml``, if that is not the default.
-    :param check: given a string, or each string of a list, returns the value to use. It raises `ValueError`
+    :param check: given a string, or each string of a list, return the value to use. It raises `ValueError`
         with the expected values.
     """
 
@@ -102,7 +102,7 @@ class Key:
 class ItemError(ValueError):
     """An error in one string of a list.
 
-    :ivar number: the string's place in the list, counted from 1.
+    :ivar number: the position of the string in the list, counted from 1.
     :ivar given: the string.
     """
 
@@ -113,7 +113,8 @@ class ItemError(ValueError):
 
 
 MAX_TABLES = 100
-"""The most tables of one section, such as ``[[port]]``: a file of 128 KiB could have 14,000 of them."""
+"""The largest number of tables of one section, such as ``[[port]]``: a file of 128 KiB could have 14,000 of
+them."""
 
 _WORDS = {
     str: "a string",
@@ -163,7 +164,7 @@ class Entry(NamedTuple):
     """One table of the file.
 
     :ivar values: its correct values, and the defaults.
-    :ivar given: the keys that it has.
+    :ivar given: the keys in the file.
     """
 
     path: str
@@ -192,7 +193,7 @@ def read(file_class: Any, tables: Mapping[str, Any], problems: list[str]) -> lis
 
 
 def _with_inner(tables: Mapping[str, Any], known: Mapping[str, Section]) -> Iterator[tuple[str, Any]]:
-    """Yield each table of the file; a table such as ``[station.broker]`` is one of its own."""
+    """Yield each table of the file. A table such as ``[station.broker]`` counts as a table of its own."""
     for name, given in tables.items():
         inner = {each.rpartition(".")[2]: each for each in known if each.rpartition(".")[0] == name}
         if not inner or not isinstance(given, dict):
@@ -227,14 +228,14 @@ def as_tables(config: Any) -> dict[str, Any]:
     for name, section in sections(config.__class__).items():
         value = getattr(config, section.attribute)
         outer, _, key = name.rpartition(".")
-        if value is not None and (value or not outer):  # no table of its own for an empty list within another
+        if value is not None and (value or not outer):  # an empty list in another table needs no table
             place = tables.setdefault(outer, {}) if outer else tables
             place[key] = [table(each) for each in value] if section.many else table(value)
     return tables
 
 
 def _default_of(attribute: Any, section: Any) -> Any:
-    """Return the value that a field has if the file leaves it out."""
+    """Return the value of a field that the file leaves out."""
     default = attribute.default
     if not hasattr(default, "takes_self"):
         return default

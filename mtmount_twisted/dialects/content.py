@@ -20,8 +20,7 @@ M = TypeVar("M")
 class Content(Generic[M]):
     """Encoder and decoder of one kind of items: lines, commands or replies.
 
-    The pair calls these functions directly, once per message: a wrapper around one would cost time per
-    message.
+    The pair calls these functions directly, once per message, because a wrapper would cost time per message.
 
     :ivar terminator: the bytes at the end of each line.
     :ivar encode: function from an item to bytes, terminator included. It raises `TypeError` if the item is of
@@ -66,7 +65,7 @@ def messages_of(dialect: Dialect, *, read_replies: bool) -> Content[Any]:
     :param read_replies: True on a commander's side: replies come in, commands go out. False on the mount's
         side: commands come in, replies go out.
     """
-    # Usually this side sends commands if it reads replies, else replies: the first class is checked first.
+    # `isinstance` checks the first class first: commands if this side reads replies, else replies.
     messages = dialect.messages if read_replies else dialect.messages[::-1]
 
     def encode(message: Any) -> bytes:

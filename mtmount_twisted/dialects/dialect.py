@@ -3,8 +3,8 @@
 The bridge, the journal, the front ends and the simulator receive a `Dialect`, and use its functions to read
 and write lines. They know no byte layout, no terminator and no field position of their own.
 
-`dialect_named` imports the folder of a dialect when it is first used. Next to read: ``tma2020.dialect``, the
-value for the protocol tma2020.
+`dialect_named` imports the folder of a dialect when it is first used. No I/O. Next to read:
+``tma2020.dialect``, the value for the protocol tma2020.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Recall(Enum):
     """The subject of a command that only asks, so that the bridge can answer it from memory."""
 
     STATE = "state"
-    """Every event that the mount has, but the settings."""
+    """Every event that the mount has, except the settings."""
     SETTINGS = "settings"
 
 
@@ -73,7 +73,7 @@ class CommandKind(Struct, frozen=True, gc=False):
     :ivar refusal: the explanation, with one of the bridge's beginnings, why the command can't be translated
         for the controller; empty if it can.
     :ivar recalls: the subject of a command that only asks, which every commander may send; else None.
-    :ivar changes: the subject that the command changes, so that an earlier answer holds no longer.
+    :ivar changes: the subject that the command changes, so that an earlier answer is out of date; else None.
     """
 
     code: int
@@ -126,7 +126,7 @@ class ReplyEnvelope(Protocol):
 
     @property
     def sequence_id(self) -> int:
-        """The sequence id of the command that it answers."""
+        """The sequence id of the command that the reply answers."""
 
     @property
     def masked(self) -> bytes | None:
@@ -185,7 +185,7 @@ class Subject(NamedTuple):
     :ivar is_alarm: True for a warning or an error.
     :ivar is_apart: True for an event that is kept beside the last values because of its size.
     :ivar content: equal for two events that differ only in their timestamps; None if each line is recorded.
-    :ivar name: the part of the mount, for people; empty if the code alone says it.
+    :ivar name: the part of the mount, for people; empty if the code alone names it.
     """
 
     key: Hashable
@@ -273,7 +273,7 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     """The times in which a command must be answered, in seconds.
 
     :ivar ack: from sending a command to its Ack.
-    :ivar ack_of_code: the same for the codes with a time of their own.
+    :ivar ack_of_code: this time for the codes with a time of their own.
     :ivar done_margin: added to the timeout in an Ack; the end must come within both.
     :ivar unknown_timeout: replaces the timeout of an Ack that announces none.
     """
@@ -334,15 +334,17 @@ class QuantityFacts(Struct, frozen=True):
 
 
 class TopicFacts(Struct, frozen=True):
-    """One topic of telemetry. Each of its values is a signal, and the time stamps are none.
+    """One topic of telemetry. Each of its values is a signal, except the time stamps.
 
     :ivar number: number on the wire.
     :ivar name: name, such as ``azimuth``.
     :ivar period: interval between two lines in seconds; None if it is unknown.
     :ivar doc: meaning.
     :ivar quantities: its values.
-    :ivar parts: the name of each quantity, an array once, and how many values it has, in the same order.
-    :ivar values_of: return the values in a decoded topic, in the same order; NaN for one that is missing.
+    :ivar parts: the name of each quantity, an array once, and its number of values, in the order of the
+        quantities.
+    :ivar values_of: return the values in a decoded topic, in the order of the quantities; NaN for a missing
+        value.
     """
 
     number: int
@@ -359,18 +361,19 @@ class TelemetryFormat(Struct, frozen=True, kw_only=True, eq=False):
 
     :ivar port: the port of the telemetry server, unless a setting names another.
     :ivar names: the name of each topic that has one, by its number.
-    :ivar topics: return the facts about each topic that has a name, by its number, in that order.
+    :ivar topics: return the facts about each topic that has a name, by its number, in the order of the
+        numbers.
     :ivar read_header: return the header of a line; the rest is not decoded. It raises `errors.LineError` if
         the line is not telemetry.
     :ivar decode: return the topic in a line. It raises `errors.LineError`.
     :ivar timed_topics: the topics from which the clock offset is measured, because they are sent often.
     :ivar axes: the number of the topic with the motion of each axis, by the name of the axis.
     :ivar position_of: return the motion of an axis in its topic.
-    :ivar position_in: return the same from the number of the topic and its signals, without time stamps.
+    :ivar position_in: return this motion from the number of the topic and its signals, without time stamps.
     :ivar tai: return the current TAI seconds since the unix epoch, for the clock offset.
     :ivar motion_codes: the codes of the events about the motion of an axis, or about its range.
     :ivar read_event: return the time stamp of an event (TAI seconds since the unix epoch) and its facts,
-        those in the settings included. It raises `errors.LineError`.
+        including the facts in the settings. It raises `errors.LineError`.
     """
 
     port: int
@@ -395,7 +398,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     :ivar name: the name in the settings and in the journal.
     :ivar topology: the connections between a commander and the mount.
     :ivar terminator: the bytes at the end of each line.
-    :ivar messages: the base class of all commands, then that of all replies.
+    :ivar messages: the base class of all commands, then the base class of all replies.
     :ivar deadlines: the times in which a command must be answered.
     :ivar kind_of: return the facts about a command, by its code; any code is allowed.
     :ivar commands: the class of each command that has one, by its code, in the order of the codes.
@@ -416,7 +419,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     :ivar read_command: return the envelope of a command. It raises `errors.LineError` if the line has no
         header, or one that cannot be passed on.
     :ivar read_to_refuse: return the envelope of a malformed command, as far as a refusal needs it; None if
-        that is unreadable.
+        this part is unreadable.
     :ivar read_wanted: return the commander that an ``AskForCommand`` names. It raises `errors.LineError`.
     :ivar read_reply: return the envelope of a reply or event. It raises `errors.LineError`.
     :ivar reply_starts: the bytes with which a reply can begin; see `REPLY_STARTS`.
@@ -430,7 +433,7 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
 
     :ivar commander_event: return the event that the source with a number has command, 0 for none; None if the
         protocol has no such event.
-    :ivar completed: return a command with a sequence id and a timestamp, where a program has left them out.
+    :ivar completed: return a command, with a sequence id and a timestamp if the program has left them out.
     :ivar heartbeat: return the sign of life of the commander that has command, to be sent every second; None
         if the protocol has none.
     :ivar ask: return an ``AskForCommand``; see `Ask`.
@@ -468,7 +471,8 @@ class Dialect(Struct, frozen=True, kw_only=True, eq=False):
     :ivar alarm_codes: the code of the events of each severity.
     :ivar subsystems: the name of each subsystem, by its number: a multiple of 100 at which the codes of its
         alarms begin.
-    :ivar preview: return the expected answer to a command that is not sent; None if too little is known.
+    :ivar preview: return the expected answer to a command that is not sent; None if the dialect knows too
+        little of its mount.
     :ivar telemetry: the format of the telemetry; None if the mount sends none.
     """
 
@@ -536,7 +540,7 @@ class Answered(NamedTuple):
     """The consequences of an answer to a translated command.
 
     :ivar lines: the lines for the commander, without terminators.
-    :ivar then: the command that follows for the controller: the next part of one that became two; or None.
+    :ivar then: the next command for the controller: the second part of a command that became two; or None.
     """
 
     lines: tuple[bytes, ...] = ()
@@ -546,7 +550,7 @@ class Answered(NamedTuple):
 class TranslatedEvent(NamedTuple):
     """A line of the controller to all clients, as a client of another dialect receives it.
 
-    :ivar line: the line, without terminator; None if the client's dialect has no place for it.
+    :ivar line: the line, without terminator; None if the line has no counterpart in the client's dialect.
     :ivar dropped: the kind of a line that is dropped, such as ``POWER_STATE``.
     """
 
@@ -559,7 +563,7 @@ class TranslatedCommand(NamedTuple):
 
     :ivar commands: one command, or two: the second needs the success of the first; none if there is no
         translation.
-    :ivar refusal: the reason why there is none; empty if there is one.
+    :ivar refusal: the reason why there is no translation; empty if there is one.
     """
 
     commands: tuple[CommandMessage, ...] = ()
@@ -573,8 +577,8 @@ class Translator(Struct, frozen=True, kw_only=True, eq=False):
     lines, and the envelopes of the controller's dialect.
 
     :ivar dialect: the client's dialect.
-    :ivar read_command: return the envelope of a client's command as the controller receives it. Its facts say
-        whether the client's own command stops, needs command, or gets only an Ack, and whether the
+    :ivar read_command: return the envelope of a client's command as the controller receives it. Its facts are
+        whether the client's own command stops something, needs command, or gets only an Ack, and whether the
         translation is refused. It raises `errors.LineError` as `Dialect.read_command` does.
     :ivar read_to_refuse: as in `Dialect`.
     :ivar read_wanted: as in `Dialect`.
@@ -628,7 +632,7 @@ def dialect_of_line(line: bytes, is_command: bool, controller: Dialect) -> Diale
 
     :param is_command: True if the line is from the client.
     :param controller: the dialect of the controller at that time.
-    :returns: the controller's for a line that is neither.
+    :returns: the controller's dialect for a line of neither dialect.
     """
     if controller.name != TRANSLATION[1]:
         return controller
@@ -663,7 +667,8 @@ def dialect_named(name: DialectName) -> Dialect:
 
 
 REPLY_STARTS: dict[DialectName, bytes] = {"tma2020": b"0123456789+-", "tma2022": b"{"}
-"""The bytes with which a reply of each dialect can begin, so that other lines are found at little cost."""
+"""The bytes with which a reply of each dialect can begin, so that lines of another dialect are found at
+little cost."""
 
 
 def other_dialect_of(line: bytes, dialect: Dialect) -> Dialect | None:

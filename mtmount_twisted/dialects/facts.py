@@ -1,8 +1,8 @@
 """Facts about the mount's state that an event reports, in one shape for each generation of the protocol.
 
 `Dialect.facts_of` reads them from an event; `TelemetryFormat.position_of` reads a `PositionFact` from
-telemetry. A later generation reports more: a new kind of fact is a class
-more here, and a fact that older mounts do not report is an attribute with None as its default.
+telemetry. For a later generation that reports more, add a class here for a new kind of fact, or an attribute
+with None as its default. Values only. Next to read: ``facts`` of each dialect.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AxisFact(Struct, frozen=True, gc=False):
 class MountFact(Struct, frozen=True, gc=False):
     """The state of the whole mount.
 
-    :ivar description: the state in the mount's own words.
+    :ivar description: the state, as the mount names it.
     """
 
     description: str
@@ -41,11 +41,11 @@ FactValue: TypeAlias = "bool | int | float | str | tuple[FactValue, ...] | None"
 
 
 class DeviceFact(Struct, frozen=True, gc=False):
-    """One thing about a device.
+    """One quantity of a device.
 
     :ivar device: the device, such as ``oil_supply_system``.
-    :ivar name: the thing: ``power``, ``motion``, ``homed`` ...
-    :ivar value: its value; for a thing that each part of the device has, one value for each part.
+    :ivar name: the quantity: ``power``, ``motion``, ``homed`` ...
+    :ivar value: its value; a list of one value for each part of the device, if each part has the quantity.
     :ivar unit: the unit of a number; empty if there is none.
     """
 
@@ -63,8 +63,8 @@ class PositionFact(Struct, frozen=True, gc=False):
     :ivar velocity: the velocity, in deg/s.
     :ivar demand_velocity: the demanded velocity, in deg/s.
     :ivar torque: the torque, in N m; None for an axis that does not report it in this unit.
-    :ivar position_at: when the position was measured (TAI seconds since the unix epoch).
-    :ivar demand_at: when the demand position was asked for (TAI seconds since the unix epoch).
+    :ivar position_at: the time of the measured position (TAI seconds since the unix epoch).
+    :ivar demand_at: the time of the demanded position (TAI seconds since the unix epoch).
     """
 
     position: float | None
@@ -77,7 +77,7 @@ class PositionFact(Struct, frozen=True, gc=False):
 
 
 class RangeFact(Struct, frozen=True, gc=False):
-    """The range of an axis in the mount's settings. A number that they do not have is None.
+    """The range of an axis in the mount's settings. A number that the settings lack is None.
 
     :ivar axis: the axis, such as ``azimuth``.
     :ivar low: the lowest position that commands and software limits allow, in deg.
@@ -98,8 +98,8 @@ class AlarmFact(Struct, frozen=True, gc=False):
 
     :ivar code: the condition.
     :ivar subsystem: the name of the subsystem, such as ``MIRROR_COVERS``; None if it is unknown.
-    :ivar what: the origin in the mount's own words.
-    :ivar description: further words of the mount, or empty.
+    :ivar what: the origin, as the mount names it.
+    :ivar description: further text of the mount, or empty.
     :ivar active: True if the condition is present now.
     :ivar latched: True if the alarm lasts until its reset; always False for a warning.
     :ivar remedy: the vendor's advice; empty if there is none.

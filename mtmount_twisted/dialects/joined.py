@@ -1,10 +1,11 @@
-"""`Joined`: one command of a commander that became several at the mount, and their answers joined to one.
+"""`Joined`: one command of a commander that became several commands at the mount, with their answers joined
+to one answer.
 
 Each part is sent after the success of the part before. The commander receives one Ack, with the longest
 timeout, when the last part is acknowledged, and Done when it has succeeded. A part that fails ends the
 command: the later parts are not sent, and the failure names all parts.
 
-No part is stopped after the failure of another one: the parts before it have ended, and no command that
+No part needs a stop after the failure of another part: the earlier parts have ended, and no command that
 becomes several moves an axis (``docs/reference/translation.rst``).
 
 A `Joined` decides and does not act: it returns the command to be sent, and receives the answers to it. Pure:
@@ -53,7 +54,7 @@ _FATES_WITHOUT_ANSWER = {
     **dict.fromkeys(("refused", "malformed", "busy", "not sent"), _NOT_SENT),
     **dict.fromkeys(("timed out", "outcome unknown"), _UNKNOWN),
 }
-"""The ends by the beginning of an explanation that the bridge gives in place of the mount."""
+"""The end of a part, by the beginning of the explanation that the bridge gives in place of the mount."""
 
 
 class Joined:
@@ -81,7 +82,7 @@ class Joined:
     def answered(self, answer: Outcome) -> Step:
         """Process an answer to the part that is in flight. After the end it changes nothing.
 
-        :param answer: the answer. If none came in time, the caller makes a failure with the reason.
+        :param answer: the answer. If no answer came in time, the caller makes a failure with the reason.
         """
         if self.has_ended:
             return Step()
@@ -101,7 +102,7 @@ class Joined:
         return Step(self.part)
 
     def _note(self, timeout: float | None) -> None:
-        """Keep the longest timeout; None, which is not known, is longer than any known one."""
+        """Keep the longest timeout. None, an unknown timeout, is longer than any known timeout."""
         self._timeout = (
             None if None in (timeout, self._timeout) else max(timeout or 0.0, self._timeout or 0.0)
         )
@@ -114,7 +115,7 @@ class Joined:
         return (Outcome(Meaning.ACKNOWLEDGED, 0, timeout=self._timeout),)
 
     def _explained(self, answer: Outcome) -> str:
-        """Return the reason of a failure and the end of every part, unless none was sent."""
+        """Return the reason of a failure and the end of every part; only the reason if no part was sent."""
         reason = answer.explanation[:LONGEST_REASON]
         fate = _FATES_WITHOUT_ANSWER.get(reason.partition(":")[0], _FATES[answer.meaning])
         if self._number == 0 and fate == _NOT_SENT:

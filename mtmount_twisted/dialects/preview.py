@@ -14,8 +14,8 @@ from msgspec import Struct
 from .facts import FactValue
 
 Told: TypeAlias = Callable[[str, str], FactValue]
-"""Return a fact about a device that the mount told last, by the names of the device and of the thing; None if
-it is unknown or stale."""
+"""Return the value that the mount reported last, by the names of the device and of the quantity; None if it
+is unknown or stale."""
 
 
 class Target(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Target(Struct, frozen=True):
 
     :ivar axis: the axis, such as ``azimuth``.
     :ivar position: the goal, in deg.
-    :ivar velocity: the greatest velocity on the way, in deg/s; the mount's own is meant where it is known.
+    :ivar velocity: the greatest velocity on the way, in deg/s; the mount's own default if it is known.
     :ivar acceleration: the greatest acceleration on the way, in deg/s².
     """
 
@@ -36,9 +36,9 @@ class Target(Struct, frozen=True):
 class Preview(Struct, frozen=True):
     """The expected answer of the mount.
 
-    :ivar refusals: the reasons for which the mount would refuse the command; empty if none is known.
-    :ivar invalid: those of them that hold in every state of the mount: a value that it never accepts.
-    :ivar unknown: the things that the mount has not told, and that may be a reason.
+    :ivar refusals: the reasons why the mount would refuse the command; empty if no reason is known.
+    :ivar invalid: the refusals that hold in every state of the mount, for a value that it never accepts.
+    :ivar unknown: the values that the mount has not reported, and that may be a reason.
     :ivar targets: the goals of a move.
     """
 
@@ -48,7 +48,7 @@ class Preview(Struct, frozen=True):
     targets: tuple[Target, ...] = ()
 
     def judged(self, is_settled: bool) -> tuple[list[str], list[str]]:
-        """Return the reasons for a refusal, and what is unknown.
+        """Return the reasons for a refusal, and the unknown values.
 
         :param is_settled: False while a command is in flight, and shortly after it: the mount's state may
             change at any moment.

@@ -1,7 +1,7 @@
 """Recorded commands, to show and to send again. A command has the same layout in each generation.
 
 It is text: its sequence id, its code, its source, the time of sending and its parameters, separated by line
-feeds.
+feeds. Pure. Next to read: ``cli.journal.replay``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def renewing(
     places = {int(code): _place_of_tai(command) for code, command in commands.items()}
 
     def renewed(line: bytes, sequence_id: int, advance: float) -> bytes:
-        fields = line.lstrip().split(b"\n")  # a mount that strips a line would count empty fields otherwise
+        fields = line.lstrip().split(b"\n")  # a mount strips the line, too
         fields[0] = b"%d" % sequence_id
         fields[3] = timestamp().encode()
         place = places.get(int(fields[1]))

@@ -1,4 +1,7 @@
-"""The sources of commands, which have the same names and numbers in each generation of the protocol."""
+"""The sources of commands, which have the same names and numbers in each generation of the protocol.
+
+Values only. Next to read: `dialect`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Literal
 
 
 class Source(IntEnum):
-    """The component that sent a command, or the one that a reply answers."""
+    """The component that sent a command."""
 
     CSC = 1
     EUI = 2

@@ -2,7 +2,7 @@
 
 A command begins with its sequence id, code and source, one field each. Pure: no Twisted, no I/O.
 
-Next to read: ``tma2020.envelope`` and ``tma2022.relay``, which read it from a line.
+Next to read: ``tma2020.envelope`` and ``tma2022.relay``, which read the header from a line.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class CommandEnvelope(Struct, frozen=True, gc=False):
 def header_to_refuse(
     fields: Sequence[bytes], read_int: Callable[[bytes], int], kind_of: Callable[[int], CommandKind]
 ) -> CommandEnvelope | None:
-    """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable.
+    """Return the header of a malformed command, as far as a refusal needs it; None if this part is
+    unreadable.
 
     :param fields: the fields of the line, header first.
-    :param read_int: function from a field to its number, which raises `ValueError` if it is none.
+    :param read_int: function from a field to its number, which raises `ValueError` if the field is no number.
     """
     try:
         sequence_id, source = read_int(fields[0]), read_int(fields[2])
@@ -55,7 +56,7 @@ def header_to_refuse(
 
 
 def other_generation(line: bytes, name: DialectName) -> LineError:
-    """Return the error about a command of the other generation, which its timestamp tells."""
+    """Return the error about a command of the other generation. Its timestamp shows the generation."""
     return LineError(
         line,
         f"timestamp: that of {name}: the client speaks {name}; connect it to a pair or port of that dialect",

@@ -1,14 +1,14 @@
 """The translation between a commander that speaks tma2020 and a mount that speaks tma2022.
 
-`translate_command` turns a command into the command for the mount, into two of them, or into a refusal.
+`translate_command` turns a command into one or two commands for the mount, or into a refusal.
 `translate_reply` turns a reply or an event of the mount into the one for the commander. `TABLE` has a row for
 each command class of tma2020 that has a counterpart, and other classes are refused.
 ``docs/reference/translation.rst`` is generated from it.
 
 A command is translated by its class and never by its code: 31 is a target of a track in tma2020, and turns
-the power on or off in tma2022. The rules for a command (whether it is a stop, needs command, or gets only an
-Ack) are those of the commander's class. So `AzimuthAxisEnableTracking` remains a command that overtakes no
-other command, although the mount receives an `AzimuthStop`.
+the power on or off in tma2022. The commander's class decides whether the command is a stop, needs command, or
+gets only an Ack. So `AzimuthAxisEnableTracking` remains a command that overtakes no other command, although
+the mount receives an `AzimuthStop`.
 
 A reply has only the facts of the mount's reply. Pure: no Twisted, no I/O, no clock.
 
@@ -41,10 +41,10 @@ UNKNOWN_TIMEOUT_MS = 300_000
 """Timeout in the Ack of a command if the mount does not know its duration, in ms."""
 
 LONGEST_TIMEOUT_MS = 2**31 - 1
-"""Longest timeout in an Ack, in ms: 24 days, the most that an integer of 32 bits holds."""
+"""Longest timeout in an Ack, in ms: 24 days, the largest integer of 32 bits."""
 
 ALL_CAUSES = ":".join(map(str, range(40)))
-"""Every index that `SafetyReset` of tma2022 accepts: that of tma2020 resets all causes."""
+"""Every index that `SafetyReset` of tma2022 accepts. `SafetyReset` of tma2020 resets all causes."""
 
 
 # Down: the commands
@@ -101,7 +101,7 @@ def _one(command: new.Command) -> Translated:
 
 
 def _copier(becomes: type[C]) -> Callable[[old.Command], C]:
-    """Return the function that makes a command of a class from one with the same parameters."""
+    """Return the function that makes a command of a class from a command with the same parameters."""
     names = [info.name for info in becomes.field_infos[new.NUM_HEADER_FIELDS :]]
 
     def copy(command: old.Command) -> C:
@@ -117,7 +117,7 @@ def _same(becomes: type[new.Command]) -> Row:
 
 
 def _enable_tracking(becomes: type[new.Command], stop: type[new.Command]) -> Row:
-    """Return the row of a command that enables tracking, or ends it, which only a stop does today."""
+    """Return the row of a command that enables or ends tracking. In tma2022 only a stop ends it."""
     enable = _copier(becomes)
 
     def make(command: Any) -> Translated:
@@ -284,7 +284,7 @@ _NO_COUNTERPART = Row((), _refuse, "refused")
 def translate_command(command: old.Command) -> Translation:
     """Return a command as the mount receives it, or the reason why the mount can't carry it out.
 
-    Each command for the mount has the sequence id, the source and the time of the commander's.
+    Each command for the mount has the sequence id, the source and the time of the commander's command.
     """
     return row_of(type(command)).make(command)
 
@@ -372,13 +372,13 @@ _ONLY_IN_TMA2022: Mapping[type[new.Command], tuple[type[old.Command], ...]] = {
     new.MirrorCoverLocksLock: (old.MirrorCoverLocksMoveAll,),
     new.MirrorCoverLocksUnlock: (old.MirrorCoverLocksMoveAll,),
 }
-"""The classes of tma2022 to which no command is translated, each with the commands that have its effect
-together."""
+"""The classes of tma2022 to which no command is translated, each with the commands that together have its
+effect."""
 
 
 def _backwards() -> dict[type[new.Command], tuple[type[old.Command], ...]]:
-    """Return the classes of tma2020 for each class of tma2022. A class with it as counterpart goes before a
-    class that only may become it."""
+    """Return the classes of tma2020 for each class of tma2022. A class with this class as its counterpart
+    goes before a class that may become it."""
     found: dict[type[new.Command], tuple[type[old.Command], ...]] = dict(_ONLY_IN_TMA2022)
     for place in (0, 1):
         for command, row in TABLE.items():
@@ -413,7 +413,7 @@ def counterpart_of(name: str) -> tuple[str, ...]:
 
 
 class Dropped(NamedTuple):
-    """A reply that tma2020 has no place for.
+    """A reply without a counterpart in tma2020.
 
     :ivar kind: the kind of the reply, under which it is counted, such as ``POWER_STATE``.
     """
@@ -461,7 +461,7 @@ EVENTS: Mapping[type[new_replies.Reply], ReplyRow] = {
         old_replies.InPositionReply, "azimuth and elevation; that of the camera cable wrap is dropped"
     ),
 }
-"""The translation of each event that tma2020 has a place for."""
+"""The translation of each event with a counterpart in tma2020."""
 
 _REPLY_NAMES = {int(known): known.name for known in ReplyId}
 _AXES = (System.AZIMUTH, System.ELEVATION)
@@ -494,7 +494,11 @@ def translate_answer(
 
 
 def milliseconds(timeout: float | None, *, ack_only: bool) -> int:
-    """Return the timeout for an Ack (ms) from the mount's (s, 0 or more); None if it is unknown."""
+    """Return the timeout for an Ack in ms.
+
+    :param timeout: the mount's timeout (s, 0 or more); None if it is unknown.
+    :param ack_only: True for a track command.
+    """
     if ack_only:
         return 0
     return UNKNOWN_TIMEOUT_MS if timeout is None else round(min(timeout * 1000, LONGEST_TIMEOUT_MS))
@@ -568,7 +572,7 @@ def utc_of(reply: new_replies.Reply) -> datetime:
 def utc_at(timestamp: float) -> datetime:
     """Return the time of a timestamp of the mount (s); 1970 if there is no such time.
 
-    The PXI's clock, which counts from 1904, counts no leap seconds (as above).
+    The PXI's clock, which counts from 1904, counts no leap seconds.
     """
     seconds = new_replies.unix_time(timestamp)
     return _utc(seconds - TAI_AHEAD if seconds == timestamp else seconds)

@@ -1,8 +1,8 @@
 """`TRANSLATOR`: the lines of a client that speaks tma2020, before a controller that speaks tma2022.
 
 The bridge knows a translated command by a `TranslatedEnvelope`. It sends the controller's version of the
-command. The rules for it (is it a stop, does it need command) are those of the client's own version. The
-bridge passes each answer to `TRANSLATOR`, which returns the client's lines.
+command. The client's own version decides whether the command is a stop and needs command. The bridge passes
+each answer to `TRANSLATOR`, which returns the client's lines.
 
 Pure: no Twisted, no I/O. Next to read: `translate`, the table; `joined`, for a command that becomes two;
 ``bridge.registry``, which sends the lines.
@@ -54,12 +54,12 @@ from .translate import (
 )
 
 CACHED_EVENTS = 2048
-"""The number of the latest events that are translated once, however many clients receive them. All last
-values of the bridge (at most 1,000) and the events between two new clients fit: with fewer places each new
-client would have all of them translated anew."""
+"""The number of the latest events that are translated only once for all clients. All last values of the
+bridge (at most 1,000) and the events between two new clients fit. With fewer places, all last values would be
+translated anew for each new client."""
 
 LONGEST_CACHED = 4096
-"""The longest event that is kept, in bytes; the longer ones are translated for each client."""
+"""The longest event that is kept, in bytes. A longer event is translated for each client."""
 
 
 LONGEST_COMMAND = 1024
@@ -70,11 +70,11 @@ class TranslatedEnvelope(Struct, frozen=True, eq=False):
     """The header of a client's command, and the command that the controller receives.
 
     :ivar sequence_id: the client's own id.
-    :ivar code: the code of the controller's command; 0 if the client's has no counterpart.
-    :ivar kind: the facts about the command. Its name is that of the controller's; whether it stops, needs
-        command and gets only an Ack are facts about the client's.
+    :ivar code: the code of the controller's command; 0 if the client's command has no counterpart.
+    :ivar kind: the facts about the command. Its name and code are the controller's. Whether it stops, needs
+        command or gets only an Ack depends on the client's own command.
     :ivar line: the controller's command; None if there is none.
-    :ivar joined: the state of a command that became two; None for one that became one.
+    :ivar joined: the state of a command that became two; None for a command that became one.
     """
 
     sequence_id: int
@@ -87,7 +87,7 @@ class TranslatedEnvelope(Struct, frozen=True, eq=False):
     def rewritten(self, sequence_id: int, source: int) -> bytes:
         """Return the line of the controller's command with another id and source.
 
-        :raises ValueError: if there is none: the bridge refuses such a command.
+        :raises ValueError: if there is no such command: the bridge refuses the client's command.
         """
         if self.line is None:
             raise ValueError(f"command {self.sequence_id} has no translation")
@@ -136,7 +136,8 @@ def _envelope(header: CommandEnvelope, command: CommandMessage, joined: Joined |
 
 
 def read_to_refuse(line: bytes) -> CommandEnvelope | None:
-    """Return the header of a malformed command, as far as a refusal needs it; None if that is unreadable."""
+    """Return the header of a malformed command, as far as a refusal needs it; None if this part is
+    unreadable."""
     header = old.read_to_refuse(line)
     if header is None:
         return None
@@ -146,7 +147,8 @@ def read_to_refuse(line: bytes) -> CommandEnvelope | None:
 
 def answered(header: CommandEnvelope, answer: ReplyEnvelope) -> Answered:
     """Return the consequences of an answer to a command."""
-    assert isinstance(answer, new.ReplyEnvelope)  # the controller's, or the bridge's own in its dialect
+    # An answer of the controller, or of the bridge in the controller's dialect.
+    assert isinstance(answer, new.ReplyEnvelope)
     outcome, timestamp = _outcome(answer), utc_at(answer.timestamp)
     if not isinstance(header, TranslatedEnvelope) or (joined := header.joined) is None:
         return Answered((_line(header, outcome, timestamp),))
@@ -205,7 +207,8 @@ def translate(command: CommandMessage) -> TranslatedCommand:
 
 
 def _code_of(code: int) -> int:
-    """Return the code of the counterpart of a client's command, or of the nearest one; 0 if there is none."""
+    """Return the code of the counterpart of a client's command, or of the nearest command; 0 if there is
+    none."""
     if code not in OldCode.__members__.values():
         return 0
     command = old_commands.CommandDict.get(OldCode(code))
@@ -215,7 +218,7 @@ def _code_of(code: int) -> int:
 
 _SOURCES = frozenset(map(int, Source))
 _FREQUENT = (Meaning.ACKNOWLEDGED, Meaning.SUCCEEDED)
-"""The answers without further content than that of the envelope."""
+"""The answers with no content beyond the envelope."""
 
 TRANSLATOR = Translator(
     dialect=DIALECT,

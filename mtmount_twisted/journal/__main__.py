@@ -1,4 +1,7 @@
-"""``python -m mtmount_twisted.journal`` is ``mtmount-journal``: the public name of `cli.journal`."""
+"""``python -m mtmount_twisted.journal`` is ``mtmount-journal``: the public name of `cli.journal`.
+
+Next to read: `cli.journal.program`.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 ``mtmount-journal`` reads files from other machines, and the daemon opens the file at its path. A hostile file
 may contain an endless view in place of a table, a trigger that runs as a row is written, or a value of
 hundreds of megabytes. No such file may stop the programs or fill the memory. The settings here follow
-SQLite's page "Defense Against The Dark Arts". Next to read: `file` and `reading`, which use the checks.
+SQLite's page "Defense Against The Dark Arts". It reads the files that it is given, in the caller's thread.
+Next to read: `file` and `reading`, which use the checks.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
 """The bounds on the time of a row (s, Unix time): the years 1 to 9999, the range of `datetime`."""
 
 MAX_OBJECTS = 1000
-"""The most tables, views, indexes and triggers in a journal; SQLite parses them all before it runs the first
-statement."""
+"""The largest number of tables, views, indexes and triggers in a journal. SQLite parses all of them before it
+runs the first statement."""
 
 LONGEST_SQL = 16 * 1024
 """The longest SQL text of one table, view, index or trigger, in bytes."""
 
 _STEPS_PER_OBJECT = 7
-"""The instructions of SQLite's virtual machine for each of them, found by experiment with SQLite 3.40."""
+"""The number of instructions of SQLite's virtual machine for each such object, found by experiment with
+SQLite 3.40."""
 
 TABLES = ("run", *COLUMNS)
 """The tables that every journal has."""
@@ -118,7 +120,7 @@ def restrict(db: sqlite3.Connection, longest: int) -> None:
 
 
 def wrong_objects(found: Iterable[Sequence[Any]], *, writing: bool = False) -> str:
-    """Return the reason why a file's schema is not that of the bridge; empty if it is.
+    """Return the reason why a file's schema is not the bridge's; empty if it is.
 
     A view in place of a table may be endless, and a trigger may run any SQL as a row is written. Other added
     objects are harmless, because they are neither read nor written.
@@ -196,7 +198,8 @@ def _can_read(db: sqlite3.Connection, table: str, low: int, high: int) -> bool:
 
 
 def wrong_value(table: str, values: dict[str, Any]) -> str:
-    """Return the first value of a row that has not the type that the bridge writes; empty if there is none.
+    """Return a text about the first value of a row that the bridge can't have written; empty if there is
+    none.
 
     :param values: the values of the row, by column.
     """

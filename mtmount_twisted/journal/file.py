@@ -1,7 +1,6 @@
-"""`Store`: one open file of the journal. It runs in the journal's thread.
-
-A `Store` writes each batch of rows in one transaction, or raises. `writer` handles its errors, and
-`journal.schema` defines the tables. Next to read: `checking`, the checks of a file before it is used.
+"""`Store`: one open file of the journal. It runs in the journal's thread, and blocks. A `Store` writes each
+batch of rows in one transaction, or raises. `writer` handles its errors, and `journal.schema` defines the
+tables. Next to read: `checking`, the checks of a file before it is used.
 """
 
 from __future__ import annotations
@@ -50,10 +49,10 @@ from .schema import (
 )
 
 BUSY_TIMEOUT = 2.0
-"""The longest wait for the lock of another program; then it counts as a fault, in seconds."""
+"""The longest wait for the lock of another program, in seconds; after it the lock counts as a fault."""
 
 VACUUM_PAGES = 2000
-"""The most pages that one call of `Store.give_back` returns to the file system."""
+"""The largest number of pages that one call of `Store.give_back` returns to the file system."""
 
 BATCH_BYTES = 4 * 2**20
 """The approximate size of the largest transaction, in bytes; smaller if `keep_bytes` is small."""
@@ -62,7 +61,7 @@ FILE_PER_ROW = 100
 """The approximate size of a row in the file without its text, in bytes."""
 
 TRIMMED_ROWS = 500
-"""The most unprivileged rows that are deleted in one transaction."""
+"""The largest number of unprivileged rows that are deleted in one transaction."""
 
 MOST_BYTES = 16 * 2**20
 """The longest value that SQLite reads or writes, in bytes; it refuses a longer one."""
@@ -71,7 +70,7 @@ CHECKED_SPANS = 16
 """The number of spans that `Store.check` reads: about 3 MB."""
 
 LOOK_BACK = 1_000_000
-"""The number of last ids that are searched at a start for commands without an end, in about 0.3 s."""
+"""The number of last ids in which a start searches for commands without an end, in about 0.3 s."""
 
 WAL_LIMIT = 16 * 2**20
 """The size to which SQLite truncates the write-ahead log after a burst, in bytes; less if `keep_bytes` is
@@ -161,7 +160,7 @@ class Store:
     :ivar run: the present run, as it is in this file.
     :ivar made_private: the files that other users could read or write, each with its previous mode.
     :ivar last_id: the highest id written by this object; 0 before the first row.
-    :ivar unreadable: the reason why commands without an end can't be counted; empty if they are.
+    :ivar unreadable: the reason why commands without an end can't be counted; empty if they are counted.
     :ivar left_unknown: the number of the previous run, and the number of commands that it sent and left
         without an end; both 0 if this run has not begun here.
     :raises sqlite3.Error: if the file can't be opened.
@@ -263,12 +262,12 @@ class Store:
         self._db.executemany(f"INSERT INTO {CODE_NAME_TABLE} VALUES (?, ?, ?, ?)", names)
 
     def _renew_views(self) -> None:
-        """Make the views that the file lacks, and those that lack the dialect of a run."""
+        """Make the views that the file lacks, and make anew the views that lack the dialect of a run."""
         for name, making in views(RunDialects(self._db).named()).items():
             sql = "SELECT type, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE"
             found = self._db.execute(sql, (name,)).fetchone()
             if found is not None and found != ("view", making):
-                if found[0] != "view":  # another's table or index, which is not ours to remove
+                if found[0] != "view":  # a user's table or index, which must stay
                     continue
                 self._db.execute(f"DROP VIEW {name}")
                 found = None
@@ -332,7 +331,7 @@ class Store:
         """Write the rows of a batch that can be written.
 
         :returns: the rows that can't be written because of their content. An event ``gap`` takes the place of
-            the first of them.
+            the first such row.
         """
         bad: list[Row] = []
 
@@ -402,7 +401,7 @@ class Store:
                 Path(f"{self.path}{end}").unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Compare the number of the last rows with the table ``span``; check the whole file if they differ.
+        """Compare the numbers of the last rows with the table ``span``. If they differ, check the whole file.
 
         The numbers also differ after a user has deleted rows by hand, which is no damage.
 
@@ -420,7 +419,8 @@ class Store:
             raise error
 
     def last_old(self, allowance: Allowance) -> int | None:
-        """Return the last id of earlier runs that may be deleted now, in the first span with one; or None."""
+        """Return the last id of earlier runs that may be deleted now, in the first span that has one; else
+        None."""
         low, high = allowance.credible
         sql = "SELECT span FROM span WHERE span <= ? AND high >= ? AND low <= ? ORDER BY span"
         with contextlib.closing(self._db.execute(sql, (self.run.base // SPAN_IDS, low, high))) as spans:
@@ -440,7 +440,7 @@ class Store:
         return sorted(rows)
 
     def delete_up_to(self, last: int) -> Deleted | None:
-        """Delete the rows of the file's first span up to this id; None if there are none."""
+        """Delete the rows of the file's first span up to this id; return None if there are none."""
         found = self._db.execute("SELECT min(span) FROM span WHERE span <= ?", (last // SPAN_IDS,)).fetchone()
         return None if found[0] is None else self._delete(found[0], last)
 
@@ -464,14 +464,14 @@ class Store:
             self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}").fetchall()
 
     def delete_unprivileged(self) -> Deleted | None:
-        """Delete the oldest unprivileged rows; None if there are none."""
+        """Delete the oldest unprivileged rows; return None if there are none."""
         while True:
             first = f"SELECT id FROM {UNPRIVILEGED_TABLE} ORDER BY id LIMIT {TRIMMED_ROWS}"
             (last,) = self._db.execute(f"SELECT max(id) FROM ({first})").fetchone()
             if last is None:
                 return None
             deleted = self._in_transaction(partial(self._delete_marked, last))
-            if deleted.rows:  # if 0, an earlier version of this program has deleted the rows
+            if deleted.rows:  # 0 if an earlier version of this program has deleted the rows
                 return deleted
 
     def _delete_marked(self, last: int) -> Deleted:
@@ -490,7 +490,7 @@ class Store:
         return Deleted(rows, min(_known(times), default=0.0), max(_known(times), default=0.0))
 
     def delete_oldest(self, most_bytes: int) -> Deleted | None:
-        """Delete the oldest rows, of one span and of about `most_bytes`; None if there are none."""
+        """Delete the oldest rows, about `most_bytes` of one span; return None if there are none."""
         while True:
             (span,) = self._db.execute("SELECT min(span) FROM span").fetchone()
             if span is None:
@@ -529,7 +529,7 @@ class Store:
     # Deletion
 
     def _delete(self, span: int, last: int) -> Deleted | None:
-        """Delete a span's rows up to an id; None if there are none."""
+        """Delete a span's rows up to an id; return None if there are none."""
         deleted = self._in_transaction(partial(self._delete_in, span, last))
         return deleted if deleted.rows else None
 
@@ -577,7 +577,7 @@ def _make_folders(folder: Path) -> None:
     """Create a folder and its parents with mode 0700, regardless of the umask."""
     if not folder.is_dir():
         _make_folders(folder.parent)
-        with contextlib.suppress(FileExistsError):  # another process made it; or a file, which SQLite reports
+        with contextlib.suppress(FileExistsError):  # another process made it; SQLite reports a file
             folder.mkdir(mode=0o700)
             folder.chmod(0o700)
 

@@ -1,9 +1,9 @@
 """`RecordLimiter`: the bounds on the records that clients without rights or without command cause.
 
 An observer can send commands, which the bridge refuses, and can connect and disconnect as often as it likes.
-So can a commander that does not have command. Each of these causes a record, and a row of the journal.
-Without a bound, such a client fills the memory of waiting rows, and displaces the rows of the others from the
-file and from the events in memory. Four bounds hold:
+So can a commander that does not have command. Each of these actions causes a record, and a row of the
+journal. Without a bound, such a client would fill the memory of waiting rows, and would displace the rows of
+other clients from the file and from the events in memory. Four bounds hold:
 
 * a line, an explanation or a detail is recorded up to `LONGEST` bytes;
 * one session, from the event ``connected`` to ``disconnected``, records at most `SESSION_ROWS` rows of lines
@@ -35,10 +35,10 @@ LONGEST = 200
 """The longest recorded part of a line, an explanation or a detail, in bytes or characters."""
 
 SESSION_ROWS = 30
-"""The most rows of lines and steps that one session records in a burst."""
+"""The largest number of rows of lines and steps that one session records in a burst."""
 
 PORT_ROWS = 600
-"""The most rows that the clients of one port record in a burst."""
+"""The largest number of rows that the clients of one port record in a burst."""
 
 ROW_RATE = 10 / 60
 """The rate at which a session, and all clients of one port, record rows over time, in rows per second."""

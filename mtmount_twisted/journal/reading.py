@@ -3,7 +3,8 @@
 The file is opened read-only and is not trusted (`checking`). A row that the bridge can't have written becomes
 an event ``unreadable``. Rows are read in pages. No transaction is open between two pages, so that a slow
 reader does not keep SQLite from truncating the bridge's write-ahead log. A connection belongs to the thread
-that opened it. Next to read: `cli.journal`, which prints entries and follows new ones.
+that opened it, and blocks that thread. Next to read: `cli.journal`, which prints entries and follows new
+ones.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ from .schema import (
 )
 
 SELECT_ROWS = 200
-"""The most rows of one SELECT; a reading thread may rest between two SELECTs."""
+"""The largest number of rows of one SELECT. A reading thread may rest between two SELECTs."""
 
 PAGE_BYTES = 4 * 2**20
 """The size of the lines and texts at which a page ends, in bytes."""
 
 LONGEST_VALUE = 2**20
-"""The longest value that is read, in bytes; the bridge writes none that is longer than a line, 64 KiB."""
+"""The longest value that is read, in bytes; the bridge writes no value that is longer than a line, 64 KiB."""
 
 UNREADABLE = "unreadable"
 """The kind of an event that replaces a row that can't be read."""
@@ -77,13 +78,14 @@ OUTCOMES = (
 """The outcomes of a command; ``open`` if it has not ended."""
 
 UNKNOWN = "unknown"
-"""A further outcome to ask for: the command was sent by a daemon that was then killed. It is ``open`` too."""
+"""A further outcome to ask for: a daemon sent the command, and was then killed. Such a command is ``open``
+too."""
 
 NEAR = 1000
-"""The most ids between a line of a command and one of its steps."""
+"""The largest number of ids between a line of a command and one of its steps."""
 
 RANGE_IDS = 4000
-"""The number of ids in which commands are searched for at once, which bounds their number in memory."""
+"""The number of ids in which one search looks for commands. It bounds the number of commands in memory."""
 
 RANGE_ROWS = 1000
 """The number of rows whose reading takes as long as the search for commands in one range of ids."""
@@ -149,7 +151,7 @@ class Wanted:
 
 
 def without_commands(wanted: Wanted) -> Wanted:
-    """Return the conditions without those on commands."""
+    """Return the conditions without the conditions on commands."""
     return replace(wanted, codes=(), dialect_codes=(), outcomes=())
 
 
@@ -257,7 +259,7 @@ class Stories:
     """The selected commands.
 
     :ivar steps: the ids of their first steps.
-    :ivar keys: the run and the key of each.
+    :ivar keys: the run and the key of each command.
     :ivar lines: the periods of their lines, by run, peer and sequence id.
     """
 
@@ -537,7 +539,7 @@ class Scanned(NamedTuple):
     :ivar run: the run of the part.
     :ivar position: the id from which another scan continues, as its `after`, or its `before` if it goes
         backwards.
-    :ivar entry: the entry of a selected row; None for another row, or for a range of ids that begins.
+    :ivar entry: the entry of a selected row; None for another row, or at the beginning of a range of ids.
     :ivar rows: the number of rows whose work the part took.
     """
 
@@ -558,9 +560,9 @@ def scan(
 ) -> Iterator[Scanned]:
     """Yield each part of the journal that is read, selected or not, so that a reader can count its work.
 
-    Conditions on commands are checked for each row after it is read. For them the journal is read in ranges
-    of ids: the selected commands of a range are searched for, and its rows are read if there are any. The
-    parameters are those of `rows`.
+    Conditions on commands are checked for each row after it is read. For such conditions the journal is read
+    in ranges of ids. In each range, `find_commands` searches for the selected commands. If it finds any, the
+    rows of the range are read. The parameters are those of `rows`.
 
     :param look: called for each row, before it is yielded, and for each command that `find_commands` finds.
     """
@@ -614,8 +616,8 @@ def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def last_entries(db: sqlite3.Connection, wanted: Wanted, number: int) -> list[Entry]:
-    """Return the newest of the selected entries, the oldest of them first.
+    """Return the newest of the selected entries, in the order of recording.
 
-    :param number: the most entries.
+    :param number: the largest number of entries.
     """
     return list(islice(rows(db, wanted, backwards=True), number))[::-1]

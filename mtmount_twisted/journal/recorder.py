@@ -2,10 +2,10 @@
 
 `Journal.keep` runs on the reactor's thread and only appends to memory. Some 70 ms later the journal's thread
 takes the waiting records and gives them to a `writer.JournalWriter`, which knows SQLite. The waiting records
-are bounded in bytes: past the bound, the journal counts records instead of keeping them, and an event ``gap``
-stands in their place.
+are bounded in bytes. Above the bound, the journal counts records instead of keeping them, and an event
+``gap`` stands in their place.
 
-The start of a journal imports SQLite, and nothing does so before. ``docs/reference/journal.rst`` explains the
+Only the start of a journal imports SQLite. ``docs/reference/journal.rst`` explains the
 contents of the file; ``mtmount-journal`` reads it.
 
 Next to read: `writer`, the thread's side; `reading`, for the file.
@@ -39,15 +39,16 @@ if TYPE_CHECKING:
     from .writer import JournalWriter
 
 MAX_WAITING_BYTES = 32 * 2**20
-"""The most bytes that wait in memory: each row counts as `MEMORY_PER_ROW` plus its line or text. Rows of
-clients without rights get half of that: the other half is a reserve for clients with rights."""
+"""The largest number of bytes that wait in memory. Each row counts as `MEMORY_PER_ROW` plus its line or text.
+Rows of clients without rights get half of these bytes. The other half is a reserve for clients with
+rights."""
 
 MEMORY_PER_ROW = 300
 """The approximate size of a waiting row besides its line or text, in bytes."""
 
 GATHER = 0.07
-"""How long rows gather before the journal writes them together, in seconds; a row must be in the file within
-0.1 s."""
+"""The time that rows gather before the journal writes them together, in seconds. A row must be in the file
+within 0.1 s."""
 
 RETRY = 1.0
 """The time from a fault to the next attempt to write, in seconds."""
@@ -63,21 +64,21 @@ HANGS_AFTER = 5.0
 takes some 0.1 s, and SQLite waits 2 s for another program's lock."""
 
 BATCH_ROWS = 5000
-"""The approximate most rows in one transaction."""
+"""The approximate largest number of rows in one transaction."""
 
 
 class Waiting:
     """The waiting records: the reactor's thread adds them, the journal's thread takes them as rows.
 
     The class needs no lock. One thread may append to a `deque` while the other takes from it, and both may
-    call `next` on a `count`. Each attribute has one writing thread; both write ``_woken``. The
-    journal's thread clears it before it looks for records. So a later record wakes the thread again, and the
-    thread either sees a record that comes in between, or wakes without need.
+    call `next` on a `count`. Each attribute has one writing thread; both write ``_woken``. The journal's
+    thread clears it before it looks for records. So a later record wakes the thread again. If a record comes
+    in between, the thread sees it now, and also wakes without need.
 
     :param wake: called on the reactor's thread when there are records to take again.
     :param wall_clock: return the time (s, Unix time).
-    :param max_bytes: the most bytes that wait.
-    :param runs: counts track commands instead of keeping each; None to keep each.
+    :param max_bytes: the largest number of bytes that wait.
+    :param runs: counts track commands instead of keeping each of them; None to keep each.
     :param clock: return the time, in seconds, monotonic.
     """
 
@@ -89,7 +90,7 @@ class Waiting:
         runs: TrackRuns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lost = 0  # at the end
+        self._lost = 0  # rows lost at the end of the journal
         self._runs = runs
         self._clock = clock
         self._holds_back = True
@@ -165,7 +166,7 @@ class Waiting:
         return bool(self._gap.rows)
 
     def number(self) -> int:
-        """Return the number for a row that does not wait here. On either thread."""
+        """Return the number for a row that does not wait here. Either thread may call it."""
         return next(self._numbers)
 
     @property
@@ -188,7 +189,7 @@ class Waiting:
 
         The rows count as memory until the call of `free`. The few records that `TrackRuns` holds do not.
         """
-        self._woken = False  # first, so that a record after the look wakes the thread again
+        self._woken = False  # first, so that a later record wakes the thread again
         self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
         records = [self._records.popleft() for _ in range(number_of_rows)]
         if self._runs is not None:
@@ -207,7 +208,7 @@ class Waiting:
     def hold_back(self, is_allowed: bool) -> None:
         """Allow or forbid to hold the records of track commands back. On the journal's thread.
 
-        After it is forbidden, the next `take_batch` returns those that are held.
+        After a call that forbids it, the next `take_batch` returns the records that are held.
         """
         self._holds_back = is_allowed
 
@@ -234,7 +235,7 @@ def _size_of(records: list[tuple[int, Record]]) -> int:
 
 
 def pieces_of(batch: Batch, most_bytes: int) -> list[Batch]:
-    """Cut a batch into pieces of at most so many bytes, or of one row, in the order of the numbers."""
+    """Cut a batch into pieces of at most `most_bytes`, or of one row, in the order of the numbers."""
     if size_of(chain(*batch)) <= most_bytes:
         return [batch]
     pieces: list[Batch] = []
@@ -270,8 +271,9 @@ def _rows_of(records: list[tuple[int, Record]]) -> Batch:
 class Settled:
     """The number up to which the file has every row that it will ever have. On the journal's thread.
 
-    A reader that follows the file by its ids stops there: a row of the journal's own (``gap``, ``unknown``)
-    gets its number when it is written, and can be in the file before waiting rows with lower numbers.
+    A reader that follows the file by its ids stops at this number: a row of the journal's own (``gap``,
+    ``unknown``) gets its number when it is written, and can be in the file before waiting rows with lower
+    numbers.
 
     :ivar number: that number; 0 before the first row. Either thread may read it.
     """
@@ -297,7 +299,8 @@ class Settled:
 
 
 class Writer:
-    """Write the waiting records to the file, turn by turn. On the journal's thread, or in a test alone.
+    """Write the waiting records to the file, turn by turn. It runs on the journal's thread; in a test, on
+    any.
 
     :param clock: return the time, in seconds, monotonic.
     """
@@ -411,7 +414,7 @@ class Journal(Waiting):
     :param path: the SQLite file; the journal makes its folder if there is none.
     :param log: receives one line when the file can't be written, and one when it can be written again.
     :param options: the options of the file.
-    :param max_bytes: the most bytes that wait in memory.
+    :param max_bytes: the largest number of bytes that wait in memory.
     :param wall_clock: return the time of a record (s, Unix time).
     :param reactor: the reactor; the global one if None.
     """
@@ -531,9 +534,9 @@ class Journal(Waiting):
         return 0.0 if oldest is None else max(0.0, self._now() - oldest)
 
     def start(self) -> None:
-        """Begin to write waiting and later records. If the journal runs, do nothing.
+        """Begin to write waiting and later records.
 
-        While an earlier thread hangs that `stop` gave up, do nothing either.
+        Do nothing if the journal runs, or while an earlier thread hangs that `stop` gave up.
         """
         if self._running or (self._thread is not None and self._thread.is_alive()):
             return

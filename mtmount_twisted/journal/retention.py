@@ -1,4 +1,4 @@
-"""The age of the journal's rows, also while the wall clock is wrong.
+"""The ages of the journal's rows, right even while the wall clock is wrong.
 
 Rows of the present run age by the monotonic clock. A row of an earlier run has only its stamp, and ages by
 the wall clock. Two rules limit the loss from a wrong wall clock. Deletion starts once the wall clock has
@@ -21,7 +21,7 @@ DAY = 86400.0
 
 AGREEMENT = 5.0
 """The largest change of the wall clock against the monotonic clock in an hour, in seconds. A clock slewed at
-500 ppm, the most of ``adjtimex``, changes by 1.8 s."""
+500 ppm, the maximum of ``adjtimex``, changes by 1.8 s."""
 
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 """The earliest credible stamp, because the protocol is of 2020. A clock that is not set starts in 1970."""
@@ -115,7 +115,7 @@ class Allowance:
 
 
 class Deletions:
-    """Log deletions: the first at once, and those that follow once an hour, as a sum.
+    """Log deletions: the first at once, and later ones once an hour, as a sum.
 
     :param tell: called with a level of `logging`, a message and its arguments.
     :param clock: returns the monotonic clock, in seconds.
@@ -141,7 +141,7 @@ class Deletions:
     def report(self, at_once: bool = False) -> None:
         """Log the deletions that are not logged yet, unless their cause was logged within the last hour.
 
-        :param at_once: log those too, because the process ends.
+        :param at_once: log all of them, because the process ends.
         """
         now = self._clock()
         for why, (rows, low, high) in tuple(self._rows.items()):

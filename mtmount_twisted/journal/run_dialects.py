@@ -1,7 +1,7 @@
 """`RunDialects`: the dialect of each run in a file.
 
-The dialect of a run determines the layout of its lines and the meaning of its codes. Next to read: `schema`,
-which defines the table.
+The dialect of a run determines the layout of its lines and the meaning of its codes. It reads an open file,
+in the caller's thread. Next to read: `schema`, which defines the table.
 """
 
 from __future__ import annotations

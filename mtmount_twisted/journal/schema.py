@@ -2,7 +2,7 @@
 
 The bridge writes the file (`journal.file`), and ``mtmount-journal`` reads it (`journal.reading`); both use
 this module. The module holds text and numbers, and opens no file. ``docs/reference/journal.rst`` explains
-each column and word.
+each column and word. Next to read: `file`; `reading`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ OBSERVERS = "observers"
 """The peer name of all observers, which receive each reply too."""
 
 RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
-"""Names that no commander may have. They, and names that begin with one and ``/``, have a meaning of their
-own."""
+"""Names that no commander may have. These names, and names that begin with one of them and ``/``, have a
+meaning of their own."""
 
 LONGEST_NAME = 64
 """The longest name of a commander, in characters."""
@@ -129,7 +129,7 @@ _OPEN = ", ".join(f"'{step}'" for step in OPEN_STEPS)
 
 
 def is_end(step: str, code: int, dialect: Dialect) -> bool:
-    """Return True if a step ends its command: it is not an open step, or an Ack is all that its command gets.
+    """Return True if a step ends its command: it is not an open step, or it is the Ack of a track command.
 
     :param code: the code of the command.
     :param dialect: the dialect in which the code has its meaning.
@@ -142,7 +142,7 @@ UNNAMED: DialectName = "tma2020"
 
 
 KeptTracks = Literal["summary", "all"]
-"""The words for the kept part of accepted track commands."""
+"""The words for the part of accepted track commands that the journal keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class FileOptions:
     :ivar dialect: the name of the run's dialect.
     :ivar keep_days: the age at which a row is deleted, in days; None to keep all rows.
     :ivar keep_bytes: the largest size of the file and its write-ahead log, in bytes: the oldest rows are
-        deleted, and rows without room after that are counted and dropped; None for no limit.
+        deleted; if rows still have no room, they are counted and dropped. None for no limit.
     :ivar tracks: ``summary`` to keep a run of accepted track commands as one row a second; ``all`` to keep
         each command in full.
     """
@@ -170,8 +170,9 @@ RUN_DIALECT_TABLE = "run_dialect"
 
 RUN_DIALECT = f"""CREATE TABLE {RUN_DIALECT_TABLE} (
     run INTEGER PRIMARY KEY, dialect TEXT NOT NULL, UNIQUE (dialect, run))"""
-"""SQL that creates the table `RUN_DIALECT_TABLE`. The name is no column of ``run``, because the previous
-version compares the text of each table that it knows, and refuses a file with another column."""
+"""SQL that creates the table `RUN_DIALECT_TABLE`. ``run`` has no column with the dialect, because the
+previous version compares the text of each table that it knows, and would refuse a file with another
+column."""
 
 
 def by_dialect(dialects: Sequence[Dialect], run: str, condition: Callable[[Dialect], str]) -> str:
@@ -422,7 +423,7 @@ def real_path(path: Path) -> Path:
 class Gap:
     """Count lost rows until an event ``gap`` replaces them.
 
-    :param whose: a phrase for the owner of the rows in the event's detail; begins with a space.
+    :param whose: a phrase for the owner of the rows in the event's detail. It begins with a space.
     :ivar rows: the number of rows lost since the last event.
     :ivar total: the number of rows lost in all.
     """

@@ -1,4 +1,7 @@
-"""`parse_time`: a time that a person writes -> Unix time. A time without a zone is in UTC."""
+"""`parse_time`: a time that a person writes -> Unix time. A time without a zone is in UTC.
+
+Pure. Next to read: `reading`, whose conditions have such times.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def parse_time(text: str, now: float) -> float:
         (``16:14``), a time before now (``10 min ago``, ``2h``), or ``now``.
     :param now: the current time (s, Unix time).
     :returns: seconds, Unix time.
-    :raises ValueError: if the text is none of these; the error shows the expected forms.
+    :raises ValueError: if the text has none of these forms; the error shows the expected forms.
     """
     word = text.strip().lower()
     ago = _AGO.fullmatch(word)

@@ -1,15 +1,17 @@
-"""`TrackRuns`: the records of track commands, of which a run of accepted ones becomes one row a second.
+"""`TrackRuns`: hold the records of track commands, and replace a run of accepted commands by one row a
+second.
 
-A commander that tracks sends 20 commands a second all night. Each of them makes seven rows, which say the
-same: received, sent, accepted. The journal keeps the first and the last command of a run in full, and counts
-the commands between them: an event ``tracked`` a second has their number, the first and the last.
+A commander that tracks sends 20 commands a second all night. Each command makes seven rows, which report the
+same steps: received, sent, accepted. The journal keeps the first and the last command of a run in full, and
+counts the commands between them. Each second, an event ``tracked`` has the number of these commands, the
+first and the last.
 
-A run is a sequence of accepted track commands of one commander, all with one code, with no other record in
-between but those of other runs. So every other record ends all runs, and is never held back. A command that
-the mount or the bridge rejects, or that is not answered in time, is such a record: it is kept in full.
+A run is a sequence of accepted track commands of one commander, all with one code. Between them there are
+only records of other runs: every other record ends all runs, and is never held back. A command that the mount
+or the bridge rejects, or that is not answered in time, is such a record: it is kept in full.
 
-Rows get into the file in the order of their numbers. Therefore the records of a run are held, in that order,
-until it is known which of them are kept: for two commands or so, and at most for `HOLD`. An event
+Rows get into the file in the order of their numbers. Therefore `TrackRuns` holds the records of a run, in
+that order, until it knows which of them to keep: for about two commands, and at most for `HOLD`. An event
 ``tracked`` has the number of the last record that it stands for.
 
 It runs on the journal's thread, and touches nothing. Next to read: `recorder`, which calls it.
@@ -36,7 +38,7 @@ COUNT_EVERY = 1.0
 """The time between two events ``tracked`` of one run, in seconds."""
 
 MOST_HELD = 5000
-"""The most records that are held."""
+"""The largest number of records that are held."""
 
 LONGEST_PARAMETERS = 200
 """The longest part of the parameters in an event, in characters."""
@@ -60,8 +62,8 @@ class _Slot(Struct, eq=False):
 class _Track(Struct, eq=False):
     """A track command.
 
-    :ivar time: when it came (s, Unix time).
-    :ivar since: when it came (clock, s).
+    :ivar time: the time at which it came (s, Unix time).
+    :ivar since: this time on the monotonic clock (s).
     :ivar slots: its records, in their order.
     :ivar line: the command as it went to the mount.
     :ivar is_kept: True for the first command of a run.
@@ -82,13 +84,13 @@ class _Track(Struct, eq=False):
 class _Run(Struct, eq=False):
     """A run of accepted track commands.
 
-    :ivar latest: the latest command, which is the last one as far as is known.
-    :ivar since: when the run began, or its last event was made (clock, s).
+    :ivar latest: the latest command so far.
+    :ivar since: the time at which the run began, or its last event was made (clock, s).
     :ivar counted: the number of commands that are not yet in an event.
-    :ivar first: the first of them.
-    :ivar last: the last of them.
-    :ivar place: the slot for the event: that of the last record of `last`.
-    :ivar place_time: the time of that record (s, Unix time).
+    :ivar first: the first of these commands.
+    :ivar last: the last of these commands.
+    :ivar place: the slot for the event: the slot of the last record of `last`.
+    :ivar place_time: the time of this record (s, Unix time).
     """
 
     latest: _Track
@@ -103,7 +105,7 @@ class _Run(Struct, eq=False):
 class TrackRuns:
     """Hold the records of accepted track commands, and count the commands within a run.
 
-    :param dialect: the dialect of the daemon's run: a track command is one whose Ack is its end.
+    :param dialect: the dialect of the daemon's run: a track command is a command with an Ack as its end.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -158,7 +160,8 @@ class TrackRuns:
         return any(isinstance(record, LineRecord) and record.code in codes for _, record in records)
 
     def release(self) -> list[Numbered]:
-        """End all runs, and return what is held: each command in full, and the counts of the others."""
+        """End all runs, and return the held records: each held command in full, and the counts of the
+        others."""
         for run in self._runs.values():
             self._make_event(run)
         for slot in self._slots:

@@ -28,10 +28,11 @@ SET_ASIDE_AT_MOST_EVERY = 60.0
 """The shortest time between two files set aside, in seconds, so that a faulty disk does not fill up."""
 
 TEND_EVERY = 10.0
-"""The interval between two searches for old rows, in seconds; found rows are deleted without a pause."""
+"""The interval between two searches for old rows, in seconds; rows that a search has found are deleted
+without a pause."""
 
 TRIM_STEPS = 20
-"""The most deletions before one batch is written, so that new rows do not wait for long."""
+"""The largest number of deletions before one batch is written, so that new rows do not wait for long."""
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -77,9 +78,9 @@ class JournalWriter:
     :param connect: opens a database; for tests.
     :ivar fault: the present fault; empty while the journal can be written.
     :ivar left_unknown: the number of commands that the previous run left without an end when it was killed.
-    :ivar unwritable: the number of dropped rows, which can't be written or for which there was no room.
+    :ivar unwritable: the number of dropped rows: rows that can't be written, and rows without room.
     :ivar unwritable_unprivileged: the number of unprivileged rows among them.
-    :ivar batch_bytes: the most bytes of rows in a batch.
+    :ivar batch_bytes: the largest number of bytes of rows in a batch.
     """
 
     def __init__(
@@ -335,7 +336,7 @@ class JournalWriter:
             self._tell(logging.WARNING, "the journal %s is written again after %.1f s", self.path, seconds)
 
     def tend(self) -> bool:
-        """Delete a few rows that are too old or too many, if a search is due.
+        """If a search is due, delete a few rows that are too old or exceed the size.
 
         :returns: True if there may be more to delete.
         """

@@ -4,7 +4,7 @@ Demand and actual position are measured at different moments: at 7 deg/s, 50 ms 
 an error of 0.35 deg. So the demand is interpolated to the time of the actual position. A jump of the demand
 (a new target) changes nothing on either side of it.
 
-Next to read: `slews`, which judges these errors after a slew.
+Pure. Next to read: `slews`, which judges these errors after a slew.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ WINDOW = 15.0
 """Length of the sliding window, s."""
 
 GAP = 0.5
-"""Longest time between two demands that are interpolated, s: ten periods (protocol-tma2022.rst, topics 6 and
-15: every 50 ms)."""
+"""Longest time between two demands for an interpolation between them, s: ten periods (protocol-tma2022.rst,
+topics 6 and 15: every 50 ms)."""
 
 BACK = 1.0
-"""Step back of a time stamp from which everything starts anew, s. After a smaller one the sample is left
-out."""
+"""Largest step back of a time stamp at which only the sample is left out, s. After a larger step everything
+starts anew."""
 
 MOST = 10_000
-"""Most errors in a window: 15 s at 650 Hz. Beyond that the oldest are dropped."""
+"""Largest number of errors in a window: 15 s at 650 Hz. Beyond it the oldest errors are dropped."""
 
 MOST_DEGREES = 1e6
-"""Largest position that is taken for one, deg. The square of its error is still a finite number."""
+"""Largest number that counts as a position, deg. The square of its error is still a finite number."""
 
 ARCSEC = 3600.0
 """Arcsec in a degree."""
@@ -44,8 +44,8 @@ _MOST_WAITING = 64  # samples whose demand is not known yet: 3 s, and after `GAP
 class Sample(NamedTuple):
     """One line of telemetry of an axis.
 
-    A value that is missing is None or NaN; so is one above `MOST_DEGREES`. The sample is used as far
-    as it goes.
+    A missing value is None or NaN. A value above `MOST_DEGREES` counts as missing. The other values of the
+    sample are used.
 
     :ivar demand: demanded position, deg.
     :ivar demand_at: time of the demanded position, TAI s.
@@ -77,17 +77,18 @@ def value_at(value: float | None, at: float | None) -> Value | None:
 
 
 class ErrorSeries:
-    """The errors of one axis, one after the other.
+    """Computes the errors of one axis, sample by sample.
 
-    Between two demands the demand is a straight line. If it bends to the same side before and after, a
-    parabola with the lesser of both bends takes its place: exact at constant acceleration, and straight
-    beside a jump. An error is known once two demands after its time are, or the demand at that very time.
+    Between two demands the demand is a straight line. If the demand bends to the same side before and after
+    this line, a parabola with the lesser of both bends replaces the line: it is exact at constant
+    acceleration, and straight beside a jump. An error is known when the next two demands after its time are
+    known, or the demand at exactly its time.
 
     Where two demands are more than `GAP` apart, there is no error between them.
     """
 
     def __init__(self) -> None:
-        self._demands: deque[Value] = deque()  # from one before the first that is needed
+        self._demands: deque[Value] = deque()  # from the one before the first demand that is needed
         self._waiting: deque[Value] = deque(maxlen=_MOST_WAITING)
         self._last_actual = -math.inf
 
@@ -166,16 +167,17 @@ def _between(before: Value | None, left: Value, right: Value, after: Value | Non
 
 
 class SlidingWindow:
-    """The sum of squares and the greatest of the last values, each O(1) amortised, and with no sum taken
-    back.
+    """The sum of squares and the greatest of the last values, each O(1) amortised, without subtracting from a
+    sum.
 
-    Taking old squares away from a sum would leave a rest of each slew, whose errors are a million times those
-    of tracking. So the oldest values have partial sums of their own, which are made at once when they run
-    out.
+    Subtracting old squares from a sum would leave a rounding error after each slew, whose errors are a
+    million times the errors of tracking. So the oldest values have partial sums of their own, which are all
+    made at once when the previous ones run out.
     """
 
     def __init__(self) -> None:
-        # The oldest values, the oldest last: time, sum and greatest of squares from there on.
+        # The oldest values, the oldest last: the time, and the sum and the greatest of the squares from this
+        # value on.
         self._old: list[tuple[float, float, float]] = []
         self._new: list[tuple[float, float]] = []
         self._new_sum = 0.0
@@ -185,7 +187,7 @@ class SlidingWindow:
         return len(self._old) + len(self._new)
 
     def add(self, at: float, value: float) -> None:
-        """Add a value; `at` rises."""
+        """Add a value. `at` must be later than before."""
         square = value * value
         self._new.append((at, square))
         self._new_sum += square
@@ -196,7 +198,7 @@ class SlidingWindow:
             self._old.pop()
 
     def drop_before(self, at: float) -> None:
-        """Drop the values from before a time."""
+        """Drop the values of times before `at`."""
         while self:
             self._age()
             if self._old[-1][0] >= at:
@@ -240,11 +242,11 @@ class SlidingWindow:
 class Following:
     """The error of one axis, now and over a sliding window. Each sample costs O(1), amortised.
 
-    Errors are demand minus actual, arcsec. An error is known once the demand on both sides of its time is: up
-    to two samples (0.1 s) later.
+    Errors are demand minus actual, arcsec. An error is known when the demand on both sides of its time is
+    known: up to two samples (0.1 s) later.
 
-    A sample that is older than the one before it, or as old, is left out. If time goes back by more than
-    `BACK` (the mount's clock was set, a playback begins again), everything starts anew.
+    A sample that is not newer than the sample before it is left out. If time goes back by more than `BACK`
+    (the mount's clock was set, a playback begins again), everything starts anew.
 
     :param window: length of the window, s.
     :ivar error: last error on the axis, arcsec; None before the first.
@@ -263,8 +265,9 @@ class Following:
     def add(self, sample: Sample, elevation: float | None = None) -> None:
         """Add a sample, in order of time.
 
-        :param elevation: for azimuth, the elevation (deg) of about this time: the error on the sky is smaller
-            by its cosine. None or NaN, and for elevation: the error on the sky is the error on the axis.
+        :param elevation: for azimuth, the elevation (deg) at about this time, by whose cosine the error on
+            the sky is smaller. If it is None or NaN, as for elevation, the error on the sky is the error on
+            the axis.
         """
         on_sky = 1.0
         if elevation is not None and math.isfinite(elevation):
@@ -277,7 +280,7 @@ class Following:
             self._window.add(at, self.error_sky)
 
     def restart_window(self) -> None:
-        """Begin the window anew: what came before is no error of following, as during a slew."""
+        """Begin the window anew, because the errors so far, as during a slew, are no errors of following."""
         self._window.clear()
 
     def clear(self) -> None:
@@ -305,7 +308,7 @@ class Following:
 
 
 class Followed(NamedTuple):
-    """The errors at the end of a window in the past, as `Following` has them."""
+    """The errors at the end of a window in the past, the same values as in `Following`."""
 
     error: float | None = None
     error_sky: float | None = None
@@ -317,7 +320,8 @@ def followed(errors: Sequence[tuple[float, ...]], arrived: Sequence[tuple[float,
     """Return the errors at the end of a window: on the axis and on the sky, arcsec.
 
     :param errors: all errors in the window.
-    :param arrived: those of them since the last slew: the way to a target is no error of following.
+    :param arrived: the errors since the last slew, because the distance to a target during a slew is no error
+        of following.
     """
     if not errors:
         return Followed()
@@ -337,11 +341,11 @@ def errors(
 ) -> NDArray[np.float64]:
     """Return the errors (arcsec, on the axis) of whole columns, one for each actual position.
 
-    The rule is that of `ErrorSeries`. Where the demand around an actual position is not known, the error is
-    NaN; so it is for the last actual position or two.
+    The rule is the same as in `ErrorSeries`. Where the demand around an actual position is not known, as for
+    the last one or two positions, the error is NaN.
 
     :param demand, actual: deg; NaN where a value is missing.
-    :param demand_at, actual_at: s, rising; a demand that is older than one before it, or as old, is left out.
+    :param demand_at, actual_at: s, rising; a demand that is not newer than all demands before it is left out.
         Demand and actual may have different lengths.
     """
     import numpy as np
@@ -360,10 +364,10 @@ def errors(
     gaps = np.diff(times)
     rows = np.flatnonzero(~exact & (left >= 0) & (left < len(times) - 1))
     rows = rows[gaps[left[rows]] <= GAP]
-    rows = rows[(left[rows] == 0) | (left[rows] < len(times) - 2)]  # else the bend on the right is to come
+    rows = rows[(left[rows] == 0) | (left[rows] < len(times) - 2)]  # else the next bend is not known yet
     i, at = left[rows], actual_at[rows]
     slopes = np.diff(values) / gaps
-    bends = np.zeros(len(times))  # of each demand; none at either end, or beside a gap
+    bends = np.zeros(len(times))  # the bend at each demand; 0 at either end, and beside a gap
     bends[1:-1] = (slopes[1:] - slopes[:-1]) / (times[2:] - times[:-2]) if len(times) > 2 else 0.0
     bends[1:-1][(gaps[1:] > GAP) | (gaps[:-1] > GAP)] = 0.0
     bend, next_bend = bends[i], bends[i + 1]

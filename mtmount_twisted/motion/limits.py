@@ -1,10 +1,11 @@
 """Limits: the distance and the time to each limit of an axis, for the present motion or a tracked place.
 
-Under the present motion the velocity is taken as it is: an axis that brakes gets there later, or not at all.
+For the present motion the velocity counts as constant: an axis that brakes gets there later, or not at all.
 An axis that moves to a target between its limits stops before them.
 
 For a tracked place the times are exact solutions on the sphere, not steps in time: only the latitude of the
-site matters, and the turn of the Earth. Left out are aberration and precession over 12 h, under 1 arcsec.
+site matters, and the turn of the Earth. Aberration and precession over 12 h, under 1 arcsec, are left out.
+Pure.
 
 Next to read: `sky`.
 """
@@ -27,18 +28,18 @@ NAMES: dict[str, AxisName] = {
     "elevation": "elevation",
     "camera_cable_wrap": "cameraCableWrap",
 }
-"""The names of the axes, by their names in facts and previews."""
+"""The axes, by their names in facts and previews."""
 
 AHEAD = 12 * 3600.0
-"""How far ahead a limit is looked for, s."""
+"""Longest time ahead in which to look for a limit, s."""
 
 STILL = 1e-6
-"""Velocity below which an axis stands still, deg/s. It would take 11 days for a degree."""
+"""Velocity below which an axis counts as standing still, deg/s. At this velocity a degree takes 11 days."""
 
 
 SIDEREAL = 0.001
-"""Greatest difference between the rate of the mount and that of the sky, for a mount that follows the sky,
-deg/s. The sky turns by 0.0042 deg/s."""
+"""Greatest difference between the rates of the mount and of the sky at which the mount counts as following
+the sky, deg/s. The sky turns by 0.0042 deg/s."""
 
 
 class AxisLimits(NamedTuple):
@@ -59,7 +60,7 @@ elevation, the adjustable limits in the recorded settings of the real mount)."""
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Times to a limit from which a row is a caution or an alarm, s."""
+    """The longest times to a limit at which a row is a caution or an alarm, s."""
 
     caution: float = 1800.0
     alarm: float = 300.0
@@ -98,7 +99,7 @@ class Limit(NamedTuple):
     :ivar kind: ``software`` (azimuth or elevation that does not track), ``wrap`` (camera cable wrap), and for
         a tracked place ``sets`` (elevation -), ``zenith`` (elevation +), ``unwrap`` (azimuth).
     :ivar limit: position of the limit, deg.
-    :ivar distance: way to the limit, deg, never negative.
+    :ivar distance: distance to the limit, deg, never negative.
     :ivar seconds: time to the limit, s; None if it is not reached in 12 h; 0 at the limit or beyond it.
     :ivar basis: ``tracking`` (a tracked place), ``motion`` (the present velocity), ``still``.
     """
@@ -115,12 +116,11 @@ class Limit(NamedTuple):
 
 
 class TrackEnds(NamedTuple):
-    """Times until a tracked place reaches each limit, s; None if not within 12 h, 0 if it is there.
+    """Times until a tracked place reaches each limit, s; None if not within 12 h, 0 if it is there. Each time
+    ignores the other limits: a place may reach the zenith limit, and set hours later.
 
-    Each is for itself: a place may reach the zenith limit, and set hours later.
-
-    :ivar sets: until it is at the low limit of elevation.
-    :ivar zenith: until it is at the high limit of elevation.
+    :ivar sets: until the place is at the low limit of elevation.
+    :ivar zenith: until the place is at the high limit of elevation.
     :ivar unwrap_low, unwrap_high: until azimuth is at its low or high limit.
     """
 
@@ -135,7 +135,7 @@ def travel_time(distance: float, velocity: float, acceleration: float) -> float:
 
     :param distance: in deg, not negative.
     """
-    if distance * acceleration <= velocity**2:  # it brakes before it has the velocity
+    if distance * acceleration <= velocity**2:  # it brakes before it reaches the greatest velocity
         return 2 * math.sqrt(distance / acceleration)
     return distance / velocity + velocity / acceleration
 
@@ -162,7 +162,8 @@ def track_ends(
     azimuth_limits: AxisLimits,
     elevation_limits: AxisLimits,
 ) -> TrackEnds:
-    """Return when the place in the sky to which the mount points now reaches each limit. It takes some 20 µs.
+    """Return the times until the place in the sky to which the mount points now reaches each limit. It takes
+    some 20 µs.
 
     :param latitude: of the site, deg.
     :param azimuth: of the mount, not folded, deg.
@@ -180,7 +181,7 @@ def track_ends(
 
 
 class _Place(NamedTuple):
-    """A place in the sky as the site sees it, without air: it turns about the pole at a constant rate."""
+    """A place in the sky as seen from the site, without air: it turns about the pole at a constant rate."""
 
     sin_latitude: float
     cos_latitude: float
@@ -214,7 +215,8 @@ def _seconds(turn: float) -> float | None:
 
 
 def _hour_angle_at(place: _Place, elevation: float) -> float | None:
-    """Return the hour angle west of the meridian (rad, 0 to π) at this elevation (deg); None if never."""
+    """Return the hour angle west of the meridian (rad, 0 to π) at which the place has this elevation (deg);
+    None if it never has."""
     across = place.cos_latitude * place.cos_declination
     above = math.sin(math.radians(elevation)) - place.sin_latitude * place.sin_declination
     return math.acos(above / across) if abs(above) <= across and across else None
@@ -235,8 +237,9 @@ def _turns_to(place: _Place, azimuth: float, limit: float) -> float | None:
 
     The place crosses the vertical circle through the limit at most twice a day. Between two crossings the
     azimuth is in one half-turn from the limit (`half` counts them: 0 is from the limit to 180 deg above it).
-    At a crossing it is at one end of this half-turn: the end at an even number of half-turns if the place is
-    on the limit's side, and at the odd one if it is on the opposite side. Then it is in the next half-turn.
+    At a crossing the azimuth is at one end of this half-turn: at the end with an even number of half-turns if
+    the place is on the limit's side, and at the end with an odd number if it is on the opposite side. After
+    the crossing the azimuth is in the next half-turn.
     """
     half = math.floor((azimuth - limit) / 180.0)
     for turn, is_on_limit_side in _crossings(place, limit):
@@ -253,8 +256,8 @@ def _turns_to(place: _Place, azimuth: float, limit: float) -> float | None:
 def _crossings(place: _Place, azimuth: float) -> list[tuple[float, bool]]:
     """Return the next crossings of the vertical circle through an azimuth (deg), the next one first.
 
-    :returns: for each the angle (rad) until then, and True if it is on the side of this azimuth, False if on
-        the opposite side.
+    :returns: for each crossing, the angle (rad) until then; and True if it is on the side of this azimuth,
+        False if it is on the opposite side.
     """
     sin_az, cos_az = math.sin(math.radians(azimuth)), math.cos(math.radians(azimuth))
     # North * sin_az == east * cos_az, as a function of the hour angle H: x cos H + y sin H == z.
@@ -273,7 +276,7 @@ def _crossings(place: _Place, azimuth: float) -> list[tuple[float, bool]]:
         )
         east = -place.cos_declination * math.sin(hour_angle)
         turn = (hour_angle - place.hour_angle) % _WHOLE
-        if _TINY < turn < _WHOLE - _TINY:  # else it crosses now, and `_turns_to` knows where it is
+        if _TINY < turn < _WHOLE - _TINY:  # otherwise it crosses now, which `_turns_to` handles
             found.append((turn, north * cos_az + east * sin_az > 0))
     return sorted(found)
 
@@ -290,10 +293,10 @@ def limits(
 
     Rows without a time come last, by distance.
 
-    :param axes: the motion of each axis that is known; one with a NaN is not.
-    :param bounds: the limits of these axes; `LIMITS` is for axes that it lacks.
-    :param tracking: True if azimuth and elevation track, and are there. If their rates are those of the sky,
-        the times are those of the place to which they point; else those of the present motion.
+    :param axes: the motion of each axis whose motion is known; a motion with a NaN counts as unknown.
+    :param bounds: the limits of these axes; for an axis that it lacks, `LIMITS` is used.
+    :param tracking: True if azimuth and elevation track, and are on target. If they also move at the rates of
+        the sky, the times are for the place to which they point; otherwise for the present motion.
     :param latitude: of the site, deg.
     """
     axes = {axis: motion for axis, motion in axes.items() if all(map(math.isfinite, motion[:2]))}
@@ -315,7 +318,7 @@ def limits(
     rows = []
     for axis, (position, velocity, target) in axes.items():
         low, high = bounds.get(axis, LIMITS[axis])
-        tracks = tracking and axis != "cameraCableWrap"  # its target moves on
+        tracks = tracking and axis != "cameraCableWrap"  # a tracked target moves on
         stops_before = not tracks and target is not None and low <= target <= high
         ends_of_axis: tuple[tuple[Direction, float], ...] = (("-", low), ("+", high))
         for direction, limit in ends_of_axis:
@@ -356,7 +359,7 @@ def sky_rates(latitude: float, azimuth: float, elevation: float) -> tuple[float,
 
 
 def _follows_sky(latitude: float, axes: Mapping[AxisName, AxisMotion]) -> bool:
-    """Return True if the motion is that of a place in the sky; a satellite has other rates."""
+    """Return True if the axes move like a place in the sky; a satellite has other rates."""
     azimuth, elevation = axes["azimuth"], axes["elevation"]
     rates = sky_rates(latitude, azimuth.position, elevation.position)
     on_sky = math.cos(math.radians(elevation.position))

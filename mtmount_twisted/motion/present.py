@@ -1,6 +1,6 @@
-"""The motion of the mount at one moment, as values: for the page, the API and the metrics.
+"""The motion of the mount at one moment, as values for the page, the API and the metrics.
 
-A number that is not known is None. Next to read: ``upstream.motion_watch``, which makes these values.
+An unknown number is None. Pure. Next to read: ``upstream.motion_watch``, which makes these values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .words import Word
 class Rules(NamedTuple):
     """The settings of a site.
 
-    :ivar bounds: the limits of axes about which the mount has not sent settings.
+    :ivar bounds: the limits of the axes, until the mount sends its own in its settings.
     """
 
     site: Site = Site()
@@ -28,19 +28,20 @@ class Rules(NamedTuple):
 
 
 class AxisPresent(NamedTuple):
-    """An axis. Times are those of the monotonic clock, in s.
+    """An axis. Times are on the monotonic clock, in s.
 
     :ivar position, demand: deg.
     :ivar velocity: deg/s.
     :ivar torque: N m.
-    :ivar came_at: when the latest line came; None before the first.
-    :ivar error: demand minus actual, arcsec; `error_sky` the same on the sky.
-    :ivar rms, greatest: of the error on the sky over the window that `following.WINDOW` names, arcsec.
+    :ivar came_at: the time of arrival of the latest line; None before the first line.
+    :ivar error: demand minus actual, arcsec; `error_sky` is this error on the sky.
+    :ivar rms, greatest: RMS and greatest value of the error on the sky over the last `following.WINDOW`,
+        arcsec.
     :ivar in_position: the mount's last report.
-    :ivar on_target_since: since when the axis is in position; None if it is not.
-    :ivar to_go: way to the demand, or to the goal of a move, deg.
-    :ivar seconds_to_go: the time that it takes, s; an estimate.
-    :ivar limits: deg.
+    :ivar on_target_since: the time since which the axis is in position; None if it is not in position.
+    :ivar to_go: distance to the demand, or to the goal of a move, deg.
+    :ivar seconds_to_go: the estimated time for this distance, s.
+    :ivar limits: the limits in use, deg.
     :ivar limits_are_mounts: True if the mount has sent its limits.
     """
 
@@ -65,8 +66,8 @@ class RunningSlew(NamedTuple):
     """A slew that has not arrived.
 
     :ivar began_at: on the monotonic clock, s.
-    :ivar to_go: the longer way of both axes, deg.
-    :ivar seconds: the longer time of both axes, s.
+    :ivar to_go: the larger of the distances of both axes, deg.
+    :ivar seconds: the longer of the times of both axes, s.
     """
 
     began_at: float
@@ -77,9 +78,9 @@ class RunningSlew(NamedTuple):
 class Present(NamedTuple):
     """The motion of the mount.
 
-    :ivar word: the word for both axes, and `detail` those of each if they differ.
-    :ivar since: when the word changed, on the monotonic clock; None if it never did.
-    :ivar seconds: how long the motion still takes, s.
+    :ivar word: the word for both axes; `detail` has the word of each axis if they differ.
+    :ivar since: the time of the last change of the word, on the monotonic clock; None if it never changed.
+    :ivar seconds: the time until the motion ends, s.
     :ivar axes: azimuth, elevation and the camera cable wrap.
     """
 
@@ -103,8 +104,8 @@ def time_to_go(distance: float, velocity: float, fastest: float, acceleration: f
     """
     if distance < 0:
         distance, velocity = -distance, -velocity
-    braking = velocity * abs(velocity) / (2 * acceleration)  # the way until the axis stands
-    if braking > distance or velocity < 0:  # it stands beyond the target, or goes away from it: it comes back
+    braking = velocity * abs(velocity) / (2 * acceleration)  # the distance until the axis stands
+    if braking > distance or velocity < 0:  # the axis overshoots, or moves away: it must come back
         back = abs(distance - braking)
         return abs(velocity) / acceleration + time_to_go(back, 0.0, fastest, acceleration)
     peak = math.sqrt(acceleration * distance + velocity**2 / 2)

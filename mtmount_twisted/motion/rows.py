@@ -1,6 +1,6 @@
 """The rows of signals in memory, as values that any thread may read.
 
-A row is the values of one line of telemetry; the rows of a topic are kept in chunks. Next to read:
+A row is the values of one line of telemetry; the rows of a topic are kept in chunks. No I/O. Next to read:
 ``upstream.signals``, which keeps them.
 """
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Rows(NamedTuple):
-    """Rows of one topic, from a chunk; both are doubles in the machine's order of bytes.
+    """Rows of one topic, from a chunk. Times and values are doubles in the machine's byte order.
 
     :ivar times: the time of each row (UTC, s).
-    :ivar values: the values of the first row, then those of the next ...
+    :ivar values: the values of the first row, then the values of the second row, and so on.
     """
 
     times: bytes
@@ -82,7 +82,7 @@ class KeptRows(NamedTuple):
         return found
 
     def row_at(self, time: float) -> Row | None:
-        """Return the latest row at a time (UTC, s); None if memory has none that old."""
+        """Return the latest row at a time (UTC, s); None if memory does not reach back so far."""
         for chunk in reversed(self.chunks):
             times = memoryview(chunk.times).cast("d")
             if times and times[0] <= time:

@@ -1,7 +1,7 @@
 """The place in the sky to which azimuth and elevation point, and back: `pyerfa`, without refraction.
 
 The positions come from the encoders: there is no pointing model, and polar motion (0.5 arcsec at most) is
-left out. `erfa` loads numpy, so it is imported at the first call.
+left out. `erfa` loads numpy, so the first call imports it. Pure.
 
 Next to read: `limits`, which follows a place in the sky until a limit.
 """
@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 UT1_DAYS = 90
-"""Age of a value of UT1-UTC from which it is stale, days. UT1-UTC changes by up to 1 ms a day, so its error
-is below 0.1 s then: 1.4 arcsec."""
+"""Age above which a value of UT1-UTC is stale, days. UT1-UTC changes by up to 1 ms a day, so up to this age
+its error is below 0.1 s, which is 1.4 arcsec."""
 
 _BOUNDS = {"elevation": (-90.0, 180.0), "declination": (-90.0, 90.0)}  # deg
 _UNIX_EPOCH = 2440587.5  # Julian date of 1970-01-01
@@ -26,13 +26,14 @@ _DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The place of the telescope, by default that of the Vera C. Rubin Observatory.
+    """The place of the telescope, by default the place of the Vera C. Rubin Observatory.
 
     :ivar latitude: geodetic (WGS84), deg, -90 to 90, north is positive.
     :ivar longitude: deg, -180 to 180, east is positive.
     :ivar height: above the ellipsoid, m.
     :ivar ut1_utc: UT1-UTC, s, -0.9 to 0.9, as the IERS publishes it (Bulletin A).
-    :ivar ut1_utc_date: the day for which `ut1_utc` holds; None if it is not set; then it is stale.
+    :ivar ut1_utc_date: the day for which `ut1_utc` holds; None if it is not set, so that `ut1_utc` counts as
+        stale.
     """
 
     latitude: float = -30.244639
@@ -48,12 +49,12 @@ class Sky(NamedTuple):
     :ivar right_ascension: ICRS, deg, 0 to 360.
     :ivar declination: ICRS, deg.
     :ivar hour_angle: topocentric, of date, deg, -180 to 180, west is positive. It is not `sidereal_time`
-        minus `right_ascension`, which is of J2000.
+        minus `right_ascension`, because `right_ascension` is for J2000.
     :ivar sidereal_time: local, apparent, deg, 0 to 360.
     :ivar parallactic_angle: deg, -180 to 180, positive west of the meridian on the side of the pole.
     :ivar airmass: the secant of the zenith distance; None at the horizon and below.
-    :ivar ut1_is_stale: True if the site's UT1-UTC is older than `UT1_DAYS`, or is for a day after this time
-        by as much, or has no date.
+    :ivar ut1_is_stale: True if the site's UT1-UTC is for a day more than `UT1_DAYS` before or after this
+        time, or has no date.
     """
 
     right_ascension: float
@@ -70,7 +71,7 @@ def position(site: Site, azimuth: float, elevation: float, utc: float) -> Sky:
     numpy.
 
     :param azimuth: deg, from north over east; any number of turns.
-    :param elevation: deg, -90 to 180; over 90 is beyond the zenith, which the mount can reach by 0.1 deg.
+    :param elevation: deg, -90 to 180; above 90 is beyond the zenith; the mount can go 0.1 deg beyond it.
     :param utc: unix time, s.
     :raises ValueError: if a number is not finite or the elevation is out of its bounds.
     """

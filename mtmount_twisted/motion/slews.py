@@ -1,7 +1,7 @@
 """Slews: a row for each jump of the demand, and for each move from point to point, with its time and the
 errors after it.
 
-Next to read: `following`, where the errors come from.
+Pure. Next to read: `following`, where the errors come from.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ Failure = Literal["time", "settle", "rms", "interrupted", "telemetry"]
 Kind = Literal["track", "move"]
 
 TOGETHER = 0.5
-"""Longest time between the jumps of both axes that are one slew, s. The mount's telemetry has a period of 50
-ms for each axis, and a commander may send the targets one after the other."""
+"""Longest time between the jumps of both axes that count as one slew, s. The mount's telemetry has a period
+of 50 ms for each axis, and a commander may send the targets one after the other."""
 
 LOST = 2.0
-"""Time without telemetry of an axis from which a slew can't be judged, s."""
+"""Time without telemetry of an axis after which a slew can't be judged, s."""
 
 LONGEST = 180.0
-"""Longest time to in-position, s. The longest way, 540 deg at 7 deg/s, takes 78 s."""
+"""Longest time to in-position, s. The longest slew, 540 deg at 7 deg/s, takes 78 s."""
 
 LONGEST_MOVE = 3600.0
-"""The same for a move, whose command may ask for any velocity, s. The mount reports its end: the bound is for
-a report that is lost."""
+"""Longest time to in-position of a move, whose command may ask for any velocity, s. The mount reports the end
+of a move: this bound is for a report that is lost."""
 
 AFTER_STANDSTILL = 2.0
-"""Longest time from the report that an axis stands until that of in-position, s; without that, a stop ended
-the move. The mock controller looks for both every 0.2 s."""
+"""Longest time from the report that an axis stands until the report of in-position, s. If the latter does not
+come, a stop ended the move. The mock controller looks for both every 0.2 s."""
 
 SEARCH = 60.0
-"""Longest settle time that is looked for, s."""
+"""Longest settle time to look for, s."""
 
 _MOST_RECENT = (
     1200  # errors of an axis that are kept for a report of in-position that comes late: 60 s at 20 Hz
@@ -50,8 +50,9 @@ _MOST_RECENT = (
 class SlewSettings:
     """The rules of the table of slews.
 
-    :ivar jump: a slew begins when the demand of an axis jumps by more, deg.
-    :ivar rms_limit: the mount is settled while the RMS of the error on the sky over 15 s is below, arcsec.
+    :ivar jump: a slew begins when the demand of an axis jumps by more than this, deg.
+    :ivar rms_limit: the mount is settled while the RMS of the error on the sky over 15 s is below this,
+        arcsec.
     :ivar distance: a slew of at most this distance on both axes is judged by `time`, deg.
     :ivar time: longest time from the start to in-position, s.
     :ivar settle: longest settle time, s.
@@ -69,19 +70,21 @@ class Slew(NamedTuple):
 
     :ivar start: time of the first demand after the jump, of the axis that jumped first; for a move whose
         demand does not jump, the time stamp of the mount's report. TAI s.
-    :ivar azimuth: way to go at the start: demand, or goal of the move, minus actual position, deg; 0 if the
-        axis has none.
-    :ivar elevation: the same.
-    :ivar in_position_after: s from `start` until each axis has reported in-position; None if that never came.
-    :ivar settle: s from in-position to the start of the first 15 s whose RMS is below the limit; None if
-        there were none.
+    :ivar azimuth: distance to go at the start: demand, or goal of the move, minus actual position, deg; 0 if
+        the axis has no slew.
+    :ivar elevation: the same for elevation.
+    :ivar in_position_after: time from `start` until each axis has reported in-position, s; None if this did
+        not happen.
+    :ivar settle: time from in-position to the start of the first 15 s whose RMS is below the limit, s; None
+        if there were no such 15 s.
     :ivar error_at_in_position: error on the sky of both axes at in-position, arcsec, or None.
     :ivar rms: RMS of the error on the sky of both axes over the 15 s after in-position, arcsec, or None.
-    :ivar settled_rms: RMS over the first 15 s whose RMS is below the limit: those at `settle`; or None.
-    :ivar failures: why it did not pass: ``time`` (longer than allowed, or never in position), ``settle`` (the
-        first 15 s below the RMS limit began too late), ``rms`` (no 15 s were below it), ``interrupted`` (a
-        new jump, a new move or a stop came before the figures were complete), ``telemetry`` (it was missing
-        for over 2 s, or the connection was lost over which the mount reports in-position).
+    :ivar settled_rms: RMS over the first 15 s whose RMS is below the limit, which begin at `settle`; or None.
+    :ivar failures: the reasons why the slew did not pass: ``time`` (longer than allowed, or never in
+        position), ``settle`` (the first 15 s below the RMS limit began too late), ``rms`` (no 15 s were below
+        this limit), ``interrupted`` (a new jump, a new move or a stop came before the figures were complete),
+        ``telemetry`` (telemetry was missing for over 2 s, or the connection was lost over which the mount
+        reports in-position).
     :ivar kind: ``move`` if the mount reported a move from point to point, else ``track``.
     """
 
@@ -98,15 +101,15 @@ class Slew(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """True if nothing failed."""
+        """True if there are no failures."""
         return not self.failures
 
 
 class Running(NamedTuple):
-    """The slew that is not finished.
+    """The slew in progress.
 
     :ivar start: TAI s.
-    :ivar azimuth, elevation: way to go at the start, deg.
+    :ivar azimuth, elevation: distance to go at the start, deg.
     :ivar in_position_after: s, or None while the mount is on its way.
     """
 
@@ -119,25 +122,24 @@ class Running(NamedTuple):
 class SlewWatch:
     """Finder of slews in samples of both axes.
 
-    The demand jumps where it differs by more than `SlewSettings.jump` from where its last rate would have
-    taken it: so neither tracking nor a demand that speeds up is a jump. If the demand jumps to where the
-    axis is, that is a stop: it ends a slew, and begins none. Jumps of both axes within `TOGETHER` are one
-    slew.
+    The demand jumps if it differs by more than `SlewSettings.jump` from its extrapolation at its last rate:
+    so neither tracking nor a demand that speeds up is a jump. A jump of the demand to the position of the
+    axis is a stop: it ends a slew, and begins none. Jumps of both axes within `TOGETHER` are one slew.
 
-    The demand of a move from point to point may jump, or be a path from start to end: the protocol does not
-    say (protocol-tma2022.rst, "Replies, events and telemetry"). So a slew begins also with the mount's report
-    of a move to a goal that is further away than the jump. The jump of the demand to this goal is the same
-    slew. A move ends early if the axis brakes, or stands without being in position.
+    The demand of a move from point to point may jump, or be a path from start to end: the protocol leaves
+    this open (protocol-tma2022.rst, "Replies, events and telemetry"). So a slew begins also with the mount's
+    report of a move to a goal that is further away than the jump. A jump of the demand to this goal belongs
+    to the same slew. A move ends early if the axis brakes, or stands without being in position.
 
-    In position: the time at which, for the first time, the latest report of each axis that jumped is that it
-    is in position, where a report from before its jump does not count.
+    In-position is the first time at which the latest reports of all axes that jumped say "in position". A
+    report from before the jump of its axis does not count.
 
-    Errors on the sky: that of elevation, and that of azimuth times the cosine of the elevation, which is
-    interpolated to the time of the error. An RMS is the root of the sum of both axes' mean squares over
-    errors from a start to before 15 s later. Windows begin at in-position, and at each later error of either
-    axis.
+    The errors on the sky are the error of elevation, and the error of azimuth times the cosine of the
+    elevation, interpolated to the time of the error. An RMS is the root of the sum of both axes' mean squares
+    over errors from a start to before 15 s later. Windows begin at in-position, and at each later error of
+    either axis.
 
-    Each call returns the slews that it finished, as a rule none. It costs O(1), amortised.
+    Each call returns the slews that it finished, usually none. It costs O(1), amortised.
     """
 
     def __init__(self, settings: SlewSettings = SlewSettings()) -> None:
@@ -156,7 +158,8 @@ class SlewWatch:
         return Running(self._slew.start, ways.get("azimuth", 0.0), ways.get("elevation", 0.0), after)
 
     def add(self, axis: Axis, sample: Sample) -> list[Slew]:
-        """Add a sample of an axis, in order of time; the axes take turns in any way."""
+        """Add a sample of an axis. The samples of each axis must come in the order of time; the axes may
+        alternate in any way."""
         demand = value_at(sample.demand, sample.demand_at)
         actual = value_at(sample.actual, sample.actual_at)
         now = max((value.at for value in (demand, actual) if value is not None), default=None)
@@ -183,9 +186,8 @@ class SlewWatch:
         return bool(last) and (now < max(last) - BACK or now > min(last) + LOST)
 
     def in_position(self, axis: Axis, value: bool, at: float) -> list[Slew]:
-        """Add a report of the mount that an axis is in position, or not any more.
-
-        It may come somewhat before or after the samples of the same time.
+        """Add a report of the mount that an axis is in position, or no longer is. The report may come a
+        little before or after the samples of the same time.
 
         :param at: time stamp of the report, TAI s.
         """
@@ -206,7 +208,7 @@ class SlewWatch:
             finished = self._finish("interrupted")
         there = self._axes[axis].actual_at(at)
         if there is None or abs(goal - there) <= self.settings.jump:
-            return finished  # and the other axis may be on its way
+            return finished  # the other axis may still be moving
         finished += self._jump(axis, Value(at, goal))
         if self._slew is not None:
             self._slew.moves.add(axis)
@@ -214,7 +216,8 @@ class SlewWatch:
         return finished
 
     def stop(self, axis: Axis, is_braking: bool, at: float) -> list[Slew]:
-        """Add a report of the mount that an axis brakes, or stands. It ends a move that has not arrived.
+        """Add a report of the mount that an axis brakes, or stands. The report ends a move that has not
+        arrived.
 
         :param at: time stamp of the report, TAI s.
         """
@@ -227,7 +230,8 @@ class SlewWatch:
         return self._judge(at)
 
     def lose_reports(self) -> list[Slew]:
-        """Note that the mount's reports do not come any more: a slew that has not arrived can't be judged."""
+        """Note that the mount's reports have stopped coming, so that a slew that has not arrived can't be
+        judged."""
         return self._finish("telemetry") if self._slew is not None and self._slew.there is None else []
 
     def clear(self) -> list[Slew]:
@@ -260,7 +264,8 @@ class SlewWatch:
         return to_goal or (there is not None and abs(demand.value - there) <= jump)
 
     def _measure_way(self, axis: Axis) -> None:
-        """Replace the way to go, which was extrapolated, once the actual position on both sides is known."""
+        """Replace the extrapolated distance to go by the exact one when the actual position on both sides of
+        its time is known."""
         slew, watch = self._slew, self._axes[axis]
         if slew is None or axis not in slew.jumps or axis in slew.measured:
             return
@@ -272,7 +277,7 @@ class SlewWatch:
                 slew.ways[axis] = jump.value - there
 
     def _judge(self, now: float) -> list[Slew]:
-        """Go on with the slew as far as the data goes."""
+        """Judge the slew in progress as far as the data so far allows."""
         slew = self._slew
         if slew is None:
             return []
@@ -316,7 +321,7 @@ class SlewWatch:
     def _finish(self, end: Failure | None) -> list[Slew]:
         """Close the slew in progress.
 
-        :param end: what ended it, or None if it settled.
+        :param end: the reason why the slew ended, or None if it settled.
         """
         slew, self._slew = self._slew, None
         if slew is None:
@@ -332,7 +337,7 @@ class SlewWatch:
             if settle > settings.settle:
                 failures.append("settle")
         elif there is not None and slew.judged_until > there + settings.settle and end != "rms":
-            failures.append("settle")  # whatever came after, it is too late already
+            failures.append("settle")  # it is too late in any case
         elif end is not None:
             failures.append(end)
         return [
@@ -358,7 +363,7 @@ class _Open:
     :ivar jumps: the first demand after the jump of each axis that jumped, or the goal of its move.
     :ivar moves: the axes whose move the mount has reported.
     :ivar stands_since: time at which an axis on a move reported that it stands, TAI s.
-    :ivar ways: the way to go of these axes, deg; extrapolated for those that are not in `measured`.
+    :ivar ways: the distances to go of these axes, deg; extrapolated for an axis that is not in `measured`.
     :ivar there: the time of in-position, TAI s, or None.
     :ivar judged_until: start of the last window that was complete, TAI s.
     """
@@ -384,7 +389,7 @@ class _AxisWatch:
     def __init__(self) -> None:
         self.last: float | None = None  # time of the last sample, TAI s
         self.demand: Value | None = None
-        self.rate: float | None = None  # of the demand, deg/s; None after a jump
+        self.rate: float | None = None  # the rate of the demand, deg/s; None after a jump
         self.actuals: deque[Value] = deque(maxlen=8)
         self.reports: deque[tuple[float, bool]] = deque(maxlen=32)
 
@@ -393,7 +398,7 @@ class _AxisWatch:
             self.actuals.append(actual)
 
     def jumps(self, demand: Value, jump: float) -> bool:
-        """Take the next demand, and return True if it jumped."""
+        """Store the next demand, and return True if the demand jumped."""
         last = self.demand
         if last is None:
             self.demand = demand
@@ -437,7 +442,7 @@ class _SkyErrors:
             "elevation": deque(maxlen=_MOST_RECENT),
         }
         self._series: dict[Axis, ErrorSeries] = {"azimuth": ErrorSeries(), "elevation": ErrorSeries()}
-        self._on_axis: deque[Value] = deque(maxlen=64)  # of azimuth, whose elevation is not known yet
+        self._on_axis: deque[Value] = deque(maxlen=64)  # of azimuth, until the elevation is known
         self._elevations: deque[Value] = deque(maxlen=64)
 
     def add(self, axis: Axis, sample: Sample, actual: Value | None) -> list[tuple[Axis, Value]]:
@@ -467,7 +472,7 @@ class _SkyErrors:
         return all(errors and errors[-1].at >= at for errors in self.recent.values())
 
     def at(self, at: float) -> float | None:
-        """Return the error of both axes at a time (arcsec), or None if it is not known any more."""
+        """Return the error of both axes at a time (arcsec), or None if it has been dropped."""
         parts = []
         for errors in self.recent.values():
             after = next((i for i, error in enumerate(errors) if error.at >= at), None)
@@ -484,7 +489,7 @@ class _Windows:
         self._start: float | None = start
         self._begin = start
         self._sums: dict[Axis, SlidingWindow] = {"azimuth": SlidingWindow(), "elevation": SlidingWindow()}
-        # Errors that are not in the sums yet, and the starts of windows to come.
+        # Errors that are not in the sums yet, which are also the starts of later windows.
         self._ahead: dict[Axis, deque[Value]] = {}
         self._starts: dict[Axis, deque[float]] = {}
         self._latest: dict[Axis, float] = {}

@@ -1,4 +1,5 @@
-"""One word for the motion of the mount: that of the worse axis (page-design.md, "Cells: states and wording").
+"""One word for the motion of the mount: the word of the worse axis (page-design.md, "Cells: states and
+wording"). Pure.
 
 Next to read: `limits`.
 """
@@ -45,12 +46,12 @@ STATES: tuple[State, ...] = ("stopping", "stopped", "moving", "jogging", "tracki
 
 
 class AxisReport(NamedTuple):
-    """What the mount has reported about an axis; None where it has not.
+    """The mount's reports about an axis; None where it has not reported.
 
-    :ivar powered: True if its power is on.
-    :ivar fault: True if it is in alarm.
-    :ivar homed: True if it is homed.
-    :ivar state: its state of motion.
+    :ivar powered: True if the axis has power.
+    :ivar fault: True if the axis is in alarm.
+    :ivar homed: True if the axis is homed.
+    :ivar state: the state of motion of the axis.
     :ivar to_go: demand minus actual position, deg.
     """
 
@@ -62,9 +63,9 @@ class AxisReport(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """The word of the mount, and that of each axis.
+    """The word of the mount, and the word of each axis.
 
-    :ivar word: the worse of both.
+    :ivar word: the word of the mount: the worse of both words.
     """
 
     word: Word
@@ -75,7 +76,7 @@ class Motion(NamedTuple):
 def axis_word(report: AxisReport, slew_jump: float = 0.1) -> Word:
     """Return the word of one axis.
 
-    :param slew_jump: an axis that tracks, and has more than this to go (deg), slews.
+    :param slew_jump: an axis that tracks is slewing if it has more than this distance to go (deg).
     """
     if report.fault:
         return "Fault"

@@ -2,14 +2,14 @@
 
 A connection takes a few tenths of a millisecond to set up, and the system hands connections over in the order
 of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
-dropped because the system's queue is full. But to take a connection from the system, and to see that its peer
-is gone, takes only a hundredth of a millisecond. So the queue takes all connections at once, and closes those
-without a peer. In each turn of the reactor it returns one of the rest: every second time one from a known
-address, if one waits. The known addresses take turns, and so do the unknown ones. On a Unix socket the peer's
-user counts as its address.
+dropped because the system's queue is full. But it takes only a hundredth of a millisecond to take a
+connection from the system and to see that its peer is gone. So the queue takes all connections at once, and
+closes the connections without a peer. In each turn of the reactor it returns one of the other connections.
+Every second time it is one from a known address, if one waits. The known addresses take turns, and so do the
+unknown ones. On a Unix socket the peer's user counts as its address.
 
-Next to read: `unix_sockets`, for other differences of these sockets; ``frontends.tcp.ports`` and
-``frontends.web.http.site``, which accept in this way.
+It touches only the listening socket and the waiting ones. Next to read: `unix_sockets`, for other differences
+of these sockets; ``frontends.tcp.ports`` and ``frontends.web.http.site``, which accept in this way.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from mtmount_twisted.hosts import client_network
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 ACCEPTS = 1
-"""The most connections of one listening socket that are set up in one turn of the reactor.
-
-More at once would also displace a user's connection to the page before its request is read.
+"""The largest number of connections of one listening socket that are set up in one turn of the reactor. More
+at once would also displace a user's connection to the page before its request is read.
 """
 
 TAKE_TIME = 0.002
 """The time for which a queue takes connections from the system in one turn, in seconds.
 
-A number would be too few after a late turn: a program of this machine connects 15,000 times a second.
+A fixed number would be too small after a late turn: a program on this machine can connect 15,000 times a
+second.
 """
 
 MIN_TAKEN, MAX_TAKEN = 64, 1024
-"""The connections that a queue takes in one turn at least, however long they take, and at most."""
+"""The smallest and the largest number of connections that a queue takes in one turn. The smallest number
+holds however long they take."""
 
 MAX_WAITING = 256
-"""The most connections that wait in one queue, each with an open file.
-
-If there are more, one is closed, so that the system's queue has room for other addresses. It comes from the
-address with most waiting connections. If possible it had sent nothing on its arrival: a user sends a request
-at once. Of several, the newest is closed.
+"""The largest number of connections that wait in one queue, each with an open file. If there are more, the
+queue closes one, so that the system's queue has room for other addresses. It chooses the address with most
+waiting connections, an unknown one if possible. Of these connections it closes the newest that had sent
+nothing on its arrival, because a user sends a request at once; else the newest.
 """
 
 
@@ -71,7 +71,7 @@ class AcceptQueue:
     :param reactor: each of its turns has room for `ACCEPTS` connections.
     :param accept_on: called in a later turn while connections wait, to call `accept`.
     :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
-    :param drops_ended: True to close also a connection if its peer has ended its side and sent nothing.
+    :param drops_ended: True to close also a connection whose peer has ended its side and sent nothing.
     :param closer: closes connections that carry open files; required for a Unix socket.
     """
 
@@ -92,7 +92,7 @@ class AcceptQueue:
         self._closer = closer if listening.family == socket.AF_UNIX else None
         if self._closer is not None:
             refuse_files(listening)
-        self._known: dict[str, deque[_Waiting]] = {}  # by network; the one whose turn is next comes first
+        self._known: dict[str, deque[_Waiting]] = {}  # by network; the network with the next turn comes first
         self._others: dict[str, deque[_Waiting]] = {}
         self._count = 0
         self._left = ACCEPTS
@@ -129,7 +129,7 @@ class AcceptQueue:
             self._next = None
         while self._count:
             self._pop().socket.close()
-        if self._closer is not None:  # the end of the listening socket ends the files of all that wait in it
+        if self._closer is not None:  # its end would end the files of all connections in it
             with suppress(OSError):
                 self._listening.shutdown(socket.SHUT_RDWR)
                 while True:
@@ -150,7 +150,7 @@ class AcceptQueue:
             try:
                 accepted, address = self._listening.accept()
             except OSError:
-                if self._count:  # if it is for want of a file, one of these may free one
+                if self._count:  # for want of a file, perhaps: a waiting connection may free one
                     return
                 raise
             has_sent = self._has_sent(accepted)
@@ -230,7 +230,7 @@ def accept_in_turns(
         return
 
     def accept_on() -> None:
-        if not getattr(port, "disconnecting"):  # else it closes this socket in this turn
+        if not getattr(port, "disconnecting"):  # a disconnecting port closes this socket in this turn
             getattr(port, "doRead")()
 
     def note_full(full: bool) -> None:

@@ -1,7 +1,7 @@
 """Addresses that the bridge listens on and connects to: which texts are valid, and which addresses clash.
 
 `usable_host` and `usable_endpoint` check a text of the configuration; `clashes` finds addresses that are used
-twice. Next to read: `endpoints`, which parses an endpoint.
+twice. No I/O. Next to read: `endpoints`, which parses an endpoint.
 """
 
 from __future__ import annotations
@@ -84,9 +84,8 @@ _ALL = ("0.0.0.0", "::")
 
 
 def replies_by_default(controller: str) -> str:
-    """Return the default address for the controller's replies. A host name counts as this machine.
-
-    So an error about an address that is used twice is right for every location of a named controller.
+    """Return the default address for the controller's replies. A host name counts as this machine: then an
+    error about an address that is used twice is right wherever the named controller is.
     """
     host = canonical(controller)
     near, far = ("::1", "::") if ":" in host else ("127.0.0.1", "0.0.0.0")

@@ -1,4 +1,4 @@
-"""Admission of peers by address: values only.
+"""Admission of peers by address. It asks the system only for the index of an interface.
 
 `networks` parses the texts of a configuration, and `admits` checks a peer. Next to read:
 `frontends.tcp.commanders` and `link`, which check each peer before they accept its connection.
@@ -87,8 +87,8 @@ def address_of(peer: Any) -> str:
 
 
 def admits(allowed: Iterable[Network], address: str) -> bool:
-    """Return True if a peer at this address may connect. A peer without an address is on this machine and
-    may.
+    """Return True if a peer at this address may connect. A peer without an address is on this machine and may
+    connect.
 
     An IPv4 address on an IPv6 socket counts as IPv4. A link-local address can occur on every link of the
     machine: if it is listed with a zone, the peer must come through that interface.

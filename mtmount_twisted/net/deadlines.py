@@ -6,9 +6,9 @@ time still lies in the system's buffers. If a `Deadline` fires late, it therefor
 and judges afterwards: the data may cancel it, or change its result.
 
 Use a `Deadline` for every timer that judges a peer, a user or a client. For a timer that only starts work of
-our own, use plain ``callLater``. ``tests/net/test_deadlines.py`` has the list of both.
+our own, use plain ``callLater``. ``tests/net/test_deadlines.py`` lists both kinds of timers.
 
-It touches only a clock. Next to read: `protocol`, which has two.
+It touches only a clock. Next to read: `protocol`, which has two deadlines.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ a timer on time judges one turn later, because the process may have resumed just
 MOST_TURNS = 100
 """Largest number of turns of the reactor that a late timer waits. In a turn Twisted reads up to 64 KiB from
 each socket (`twisted.internet.abstract.FileDescriptor.bufferSize`), and Linux buffers at most 6 MiB of
-received data (the last figure of ``net.ipv4.tcp_rmem``). From a client's socket it reads less
-(`protocol.RECEIVED_AT_ONCE`): a line of the greatest length in 17 turns. A turn with nothing to read takes
-some 20 microseconds."""
+received data (the last figure of ``net.ipv4.tcp_rmem``). From a client's socket Twisted reads less
+(`protocol.RECEIVED_AT_ONCE`): the longest line takes 17 turns. A turn with nothing to read takes some 20
+microseconds."""
 
 LEAST_TURNS = 4
 """Smallest number of turns that a late timer waits: to accept a connection, read it, and act on the data."""

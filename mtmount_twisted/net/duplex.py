@@ -43,10 +43,10 @@ from .waiting import Waiters
 M = TypeVar("M")
 
 SETTLE_TIME = 0.25
-"""How long a connection without incoming data must last to count as made, in seconds."""
+"""The time that a connection without incoming data must last to count as made, in seconds."""
 
 HANDSHAKE_TIME = 3.0
-"""How long a TLS handshake may take, in seconds."""
+"""The longest time of a TLS handshake, in seconds."""
 
 _ENCRYPTED = "it speaks TLS, but this side speaks plain text", "encrypted"
 _MUTE = "it closed the connection without an answer: it may speak TLS only", "encrypted"
@@ -503,7 +503,7 @@ class DuplexConnection(ConnectionPair[M]):
         """See `IPairOwner`."""
         self.refusal = ""
         super().client_changed(reason)
-        self._is_sent_away = False  # both directions end together: that says nothing about the far end
+        self._is_sent_away = False  # both directions always end together, so this proves nothing
 
     def _log_peer(self, reason: Failure | None) -> None:
         """Log a change of the peer only if the other half does not: both halves share one connection."""

@@ -22,7 +22,7 @@ from mtmount_twisted.hosts import canonical, is_address, is_loopback
 EXPECTED = 'a Twisted server endpoint such as "tcp:30100:interface=127.0.0.1" or "unix:/run/mount.sock"'
 
 BACKLOG = 4096
-"""How many connections wait to be accepted, where an endpoint does not say (``listen(2)``).
+"""The number of connections that may wait to be accepted, unless the endpoint gives it (``listen(2)``).
 
 With Twisted's 50, a burst of connections makes the system drop the next one. The peer tries again only after
 1 s, so that a STOP over HTTP was delayed by 1 s.

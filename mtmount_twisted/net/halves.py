@@ -51,13 +51,13 @@ CONNECT_TIMEOUT = 5.0
 
 UNREACHABLE_AFTER = 10.0
 """Time without a connection after which a warning is logged, in seconds. Programs that start in any order
-need less."""
+connect sooner."""
 
 MAX_RETRY_INTERVAL = 5.0
 """Longest time between two attempts to connect, in seconds."""
 
 STEADY_AFTER = 1.0
-"""Shortest duration of a successful connection, in seconds."""
+"""Shortest duration of a connection that counts as successful, in seconds."""
 
 PATIENCE = 5
 """Number of shorter connections in a row after which the time between attempts grows."""
@@ -109,7 +109,7 @@ class WriterFactory(ReconnectingClientFactory):
 
     The first retry comes after `retry_interval()` seconds. The time then grows to at most
     `MAX_RETRY_INTERVAL`, and a success resets it. If more than `PATIENCE` connections in a row are lost
-    within `STEADY_AFTER`, they are no success: a server refuses a peer in this way.
+    within `STEADY_AFTER`, the time grows all the same: a server refuses a peer in this way.
     """
 
     noisy = False
@@ -126,7 +126,7 @@ class WriterFactory(ReconnectingClientFactory):
     ) -> None:
         self.make_writer = make_writer
         self.retry_interval = retry_interval
-        self.clock: Any = cast(Any, clock)  # for the base class, which wants more of a reactor than it uses
+        self.clock: Any = cast(Any, clock)  # the base class declares more of a reactor than it uses
         self._clock = clock
         self.report_failure = report_failure
         self._made_at = 0.0

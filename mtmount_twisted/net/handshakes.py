@@ -1,13 +1,13 @@
-"""TLS handshakes in turns, and bounded: strangers can begin as many as they like.
+"""TLS handshakes in turns, and bounded, because strangers can begin as many as they like.
 
 A step of a handshake costs 0.2 ms of computing, with a key of RSA 4096 several milliseconds, and many can be
-due at once. All servers that share `handshake_turns` compute `STEPS` usual steps together in each turn of the
-reactor, or one step that takes as long. So the messages of established connections wait for few steps. The
-bytes that strangers send on established connections share these steps; see `records`. The servers take turns.
-Of one server's connections the order is:
+due at once. All servers that share `handshake_turns` compute together `STEPS` usual steps in each turn of the
+reactor, or one step that takes as long. So a message of an established connection waits for few steps only.
+The bytes that strangers send on established connections share these steps; see `records`. The servers take
+turns. Of one server's connections the order is:
 
-1. those from known addresses;
-2. those that were answered, because a peer that sends its first flight and nothing more never gets there;
+1. the connections from known addresses;
+2. the connections that were answered: a peer that does not send a whole first flight is never among them;
 3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
    turn, and a newcomer behind them would be, too.
 
@@ -29,14 +29,14 @@ from .records import RecordQueue, as_steps
 from .turns import LEAST, Turns
 
 MAX_HANDSHAKE = 16 * 1024
-"""How many bytes a peer may send until its handshake is over: a chain of ten certificates of RSA 4096 has
-15 KB, a usual one 3 KB."""
+"""The largest number of bytes that a peer may send until its handshake is over. A chain of ten certificates
+of RSA 4096 has 15 KB, a usual one 3 KB."""
 
 STEPS = 4
-"""The most steps that are computed in one turn of the reactor."""
+"""The largest number of steps that are computed in one turn of the reactor."""
 
 MOST_AHEAD = 3
-"""The most steps of peers that were answered, in a row, while a newcomer waits."""
+"""The largest number of steps in a row for peers that were answered, while a newcomer waits."""
 
 
 class Handshake(Protocol):
@@ -47,7 +47,7 @@ class Handshake(Protocol):
         """True if the peer has sent a whole first flight, and was answered."""
 
     def take_step(self) -> None:
-        """Compute on with these bytes; it must not raise."""
+        """Compute the next step with these bytes; it must not raise."""
 
 
 def handshake_turns(reactor: Any) -> Turns:

@@ -1,4 +1,4 @@
-"""The addresses that proved rights lately: they have places that strangers can't take.
+"""The addresses with a recent proof of rights: servers keep places for them that strangers can't take.
 
 Values only: no Twisted. Next to read: ``frontends.web.http.places`` and ``frontends.tcp.tls``, which keep
 such places.
@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, KeysView
 
 KNOWN_TIME = 3600.0
-"""How long an address stays known after its last proof, in seconds."""
+"""The time that an address stays known after its last proof, in seconds."""
 
 MAX_KNOWN = 1000
-"""How many addresses are known at most; the one with the oldest proof is forgotten first."""
+"""The largest number of known addresses. The address with the oldest proof is forgotten first."""
 
 
 class KnownAddresses:
@@ -38,7 +38,7 @@ class KnownAddresses:
         return self._until.keys()
 
     def holds(self, network: str, is_used: Callable[[], bool] = lambda: False) -> bool:
-        """Whether a network is known.
+        """Return True if a network is known.
 
         :param is_used: return True while a connection from it keeps it known beyond its time.
         """

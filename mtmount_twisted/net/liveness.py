@@ -21,11 +21,11 @@ The watch also ends a connection that the kernel has closed, because the peer re
 its sending side before, the reactor reads no more, and would find that out only when it writes. The watch
 ends the connection at its second look: meanwhile the reactor ends those that it reads, a few in a turn.
 
-If the reactor is held up for more than about a second, the watch can lose a live peer with a closed window.
+If the reactor is held up for more than about a second, a live peer with a closed window can be lost.
 
 If a platform lacks the options, or if the kernel's ``struct tcp_info`` ends before ``snd_wnd`` (Linux before
-5.4, or not Linux), the system's own time-outs apply: no live peer is ever killed. This module touches only a
-transport's socket. Next to read: `protocol`: its connections are watched.
+5.4, or not Linux), only the system's own time-outs apply, and they kill no live peer. This module touches
+only a transport's socket. Next to read: `protocol`: its connections are watched.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ LAYOUT = "\n\t"
 """Characters that a record may contain besides visible text: a traceback has several lines."""
 
 FIELDS = ("peer", "command", "sequence_id", "lease", "epoch", "outcome")
-"""Fields of a log event, which an observer can select by. A line has those that it is about.
+"""Fields of a log event, which an observer can select by. A line has the fields that it is about.
 
 ``peer`` is the name of a client, port, pair or link, ``command`` the name of a command, ``sequence_id`` the
 sender's number of a command, ``lease`` the number of a grant of command, ``epoch`` the number of a connection
@@ -53,7 +53,8 @@ class TwistedLogHandler(logging.Handler):
         except Exception:
             self.handleError(record)
         else:
-            # For a program with Twisted's own observers; those of `twistd_log` escape the rest anyway.
+            # Escape it for Twisted's own observers; the observers of `twistd_log` escape the whole line
+            # anyway.
             log = Logger(namespace=record.name)
             log.emit(level, "{text}", text=visible(text, LAYOUT), **fields_of(record))
 

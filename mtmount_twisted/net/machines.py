@@ -18,7 +18,7 @@ def next_state(table: Mapping[State, Collection[State]], state: State, after: St
     """Return `after`, if the table lets it follow `state`.
 
     :param table: for each state, the states that may follow it.
-    :raises RuntimeError: if it does not. Then the code that asks has a fault.
+    :raises RuntimeError: if it does not: the caller has a bug.
     """
     if after not in table[state]:
         raise RuntimeError(f"{state} can't become {after}")

@@ -2,7 +2,7 @@
 
 A pipe that nothing reads, a terminal after Ctrl-S and a hung file system block `write(2)` for any time.
 `OutputThread.write` only appends to a buffer in memory. The buffer is bounded: records that do not fit are
-dropped and counted. Once the buffer is written, one line with the count takes their place.
+dropped and counted. Once the buffer is written, one line with their count takes their place.
 
 This module uses neither Twisted nor logging. Next to read: `logs`, which writes the daemons' logs with it.
 """

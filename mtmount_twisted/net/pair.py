@@ -1,8 +1,8 @@
 """`ConnectionPair`: two connections that belong together, with an API of Deferreds.
 
-It joins the two halves of `halves`. It carries the lines or messages of its `Content`.
-Every wait is a Deferred that can be cancelled. Each one ends: with its result, or with an error when the
-connection is lost or closed.
+It joins the two halves of `halves`. It carries the lines or messages of its `Content`. Every wait is a
+Deferred that can be cancelled. Each Deferred fires with its result, or fails when the connection is lost or
+closed.
 
 It uses the network only through its halves. Next to read: `communicator`, a pair that carries messages; or
 `halves` and `receive_queue`, the parts of a pair.
@@ -55,7 +55,7 @@ MAX_UNSENT = 16 * 2**20
 """Largest backlog in bytes while a peer does not read."""
 
 WRITE_OVERHEAD = 500
-"""Bytes that each such write counts in addition to its data: about the size of its Deferred."""
+"""Bytes that each write to such a peer counts in addition to its data: about the size of its Deferred."""
 
 M = TypeVar("M")
 

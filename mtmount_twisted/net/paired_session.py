@@ -1,6 +1,6 @@
 """`PairedSession`: a connection pair that is up only while both connections are up.
 
-`DuplexSession` is the same for one connection in both directions. The states of both::
+`DuplexSession` is such a session over one connection in both directions. Both classes have these states::
 
     down:      there is no session: a connection is missing, or the session was ended on this side
     up:        both connections belong to one session
@@ -47,8 +47,8 @@ class PairedSession(ConnectionPair[bytes]):
     """A connection pair with sessions: the loss of one connection ends the session and drops the other one.
 
     So data of one session can't be taken for data of the next. A peer may reconnect before both of its old
-    connections are gone. Then the new connection stays, and the session starts when the other one is new,
-    too.
+    connections are gone. Then the new connection stays, and the session starts when the other connection is
+    new, too.
 
     Only a peer at the host of the client connection, or at an allowed address, may connect; see `admission`.
 

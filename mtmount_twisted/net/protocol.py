@@ -154,7 +154,7 @@ class LineReader(LineReceiver):
         lines = 0
         try:
             lines = self._read(data)
-        except Exception:  # it would end the connection that had its turn before
+        except Exception:  # the error would end the connection whose data the reactor is just reading
             _log.failure("failed to read a line")
             self.read_no_more()
             self.transport.abortConnection()
@@ -165,7 +165,8 @@ class LineReader(LineReceiver):
         return max(len(data), self._line_cost * lines)
 
     def pause(self) -> None:
-        """Receive no more until `resume`. The end of the connection is received no earlier, too."""
+        """Receive no more until `resume`. Meanwhile this side does not notice the end of the connection
+        either."""
         if not self._is_paused and self._state is READING:
             self._is_paused = True
             self.transport.pauseProducing()

@@ -1,8 +1,8 @@
 """A bounded queue of received lines that are not read yet, and the reads that wait for a line.
 
 `ReceiveQueue` is the queue. `Messages` iterates over it in an ``async for``, without a Deferred for a line
-that is already there. Neither knows of connections: the owner of the queue pauses and resumes the socket.
-This module touches no network. Next to read: `pair`, which has such a queue.
+that is already there. Neither class knows of connections: the owner of the queue pauses and resumes the
+socket. This module touches no network. Next to read: `pair`, which has such a queue.
 """
 
 from __future__ import annotations

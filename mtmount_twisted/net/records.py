@@ -1,7 +1,7 @@
 """Turns for decrypting: the bytes that strangers send on established TLS connections are decrypted in slices.
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
-peer has slices of `SLICE` bytes, unless it has command, and all of them share the steps of `handshakes`: a
+peer without command is decrypted in slices of `SLICE` bytes. All slices share the steps of `handshakes`: a
 slice is a step. Commanders that have sent nothing for `REST` go first, the newest before the others, so that
 the stop or the ask of a quiet commander waits for no crowd. Known addresses go next, then the first slice of
 each connection, which holds a whole stop, then other slices. The addresses take turns.
@@ -18,7 +18,7 @@ from .by_network import ByNetwork
 from .turns import Rank, Turns
 
 SLICE = 512
-"""The most bytes of one connection that are decrypted at once: 23 records of one byte."""
+"""The largest number of bytes of one connection that are decrypted at once: 23 records of one byte."""
 
 STEP_TIME = 0.0005
 """The time that counts as one step, in seconds; a step that takes longer counts as several."""
@@ -43,7 +43,8 @@ class Records(Protocol):
         """True until it has had its first slice."""
 
     def read_records(self, most: int) -> None:
-        """Decrypt at most so many bytes. If more are there, add itself again. It must not raise."""
+        """Decrypt at most `most` bytes. If more are there, add this connection to the queue again. It must
+        not raise."""
 
 
 def as_steps(step: int, seconds: float) -> int:

@@ -38,7 +38,7 @@ from .threads import call_each_within, in_daemon_thread
 from .waiting import Waiters
 
 LOOK_UP_TIME = 5.0
-"""Time in seconds within which a name server must answer."""
+"""Longest time for the answer of a name server, in seconds."""
 
 NO_ANSWER = f"no answer from the name server within {LOOK_UP_TIME:g} s"
 
@@ -169,7 +169,7 @@ class AttemptBound:
 class NamedConnector(ClientFactory):
     """Connector to a host by name. For each attempt it resolves the name and tries one address after another.
 
-    The factory sees it as its connector, as it sees that of ``reactor.connectTCP`` for an address.
+    The factory receives it as its connector, in place of the connector of ``reactor.connectTCP``.
 
     :param names: an `IHostNames`.
     :param host: a name or an address.

@@ -8,7 +8,7 @@ peer, and no other peer waits for a slow one.
 
 This module touches a clock and a transport, or any object with the same methods for bytes and a producer.
 
-Next to read: `protocol`: its connections write with it.
+Next to read: `protocol`, whose connections write with it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ READS_ON = 1.0
 emptied it. Its backlog may be old only because this process was suspended."""
 
 SYSTEM_BUFFER = 128 * 1024
-"""Size of the system's buffer for a client, in bytes. The system's own choice is some MiB: a client could be
-that far behind before its backlog here begins."""
+"""Size of the system's buffer for a client, in bytes. The system's own choice is some MiB, by which a client
+could be behind before its backlog here begins."""
 
 
 def bound_system_buffer(transport: object) -> None:
-    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the one of the socket below."""
+    """Limit the system's buffer to `SYSTEM_BUFFER`; under TLS, the buffer of the socket below."""
     handle = handle_of(transport)
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER)
@@ -76,11 +76,11 @@ class SendBuffer:
         full:      the transport has no room; data goes to the backlog
         finished:  the transport has all data and is to be closed; further data is dropped
 
-    It is the one place that sends in the present turn of the reactor. The reactor itself writes in its next
-    turn, and begins and ends to watch the socket for room, which are two more system calls. While the
-    socket's own buffer is empty, ``writeSomeData`` gives data to the system; else ``doWrite`` does, with the
-    data in that buffer. A round trip takes 58 µs so, 69 µs with ``doWrite`` alone, and 78 µs if the reactor
-    writes (benchmark ``round_trip``, "ours, sent at once" and "ours"). Two such sends are at least
+    Only this class sends in the present turn of the reactor. The reactor itself writes in its next turn, and
+    begins and ends to watch the socket for room, which costs two more system calls. While the socket's own
+    buffer is empty, ``writeSomeData`` gives data to the system; else ``doWrite`` does, with the data in that
+    buffer. A round trip then takes 58 µs, 69 µs with ``doWrite`` alone, and 78 µs if the reactor writes
+    (benchmark ``round_trip``, "ours, sent at once" and "ours"). Two such sends are at least
     `AT_ONCE_INTERVAL` apart, because each is a system call; a write in between waits for the reactor. An
     error in sending is left for the reactor to find.
 
@@ -159,9 +159,8 @@ class SendBuffer:
         self._roomy.fail(make_error)
 
     def finish(self) -> None:
-        """Write the whole backlog to the transport, even without room. It is to be closed, and then detached.
-
-        Waits for room last until `detach`.
+        """Write the whole backlog to the transport, even without room. The caller then closes the transport,
+        and calls `detach`. Waits for room last until then.
         """
         if self._transport is not None:
             self._transport.unregisterProducer()
@@ -219,7 +218,8 @@ class SendBuffer:
         self._kept_bytes += len(data) + self._write_overhead
 
     def room(self) -> Deferred[None]:
-        """Return a Deferred that fires when there is room. While the buffer is detached, it is cancelled."""
+        """Return a Deferred that fires when there is room. While the buffer is detached, the Deferred is
+        cancelled."""
         if self.state is READY:
             return succeed(None)
         room = self._roomy.wait()

@@ -17,7 +17,8 @@ SILENCE = 1.0
 losses")."""
 
 OFFSET_INTERVAL = 1.0
-"""Time in seconds over which the clock offset is measured; the observatory's client reports it as often."""
+"""Time in seconds over which the clock offset is measured; the observatory's client reports it at this
+interval."""
 
 
 class ClockOffset:
@@ -56,7 +57,7 @@ class SilenceWatch:
     :param seconds: time without telemetry that counts as silence.
     :param changed: called with `silent` after each change of it.
     :param is_held_up: returns True while this side does not read; that time is not silence.
-    :ivar silent: True while no telemetry has come for so long.
+    :ivar silent: True while no telemetry has come for `seconds`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class SilenceWatch:
             self._changed(False)
 
     def excuse(self) -> None:
-        """Begin the time again: it was this side that did not read."""
+        """Begin the time again, because this side did not read."""
         self._heard_at = self._clock.seconds()
 
     def stop(self) -> None:

@@ -35,7 +35,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
         outcome: T | Failure
         try:
             outcome = work()
-        except BaseException:  # else it would end the thread unnoticed
+        except BaseException:  # uncaught, the error would end the thread unnoticed
             outcome = Failure()
         reactor.callFromThread(result.callback, outcome)
 
@@ -59,7 +59,7 @@ def call_each_within(
     def run(number: int, work: Callable[[], T]) -> None:
         try:
             outcomes[number] = work()
-        except BaseException as error:  # else it would end the thread unnoticed
+        except BaseException as error:  # uncaught, the error would end the thread unnoticed
             outcomes[number] = error
 
     outcomes: dict[int, T | BaseException] = {}

@@ -32,7 +32,7 @@ CIPHERS = (
     "DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
 )
 """The cipher suites for TLS 1.2 in Mozilla's "intermediate" profile (Server Side TLS 5.7), in its order.
-Those for TLS 1.3 are OpenSSL's default."""
+The suites for TLS 1.3 are OpenSSL's default."""
 
 WARN_BEFORE = timedelta(days=30)
 """Time before the end of a certificate at which a warning about it starts."""
@@ -46,7 +46,8 @@ class Credentials:
 
     :ivar chain: the server's certificate, a ``cryptography.x509.Certificate``, followed by the intermediate
         certificates up to its authority.
-    :ivar authorities: certificates of the authority of client certificates; empty if clients need none.
+    :ivar authorities: certificates of the authority of client certificates; empty if clients need no
+        certificate.
     :ivar dh_parameters: Diffie-Hellman parameters in PEM, or None.
     :ivar chain_file: file of `chain`; "" if it is unknown.
     :ivar authorities_file: file of `authorities`.

@@ -44,13 +44,12 @@ class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
     During the handshake, received bytes wait for a turn, and until then little more is received. No step is
-    computed for a peer that is gone, unless it said its last in good order. A peer that sends `MAX_HANDSHAKE`
-    bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of certificates, and 30 ms to
-    look through them.
+    computed for a peer that is gone, unless it closed the connection in good order. A peer that sends
+    `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of
+    certificates, and 30 ms to look through them.
 
-    Behind the handshake each slice waits for a turn too, except that of the peer that has command; see
-    `records`. Once this side has closed, one slice more is decrypted, in which the peer may close, too; the
-    rest is dropped.
+    After the handshake each slice waits for a turn too, unless the peer has command; see `records`. Once this
+    side has closed, one more slice is decrypted, because the peer may close in it, too. The rest is dropped.
     """
 
     factory: ServerFactory
@@ -62,7 +61,7 @@ class ServerConnection(BufferingTLSTransport):
     network: str
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
-    _last_bytes = SLICE  # that are decrypted after this side has closed
+    _last_bytes = SLICE  # the bytes that are still decrypted after this side has closed
 
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
         super().__init__(factory, protocol)
@@ -129,7 +128,7 @@ class ServerConnection(BufferingTLSTransport):
         self._decrypt(data)
         if self.state is GONE or self.transport.disconnecting:
             return
-        # Its Finished is the last that a peer sends of a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
+        # A Finished is the last message of a peer in a handshake (RFC 8446, 4.4.4; RFC 5246, 7.4.9).
         if self.getHandle().get_peer_finished() is not None:  # type: ignore[no-untyped-call]
             self.state = SHAKEN
         elif self.shaken_bytes >= MAX_HANDSHAKE:
@@ -168,7 +167,7 @@ class ServerConnection(BufferingTLSTransport):
             self._go_on()
 
     def _decrypt(self, data: bytes) -> None:
-        """Decrypt in a turn. No error here may end the connection that had its turn before."""
+        """Decrypt in a turn. An error here must not end the connection that the reactor is just reading."""
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
         except Exception:

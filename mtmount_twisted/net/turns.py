@@ -6,7 +6,7 @@ it. A hostile client can make that thousands of lines. Here all connections toge
 per turn, and the connections are read in slices, one after another. A slice that counts more than the turn
 has left reduces the budget of the next turns, except for connections of a higher rank.
 
-Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``: their connections take
+Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``, whose connections take
 turns.
 """
 
@@ -16,8 +16,8 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 LEAST = 64
-"""Least number of bytes that a slice, or a line in it, counts as: rejecting a short line costs as much as
-rejecting a long one."""
+"""Smallest number of bytes that a slice, or a line in it, counts as. To reject a short line costs as much as
+to reject a long one."""
 
 
 MOST_OWED = 8
@@ -28,7 +28,7 @@ class Reader(Protocol):
     """A connection with unread input."""
 
     def read_slice(self, most: int) -> int:
-        """Read at most so many bytes. If more can be read, add itself again. This method must not raise.
+        """Read at most `most` bytes. If more can be read, request the next turn. This method must not raise.
 
         :returns: the number of bytes that the reading counts as.
         """
@@ -38,7 +38,7 @@ class Rank(IntEnum):
     """Which connections go before others; a lower number goes first."""
 
     FIRST = 0
-    """The newest of them goes first: a crowd that requests its turns at once delays no later reader."""
+    """In this rank the newest goes first: a crowd that requests its turns at once delays no later reader."""
     SECOND = 1
     THIRD = 2
     USUAL = 3

@@ -1,9 +1,9 @@
 """`UnixPeer`: a connection over a Unix socket that takes no open files, and ends none in the reactor's turn.
 
 A program can send open files with its data (``unix(7)``, SCM_RIGHTS). The end of a file may take any time: a
-TCP socket waits as long as its SO_LINGER says, one of FUSE waits for its server. The system ends the file
-in the thread that reads the data without taking the file, or that closes the connection without reading. So
-each read looks at the data first, and a connection that carries a file is closed in a thread of its own.
+TCP socket waits as long as its SO_LINGER says, and a file of FUSE waits for its server. The system ends the
+file in the thread that reads the data without taking the file, or that closes the connection without reading.
+So each read looks at the data first, and a connection that carries a file is closed in a thread of its own.
 Linux 6.16 and newer can refuse files before they are sent; see `refuse_files`. Next to read: `accepts`, which
 makes a `UnixPeer` of each connection.
 """
@@ -22,11 +22,11 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 SO_PASSRIGHTS = 83
-"""Option of a socket: whether its peers can send files (Linux 6.16, ``asm-generic/socket.h``)."""
+"""Option of a socket: its peers can send files (Linux 6.16, ``asm-generic/socket.h``)."""
 
 MAX_CLOSING = 16
-"""The most connections that close in threads at once, of one listening socket. A peer without rights can make
-each take any time, and each uses a thread and an open file."""
+"""The largest number of connections of one listening socket that close in threads at once. A peer without
+rights can make each take any time, and each uses a thread and an open file."""
 
 USER = "uid "
 """Start of the text that stands for the address of a peer on a Unix socket."""
@@ -36,7 +36,7 @@ LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 _CREDENTIALS = struct.Struct("iII")
 _MANY = 65536
-"""How many bytes are looked at in one call."""
+"""The number of bytes that one call looks at."""
 
 
 def refuse_files(listening: socket.socket) -> None:
@@ -68,7 +68,8 @@ class UnixPeer(socket.socket):
 
     def __init__(self, accepted: socket.socket, close_elsewhere: Callable[[socket.socket], object]) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=accepted.detach())
-        # Else a read can go beyond the data that was looked at: the system would skip an urgent byte.
+        # Without this option a read can go beyond the data that was looked at: the system skips an urgent
+        # byte.
         self.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         self._close_elsewhere = close_elsewhere
 
@@ -90,7 +91,7 @@ class UnixPeer(socket.socket):
 
     def _look(self, size: int) -> Any:
         """Return data without removing it from the system's queue."""
-        # A look at data takes a second reference to its files, so that to drop that one ends nothing.
+        # A look takes a second reference to the files of the data. To drop that reference ends no file.
         looked = super().recvmsg(size, 0, LOOK)
         if looked[2] & socket.MSG_CTRUNC:
             raise ConnectionAbortedError(ECONNABORTED, "the peer sent an open file")

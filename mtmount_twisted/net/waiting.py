@@ -1,8 +1,8 @@
 """`Waiters`: Deferreds that wait for one event, served in order and cancellable.
 
 If several callers may wait for one event (a message, room to write, a connection, the end of a close), their
-Deferreds come from this class. So each one ends exactly once: with a result, with an error, or cancelled. The
-other Deferreds of this package come from coroutines that await these.
+Deferreds come from this class. So each Deferred ends exactly once: with a result, with an error, or
+cancelled. The other Deferreds of this package come from coroutines that await Deferreds of this class.
 
 This module touches nothing but Deferreds. Next to read: `receive_queue`, `protocol` and `halves`, which use
 it.
@@ -59,6 +59,6 @@ class Waiters(Generic[T]):
 
     def _taking(self) -> Iterator[Deferred[T]]:
         for waiter in tuple(self.waiting):
-            if waiter in self.waiting:  # else a callback of an earlier one has cancelled it
+            if waiter in self.waiting:  # a callback of an earlier Deferred may have cancelled it
                 del self.waiting[waiter]
                 yield waiter

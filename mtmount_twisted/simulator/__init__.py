@@ -7,5 +7,6 @@
 * `faults` and `output`: injected faults in the replies.
 * `service`: `SimulatorService`, the mount behind a `Communicator`.
 
-``docs/reference/simulator.rst`` lists the simplifications.
+``docs/reference/simulator.rst`` lists the simplifications. Only `service` uses the network. Next to read:
+`mount`.
 """

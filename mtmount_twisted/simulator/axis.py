@@ -3,10 +3,10 @@
 An axis always has a `Path`. It has a `Target` while it moves or tracks, and after it has arrived. After a
 stop for any reason it has no target, and so is not in position.
 
-A target outside the position limits is refused. While tracking, the axis extrapolates the last target without
-end. If the target leaves the position limits, the axis stops at the limit.
+The axis refuses a target outside the position limits. While tracking, the axis extrapolates the last target
+without end. If the target leaves the position limits, the axis stops at the limit.
 
-Next to read: `motion` (the paths), `mount` (the caller).
+It touches only the clock. Next to read: `motion` (the paths), `mount` (the caller).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_RATE = 1e-6
 """Smallest velocity (deg/s), acceleration (deg/s²) and jerk (deg/s³) in a move command."""
 
 LONGEST = 86400.0
-"""Longest move that is accepted, and the time ahead for which in-position events are planned, s."""
+"""Longest accepted move, and the time ahead for which in-position events are planned, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Axis(Device):
 
     @property
     def in_position(self) -> bool:
-        """True if its position and velocity are those of its target, within tolerance."""
+        """True if its position and velocity equal the target's, within tolerance."""
         return self._watch.in_position
 
     def announce_in_position(self) -> None:

@@ -6,7 +6,7 @@ command and returns a `Plan`. The device changes when the plan begins.
 
 A device in alarm accepts only its reset-alarm command and commands that turn something off.
 
-Next to read: `axis` (the axes), `mount` (all devices together).
+They touch only the clock. Next to read: `axis` (the axes), `mount` (all devices together).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAIN_POWER_WARM_UP = 2 * 60.0
 
 ALL_DRIVES = -1
 COVER_DRIVES = range(4)
-"""The drive numbers of mirror covers and of mirror cover locks. The choice is our own."""
+"""The drive numbers of mirror covers and of mirror cover locks. The protocol does not define them."""
 
 
 class Device:
@@ -249,7 +249,7 @@ class Drive(Part):
 class Covers(Device):
     """Mirror covers or mirror cover locks: four drives, each with its own power and position.
 
-    A command to some drives supersedes the commands in progress of these drives only. Other drives of a
+    A command to some drives supersedes only the commands in progress of these drives. Other drives of a
     superseded command continue to their goal.
 
     :param position: initial position of the drives, %.

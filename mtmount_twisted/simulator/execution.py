@@ -5,7 +5,7 @@ mount sends the Ack, makes an `Execution` and starts the plan. Each `Part` that 
 that it has finished or failed. The execution sends one answer: Done when all parts have finished, or NoAck at
 the first failure.
 
-Next to read: `devices`.
+It touches only the clock. Next to read: `devices`.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ GARBAGE = b"\x00\xff\xfe no\nreply" + DIALECT.terminator
 """A malformed line in each dialect, which is not UTF-8 either."""
 
 TICK = 0.02
-"""Interval in seconds between the bursts of a flood. If the events are fewer, they come one at a time."""
+"""Interval in seconds between the bursts of a flood. At less than one event per interval, each comes
+alone."""
 
 MAX_FLOOD = 200_000
 """Largest number of events in a flood."""
@@ -58,7 +59,7 @@ class Close:
 
 
 class Alarm(NamedTuple):
-    """Action: if the command is not done by then, its device raises an alarm or a warning.
+    """Action: if the command is not done when this action is due, its device raises an alarm or a warning.
 
     :ivar key: the command.
     :ivar command: name of the command's class.
@@ -103,14 +104,15 @@ class Fault:
     :ivar offset: number added to the sequence id: at most 2147483647 in either direction, not 0.
     :ivar size: length of the long line in bytes, without its terminator: 60 to 2**24.
     :ivar rate: events of a flood per second, 1 to 100,000.
-    :ivar subsystem: for an alarm or a warning of the vendor's catalogue, its subsystem, such as 400; None for
-        one of the simulator's choice. Only the tma2022 mount has a catalogue.
-    :ivar number: its number in the catalogue, such as 409.
-    :ivar name: its name, if several have this number; empty if one alone has it.
+    :ivar subsystem: the subsystem of an alarm or a warning of the vendor's catalogue, such as 400; None to
+        let the simulator choose. Only the tma2022 mount has a catalogue.
+    :ivar number: the number of this alarm or warning in the catalogue, such as 409.
+    :ivar name: the name of this alarm or warning, if several have its number; else empty.
     :ivar mask: the safety mask of an interlock, such as "causes".
-    :ivar bit: its bit in this mask.
-    :ivar lasts: how long the condition of such a fault lasts, 0 to 86400 s.
-    :raises ValueError: if a value has the wrong type or is out of range, or if the kind does not use it.
+    :ivar bit: the bit of the interlock in this mask.
+    :ivar lasts: the duration of the condition that such a fault begins, 0 to 86400 s.
+    :raises ValueError: if a value has the wrong type or is out of range, or if faults of this kind do not use
+        it.
     """
 
     kind: str
@@ -132,12 +134,12 @@ class Fault:
 
     @property
     def is_trouble(self) -> bool:
-        """True if the mount itself has it, and not only a reply."""
+        """True if the fault is in the mount itself, and not only in a reply."""
         return self.kind in TROUBLES or self.subsystem is not None
 
     @property
     def selects(self) -> bool:
-        """True if it is for some commands only."""
+        """True if the fault affects only some of the commands."""
         return self.code is not None or self.count is not None or self.probability < 1
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class Kind(NamedTuple):
 
     :ivar change: function from the pieces of a reply so far to the changed pieces; None if `Faults` itself
         or the mount implements the kind.
-    :ivar takes: its parameters, besides those that select commands.
+    :ivar takes: its parameters, besides the parameters that select commands.
     """
 
     change: Callable[[Fault, list[Piece], Generation], list[Piece]] | None
@@ -246,14 +248,16 @@ KINDS: Mapping[str, Kind] = {
 """All kinds of fault."""
 
 TROUBLES = frozenset(["interlock", "pxi_lost"])
-"""The kinds that only the tma2022 mount has: they change the mount, and no reply."""
+"""The kinds that only the tma2022 mount has: they change the mount itself, and leave its replies
+unchanged."""
 
 ALWAYS = frozenset(["kind", "code", "count", "probability"])
 """Parameters of every kind."""
 
 
 class _Range(NamedTuple):
-    """Valid values of a parameter: those of these types for which `holds` is true. A bool is no number."""
+    """Valid values of a parameter: each value of one of `types` for which `holds` returns True. A bool is no
+    number."""
 
     types: tuple[type, ...]
     holds: Callable[[Any], bool]
@@ -270,7 +274,8 @@ _CODES = frozenset(map(int, CommandCode))
 
 
 def _is_code(value: int) -> bool:
-    """Return True for a code of any generation; `Generation.check_fault` knows which ones its mount has."""
+    """Return True for a code of any generation; `Generation.check_fault` checks that its mount has the
+    code."""
     if value in _CODES:
         return True
     from mtmount_twisted.dialects.tma2022.enums import CommandCode as CodeTma2022  # a bridge needs it seldom
@@ -405,7 +410,7 @@ class Faults:
     :ivar silent: True while no reply at all is sent.
     :ivar refusing: True while the reply connection is not made.
     :ivar injected: number of occurrences by kind; for a kind that changes replies, the number of replies.
-    :ivar changed: called when `refusing` may have changed.
+    :ivar changed: called whenever `refusing` may have changed.
     :ivar began: called with each fault that begins at once and that the mount itself has.
     :ivar cleared: called after `clear`.
     """
@@ -448,7 +453,7 @@ class Faults:
         self.cleared()
 
     def forget(self) -> None:
-        """Forget the commands in progress. Replies that are held back are lost."""
+        """Forget the commands in progress, and drop the replies that are held back."""
         self._struck.clear()
         self._held.clear()
 

@@ -71,7 +71,7 @@ class Segment:
 class Path:
     """Position as a function of time.
 
-    :ivar start: time of the start, s. Before it, the position is that of the first state.
+    :ivar start: time of the start, s. Before the start, the position is the one at the start.
     :ivar segments: the pieces in order of time. The last one has no end and no acceleration.
     """
 
@@ -146,7 +146,7 @@ def approach(
     acceleration: float,
     closing_velocity: float = math.inf,
 ) -> Path:
-    """Return the fastest path to a target, and then along with it without end.
+    """Return the fastest path to a target, and then along with the target without end.
 
     A state above the velocity limit is slowed down to the limit at once. A target at the velocity limit can't
     be caught from behind: the path then continues at the limit.

@@ -3,7 +3,8 @@
 A `SimulatedMount` takes commands and sends replies. It knows nothing of connections. Time passes only on the
 clock that it is given.
 
-Next to read: `devices` and `axis` (the effects of commands), `service` (the mount on a socket).
+It touches only this clock. Next to read: `devices` and `axis` (the effects of commands), `service` (the mount
+on a socket).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class SimulatedMount:
     :raises ValueError: if `speed` is out of range.
     :ivar commander: the commander that has command.
     :ivar enabled: True after `Enable`, False after `Disable`.
-    :ivar devices: the devices by the beginning of their commands' names, such as ``AzimuthAxis``.
+    :ivar devices: the devices by the first part of the names of their commands, such as ``AzimuthAxis``.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class SimulatedMount:
         self._closed = False
 
     def _all_methods(self) -> dict[type[Command], Method]:
-        """Return the method of every command class: the device's, or one without an effect."""
+        """Return the method for every command class: a device's method, or one without an effect."""
         methods: dict[type[Command], Method] = {
             Enable: lambda command: instantly(lambda _: self._enable(True)),
             Disable: lambda command: instantly(lambda _: self._enable(False)),

@@ -1,9 +1,9 @@
 """Output of the simulated mount's replies: at once, delayed, or with a fault.
 
-`ReplyOutput` gets the pieces for each reply from `faults`. It writes, waits, closes and raises alarms as they
-require.
+`ReplyOutput` gets the pieces for each reply from `faults`. It writes, waits, closes and raises alarms as
+these pieces require.
 
-This module touches the reply connection and the clock. Next to read: `faults`, `service`.
+It touches the reply connection and the clock. Next to read: `faults`, `service`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class ReplyOutput:
 
     :param faults: the faults in force.
     :param clock: clock for delayed pieces.
-    :ivar written: a Deferred that fires when there is room for more.
+    :ivar written: a Deferred that fires when the connection has room for more bytes.
     :ivar mount: the mount, for alarms.
-    :ivar communicator: the connections.
+    :ivar communicator: the connections to the commander.
     """
 
     mount: SimulatedMount
@@ -61,7 +61,7 @@ class ReplyOutput:
             self._say_later(deque(sorted(later, key=lambda piece: piece.delay)), self._clock.seconds())
 
     def _say_later(self, pieces: deque[Piece], since: float) -> None:
-        """Send these pieces in turn, with one timer for all, because a flood has many."""
+        """Send these pieces in turn, with one timer for all pieces, because a flood has many."""
 
         def due() -> None:
             self._later.discard(call)

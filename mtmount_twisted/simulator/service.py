@@ -1,9 +1,9 @@
 """The simulated mount on its sockets, as a Twisted service.
 
 `SimulatorService` owns one `SimulatedMount` and one `Communicator`, for one commander at a time. When the
-commander disconnects, the mount keeps its state, and also which commander has command. Commands wait until
-replies can be delivered; if their commander disconnects, they are dropped. A reply that can't be delivered is
-dropped.
+commander disconnects, the mount keeps its state, and the commander that has command keeps it. Commands wait
+until replies can be delivered; if their commander disconnects, they are dropped. A reply that can't be
+delivered is dropped.
 
 It uses sockets only through its `Communicator`. Next to read: `mount`, `output`.
 """
@@ -38,12 +38,12 @@ class SimulatorService(Service):
         ``communicator.connect(port)`` is called.
     :param reactor: the reactor; the global one if None.
     :param faults: the initial faults.
-    :param fault_seed: seed of their random numbers.
+    :param fault_seed: seed of the random numbers that decide when faults happen.
     :param options: as for `SimulatedMount`: `tai`, `initial_commander`, `speed` and `realistic`.
     :raises ValueError: from `startService`, if an option is out of range.
     :ivar faults: the faults, which may be changed at any time.
     :ivar mount: the mount, from `startService` on; a new one at each start.
-    :ivar communicator: its connections, from `startService` on.
+    :ivar communicator: the connections to the commander, from `startService` on.
     """
 
     name = "mtmount-simulator"
@@ -97,7 +97,8 @@ class SimulatorService(Service):
         Deferred.fromCoroutine(serving).addErrback(self._stopped)
 
     def stopService(self) -> Deferred[None]:
-        """Stop the mount and close its connections. It may be called before the start, and more than once.
+        """Stop the mount and close its connections. A caller may call this before the start, and more than
+        once.
 
         :return: a Deferred that fires with None when the sockets are gone.
         """
@@ -125,13 +126,13 @@ class SimulatorService(Service):
             self.mount.announce_in_position()
 
     def _take(self, command: Any) -> Deferred[None]:
-        """Execute a command. The next command is read when the replies to this one are sent."""
+        """Execute a command. The service reads the next command when it has sent the replies to this one."""
         self.faults.commanded(command)
         self.mount.receive(command)
         return self._voice.written
 
     def _stopped(self, failure: Failure) -> None:
-        """Log the error that ended the service. A failure to listen has been logged already."""
+        """Log the error that ended the service. The communicator has already logged a failure to listen."""
         if not failure.check(ListenError):
             self._log.critical("%s: stopped serving: %s", self.name, failure.getTraceback())
 

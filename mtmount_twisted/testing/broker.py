@@ -1,8 +1,8 @@
 """`MemoryBroker`: a message broker in memory, for programs that use the contracts of ``station.contracts``.
 
 Any number of `MemoryEngine` objects connect to one broker. A test cuts the broker off, fills a log, or takes
-back the end of a log; the engines behave as with the real thing, because one suite of tests runs on both
-(``tests/station/engine_contract.py``). Next to read: ``station.contracts``.
+back the end of a log; the engines behave as with a real broker, because one suite of tests runs on both
+(``tests/station/engine_contract.py``). No network. Next to read: ``station.contracts``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RETRY_AFTER = 0.01
 """The time after which a receiver that does not reach the broker receives again, in seconds."""
 
 SAME_ID = 120.0
-"""The time in which a log knows the id of a message, in seconds."""
+"""The time for which a log remembers the id of a message, in seconds."""
 
 
 def matches(pattern: str, key: str) -> bool:
@@ -47,7 +47,7 @@ def matches(pattern: str, key: str) -> bool:
 
 
 class _Log:
-    """The messages of a log, as the broker has them."""
+    """The messages of a log in the broker."""
 
     def __init__(self) -> None:
         self.messages: list[Stored] = []
@@ -58,12 +58,12 @@ class _Log:
         self.is_refused = False
 
     def keep(self, messages: list[Stored]) -> None:
-        """Have only these messages."""
+        """Keep only these messages."""
         self.messages = messages
         self.by_key = {each.key: each for each in messages}
 
     def since(self, position: int) -> list[Stored]:
-        """Return the messages from a position on."""
+        """Return the messages at this position and after it."""
         return self.messages[bisect_left(self.messages, position, key=lambda each: each.position) :]
 
     def last(self, pattern: str) -> Stored | None:
@@ -80,7 +80,7 @@ class MemoryBroker:
     :param clock: return the time of the broker (s, Unix time).
     :ivar step: the time by which its clock was set, in seconds; `ILog.room` measures it.
     :ivar up: False while the broker is cut off.
-    :ivar cuts: how often it was cut off.
+    :ivar cuts: the number of times that the broker was cut off.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -96,7 +96,7 @@ class MemoryBroker:
         self._swallows = False
 
     def log(self, name: str) -> _Log:
-        """Return a log, which is made if there is none."""
+        """Return a log; make it if it does not exist."""
         return self.logs.setdefault(name, _Log())
 
     def notify(self) -> None:
@@ -105,7 +105,7 @@ class MemoryBroker:
         self.changed = asyncio.Event()
 
     def cut(self) -> None:
-        """Cut off all engines: confirmations that are under way are lost."""
+        """Cut off all engines. The confirmations under way are lost."""
         self.up = self._swallows = False
         self.cuts += 1
         for future in self._unconfirmed:
@@ -136,7 +136,7 @@ class MemoryBroker:
         self.log(log).is_refused = True
 
     def lose_tail(self, log: str, number: int) -> None:
-        """Lose the last messages of a log, as a broker does whose machine loses its power."""
+        """Lose the last messages of a log, as a broker does after a loss of power."""
         kept = self.log(log)
         kept.keep(kept.messages[: max(0, len(kept.messages) - number)])
         kept.end = kept.messages[-1].position if kept.messages else 0
@@ -266,7 +266,7 @@ class MemoryEngine:
     def check(self) -> None:
         """Raise an error if the engine is not connected.
 
-        :raises EngineUnreachable: if it is not.
+        :raises EngineUnreachable: if the engine is not connected.
         """
         if not self.connected:
             raise EngineUnreachable(self.problem)
@@ -342,7 +342,7 @@ class _MemoryReading:
         self._going = asyncio.Event()
         self._going.set()
         log = engine.broker.log(name)
-        self._only: set[int] = set()  # positions of a reading of the last of each key
+        self._only: set[int] = set()  # for `LAST_OF_EACH`: the positions to deliver
         if start is Start.LAST_OF_EACH:
             found = {each.key: each.position for each in log.messages if matches(keys, each.key)}
             self._only = set(found.values())

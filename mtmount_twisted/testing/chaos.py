@@ -57,7 +57,7 @@ class _Connection:
         self._lost()
 
     def _lost(self) -> None:
-        if self._connector is not None:  # the client left before the target accepted
+        if self._connector is not None:  # still connecting: the client left before the target accepted
             self._connector.disconnect()
         elif not (self.client.is_open or self.target.is_open):
             self.upstream.stop_timer()
@@ -123,12 +123,12 @@ class _ClientFactory(Factory[Socket]):
 class ChaosProxy:
     """A TCP proxy on 127.0.0.1 that imposes network faults on its connections. It listens at once.
 
-    The proxy's memory is bounded: while `HELD` bytes of a direction wait in it, it does not read from the
-    sender. The cause may be a receiver that does not read, or the conditions.
+    The proxy's memory is bounded: while `HELD` bytes of a direction wait in the proxy, it does not read from
+    the sender. They may wait because of a receiver that does not read, or because of the conditions.
 
     :param reactor: the reactor to use, for example a `MemoryReactor`.
-    :param target_port: port of the target. It may be set later, as an attribute. While it is 0, or while the
-        target does not listen, each connection is reset.
+    :param target_port: port of the target. A test may set it later, as an attribute. While it is 0, or while
+        the target does not listen, the proxy resets each connection.
     :param target_host: host of the target.
     :param port: port to listen on; 0 for one of the system's choice.
     :raises twisted.internet.error.CannotListenError: if the port is in use.
@@ -136,7 +136,7 @@ class ChaosProxy:
     :ivar upstream: the `Lane` from the client to the target.
     :ivar downstream: the `Lane` from the target to the client.
     :ivar accepted: number of connections accepted so far.
-    :ivar unreachable: number of them that the target did not accept.
+    :ivar unreachable: number of these connections that the target did not accept.
     """
 
     def __init__(self, reactor: Any, target_port: int = 0, target_host: str = HOST, *, port: int = 0) -> None:
@@ -194,7 +194,7 @@ class ChaosProxy:
             connection.close()
 
     def stop(self) -> Deferred[None]:
-        """Stop listening and reset all connections. This method may be called again.
+        """Stop listening and reset all connections. A test may call this again.
 
         :returns: a Deferred that fires with None when all sockets are gone.
         """
@@ -221,9 +221,9 @@ class ChaosPair:
     Each side of the pair connects to a proxy instead of the other side.
 
     :param reactor: as for `ChaosProxy`.
-    :param command_port: port for commands of the mount's side, such as a bridge or a simulator. It may be set
-        later, as ``commands.target_port``.
-    :param reply_port: port for replies of the commander's side. It may be set later, as
+    :param command_port: port for commands of the mount's side, such as a bridge or a simulator. A test may
+        set it later, as ``commands.target_port``.
+    :param reply_port: port for replies of the commander's side. A test may set it later, as
         ``replies.target_port``.
     :ivar commands: the `ChaosProxy` that the commander's side connects to.
     :ivar replies: the `ChaosProxy` that the mount's side connects to.

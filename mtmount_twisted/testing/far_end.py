@@ -1,4 +1,5 @@
-"""The other side of a connection in memory: it sends a test's messages, and returns those it received.
+"""The other side of a connection in memory: it sends a test's messages, and returns the messages that it
+received.
 
 `FarEnd` has the two connections of a pair, and `DuplexFarEnd` the one connection of a tma2022 mount. Both run
 on a `MemoryReactor` and touch nothing else. Next to read: `memory`.
@@ -63,7 +64,7 @@ class _Accepting(Factory[FarProtocol]):
 class _ListeningEnd:
     """The common part of both far ends: the connection on which the program writes.
 
-    :ivar client: that connection; "client" is the name of the program's own end.
+    :ivar client: this connection; "client" is the name of the program's own end.
     """
 
     def __init__(self, reactor: MemoryReactor) -> None:
@@ -85,7 +86,7 @@ class _ListeningEnd:
         return self.client
 
     def settle(self) -> None:
-        """Run all work that is due without the passing of time."""
+        """Run all work that is due now, without letting time pass."""
         self.reactor.advance(0)
 
     def written(self) -> list[Any]:
@@ -131,7 +132,7 @@ class FarEnd(_ListeningEnd):
     of time.
 
     :param communicator: a communicator on a `MemoryReactor`, with ``client_port`` not set yet.
-    :ivar reactor: that reactor; its ``advance`` lets time pass.
+    :ivar reactor: this reactor; its ``advance`` lets time pass.
     :ivar port: port on which this end listens for the client.
     """
 

@@ -24,10 +24,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 HELD = 2**16
-"""Bytes of one direction of a connection that wait in a proxy before the proxy stops reading."""
+"""Number of waiting bytes of one direction of a connection at which a proxy stops reading."""
 
 STEP = 0.02
-"""Size of a piece if only the bandwidth limits it: the bytes that pass in this time, in seconds."""
+"""If only the bandwidth limits a piece, it has the bytes that pass in this time, in seconds."""
 
 End = Literal["done", "reset"]
 """Ways in which a direction ends: after all earlier bytes, or at once with a reset of both sockets."""
@@ -127,7 +127,8 @@ class Lane:
             flow.let_go()
 
     def half_close(self) -> None:
-        """End this direction of the existing connections after the bytes so far; the other stays open."""
+        """End this direction of the existing connections after the bytes so far; the other direction stays
+        open."""
         for flow in self._flows():
             flow.end("done")
 
@@ -141,7 +142,7 @@ class FlowOwner(typing.Protocol):
     clock: Any
 
     def pass_end(self, how: End, sink: Socket) -> None:
-        """Pass on to this socket that the other side has ended in this way."""
+        """End this socket as the other side has ended."""
 
     def close(self) -> None:
         """Close both sockets."""
@@ -157,7 +158,7 @@ class Flow:
         self._clock = owner.clock
         self._source = source
         self._sink = sink
-        self._waiting: deque[tuple[float, bytes]] = deque()  # with the time at which each piece is due
+        self._waiting: deque[tuple[float, bytes]] = deque()  # each piece with the time at which it is due
         self._waiting_bytes = 0
         self._end: tuple[float, End] | None = None
         self._sent = 0
@@ -168,7 +169,7 @@ class Flow:
         self.ended: bool = False
 
     def received(self, data: bytes) -> None:
-        """Store bytes from the source, or discard them, by the conditions."""
+        """Store bytes from the source, or discard them, as the conditions say."""
         lane = self._lane
         lane.read += len(data)
         if lane.conditions.swallow or self._end is not None or not self._sink.is_open:
@@ -221,7 +222,7 @@ class Flow:
             self._owner.pass_end(self._end[1], self._sink)
 
     def _must_wait(self, until: float) -> bool:
-        """Return True if that time is in the future, and set a timer for it."""
+        """If a time is in the future, set a timer for it and return True."""
         rest = until - self._clock.seconds()
         if rest > 0:
             self._timer = self._clock.callLater(rest, self.go_on)
@@ -317,7 +318,7 @@ class Socket(Protocol):
         self.out.end("done")
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: the end of writing was requested."""
+        """Do nothing: this side itself ended the writing."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_open = False

@@ -42,7 +42,7 @@ from mtmount_twisted.hosts import is_address
 from mtmount_twisted.interfaces import IHostNames
 
 BUFFER_SIZE = 2**16
-"""Number of unread bytes at which a writer is paused."""
+"""Number of unread bytes at which the transport pauses a writer."""
 
 HOST = "127.0.0.1"
 
@@ -58,7 +58,7 @@ class MemoryTransport:
     :ivar protocol: the protocol at this end.
     :ivar other: the transport at the other end.
     :ivar lost: called with the reason after the protocol's `connectionLost`.
-    :ivar disconnecting: True once this end has been asked to close.
+    :ivar disconnecting: True after a request to close this end.
     """
 
     other: MemoryTransport
@@ -99,7 +99,7 @@ class MemoryTransport:
         if self.disconnecting or self._write_ended:
             return
         if self.other._lost:
-            self._soon(self._lose, ConnectionLost())  # unless the end of file arrives first
+            self._soon(self._lose, ConnectionLost())  # ignored if the end of file arrives first
             return
         if not self.other._incoming:  # else a delivery is scheduled, or the other end is paused
             self._soon(self.other._receive)
@@ -198,7 +198,7 @@ class MemoryTransport:
             self._producer.resumeProducing()
 
     def _finish(self) -> None:
-        """Close, if the unread data would fit into the system's buffer."""
+        """Close, if the unread data would fit into a real system's buffer."""
         if self._has_room and not self._lost:
             self._lose(ConnectionDone())
             self.other._end()
@@ -284,7 +284,7 @@ class MemoryConnector:
         return IPv4Address("TCP", self.host, self.port)
 
     def _find_port(self) -> None:
-        """Connect, or fail if no port listens. If the port is silent, nothing happens at all."""
+        """Connect, or fail if no port listens. If the port is silent, do nothing."""
         if self.port in self.reactor.silent_ports:
             return
         if self.port not in self.reactor.ports:
@@ -330,7 +330,8 @@ class MemoryConnector:
 class MemoryReactor(Clock):
     """A ``Clock`` with TCP over IPv4 in memory: connections between its own ports and connectors.
 
-    Events happen only during `advance`; ``advance(0)`` runs all work that is due without the passing of time.
+    Events happen only during `advance`; ``advance(0)`` runs all work that is due now, without letting time
+    pass.
 
     :ivar ports: the listening ports by number.
     :ivar silent_ports: numbers of ports that neither accept nor refuse a connection.
@@ -367,7 +368,8 @@ class MemoryReactor(Clock):
         return connector
 
     def addresses(self, host: str) -> Deferred[tuple[str, ...]]:
-        """Return the addresses of a name in the next turn. An address returns itself, at once."""
+        """Return the addresses of a name in the next turn. For an address, return the address itself at
+        once."""
         if is_address(host):
             return succeed((host,))
         addresses: Deferred[tuple[str, ...]] = Deferred()

@@ -1,7 +1,7 @@
 """The bridge's link to the controller: a connection pair, or one connection in both directions.
 
-`ControllerLink` passes lines to and from the bridge's core, `PairLink` and `DuplexLink` have the connections.
-Next to read: `net.paired_session`, the base classes.
+`ControllerLink` passes lines to and from the bridge's core. `PairLink` and `DuplexLink` have the connections,
+and use the network only through their base classes. Next to read: `net.paired_session`, the base classes.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from .leadership.guard import SleepGuard
 
 MAX_EARLY = 1000
-"""Number of lines kept that arrive before the link is up; if more arrive, the oldest are dropped."""
+"""Largest number of lines that wait until the link is up. If more arrive, the oldest are dropped."""
 
 ROOM = 16
-"""Number of commands that the bridge may decide to send together, before it is known whether the transport's
-buffer still has room after the first. A later stop can't overtake them."""
+"""Number of commands that the bridge may decide to send together, before the bridge learns that the first
+command has filled the transport's buffer. A later stop can't overtake them."""
 
 OTHER_DIALECT_PAUSE = 30.0
 """Time before the next attempt to connect to a controller that speaks another dialect, in seconds. Commands
@@ -53,7 +53,7 @@ class ControllerLink(PairedSession):
     `OTHER_DIALECT_PAUSE`. The error is logged again only after the controller has spoken the right dialect.
 
     :param bridge: the bridge.
-    :ivar guard: looks before each write and read whether the process has slept; None without an election.
+    :ivar guard: checks before each write and read that the process has not slept; None without an election.
     :param arguments: the arguments of the base class, and so are `options`.
     """
 
@@ -134,7 +134,7 @@ class ControllerLink(PairedSession):
         super().server_changed(self._masked(reason))
 
     def _masked(self, reason: Failure | None) -> Failure | None:
-        """Return the reason for a loss without a password, with which a line that is too long may begin."""
+        """Return the reason for a loss, with the password masked in the start of a line that is too long."""
         if reason is None or not reason.check(LineTooLongError):
             return reason
         error: Any = reason.value

@@ -1,7 +1,8 @@
-"""`MalformedLines`: a count of malformed lines of the mount, and the end of a connection that has too many.
+"""`MalformedLines`: a count of the malformed lines of a connection to the mount, which ends a connection that
+has too many.
 
-A far end that is not a mount, or a faulty one, may send short malformed lines without pause. Each of them
-takes up to 0.2 ms, so that 64 KiB of them would delay every command and stop by seconds.
+A far end that is not a mount, or is a faulty mount, may send short malformed lines without pause. Each line
+takes up to 0.2 ms, so 64 KiB of such lines would delay every command and stop by seconds.
 
 Values only. Next to read: `link` and `telemetry_link`, which count.
 """
@@ -9,7 +10,7 @@ Values only. Next to read: `link` and `telemetry_link`, which count.
 from __future__ import annotations
 
 AT_ONCE = 64
-"""The number of lines that are read before the next look at the count."""
+"""The number of lines that are read between two checks of the count."""
 
 MAX_MALFORMED = 200
 """The number by which the malformed lines of a connection may exceed the others."""

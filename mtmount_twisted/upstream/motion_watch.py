@@ -1,8 +1,9 @@
 """`MotionWatch`: the motion of the mount, from its telemetry and its events.
 
-It hands each line of an axis to ``motion``, keeps what the mount reported last about each axis, publishes a
+It hands each line of an axis to ``motion``, keeps the last reports of the mount about each axis, publishes a
 finished slew as a change on the event bus, and adds the following errors to the signals. It decides nothing
-about commands. `present` computes the rest when somebody asks, at most a few times a second for all readers.
+about commands. `present` computes the rest on request, at most a few times a second for all readers. It does
+no I/O.
 
 Next to read: ``motion``, the numbers; `signals`, the memory of the signals.
 """
@@ -46,29 +47,29 @@ KEPT_SLEWS = 500
 """The number of slews in memory: a busy night."""
 
 MANY_SLEWS, IN_TIME = 200, 600.0
-"""The number of slews in such a time, in seconds, beyond which they are not kept, and are recorded only
-within the bounds of ``journal.limited``. A mount slews every 40 s in a busy night. A broken demand jumps 20
-times a second, and would fill the journal."""
+"""The largest number of slews that are kept in a time, and this time in seconds. Further slews are not kept,
+and are recorded only within the bounds of ``journal.limited``. A mount slews every 40 s in a busy night. A
+broken demand jumps 20 times a second, and would fill the journal."""
 
 FARTHEST = 86_400.0
 """The longest time between now and the start of a slew, in seconds: a faulty mount sends any time stamp."""
 
 KEPT_REPORTS = 5000
-"""The most states of the axes in memory, of the last hour: some 5 MB. A mount that slews every 40 s changes
-them 2,000 times."""
+"""The largest number of states of the axes in memory, of the last hour: some 5 MB. If a mount slews every 40
+s, the states change 2,000 times."""
 
 KEPT_TIME = 0.2
-"""How long a computed `Present` is reused, in seconds."""
+"""The time for which a computed `Present` is reused, in seconds."""
 
 SLOW_TIME = 1.0
-"""How long the sky and the limits are reused, in seconds: they take some 0.3 ms."""
+"""The time for which the sky and the limits are reused, in seconds: their computation takes some 0.3 ms."""
 
 EVENTS_AT_ONCE = 20
 """The number of recorded events and lines that a thread handles in one piece of work: some 0.5 ms."""
 
 PIECE_BYTES = 16384
-"""The bytes of lines after which such a piece ends: those of a mount have 600, and malformed ones of 4 KiB
-take 3 ms."""
+"""The bytes of lines after which such a piece of work ends. A line of a mount has 600 bytes. A malformed line
+of 4 KiB takes 3 ms."""
 
 STALE_AFTER = 1.0
 """The age beyond which the motion of an axis is not used for limits, in seconds."""
@@ -147,7 +148,7 @@ class _Axis:
 
 
 class _Report(NamedTuple):
-    """The mount's last reports about its axes at a time (UTC, s), until the next of these.
+    """The mount's last reports about its axes, from a time (UTC, s) to the time of the next `_Report`.
 
     :ivar ahead: the time of day minus the monotonic clock, in s.
     """
@@ -308,7 +309,7 @@ class MotionWatch:
             came_at = value.came_at - min(max(0.0, value.timestamp - at), 1.0)
             group.add(self._ahead() + came_at, came_at, (error, following.error_sky))
         self._finish(self._watch.add("azimuth" if axis.name == "azimuth" else "elevation", sample))
-        if self._slew_start() is not None:  # its way to the target would be the RMS of the next 15 s
+        if self._slew_start() is not None:  # the way to the target would dominate the RMS of the next 15 s
             following.restart_window()
 
     def lose_telemetry(self) -> None:
@@ -326,7 +327,7 @@ class MotionWatch:
             bus.publish(ChangeRecord(bus.now(), bus.epoch, CONTROLLER, "slew", detail, privileged=is_kept))
 
     def _may_keep_slew(self) -> bool:
-        """Return True unless there were `MANY_SLEWS` slews lately; then count one more."""
+        """Return True and count one more slew, unless there were `MANY_SLEWS` slews lately."""
         now, times = self._clock.seconds(), self._slew_times
         if len(times) == MANY_SLEWS and now - times[0] < IN_TIME:
             return False
@@ -408,11 +409,11 @@ class MotionWatch:
                 reported.goal = float(value)
 
     def _note_move(self, name: Axis, state: State | None, goal: float | None, at: float) -> None:
-        """Tell the table of slews the beginning or the end of a move, after a report.
+        """Report the beginning or the end of a move to the table of slews, after a report of the mount.
 
         The start of a move is unknown if the move is under way at the mount's first report over a connection.
 
-        :param state, goal: those of the axis before the report.
+        :param state, goal: the state and the goal of the axis before the report.
         """
         now = self._axes[name].reported
         if now.state == state and now.goal == goal:
@@ -423,7 +424,8 @@ class MotionWatch:
             self._finish(self._watch.stop(name, now.state != "stopped", at))
 
     def _event_time(self, timestamp: float) -> float:
-        """Return the time of an event (TAI s): its time stamp, or now if that is of another time scale.
+        """Return the time of an event (TAI s): its time stamp, or now if the time stamp is of another time
+        scale.
 
         The vendor's examples count from 1904 (protocol-tma2022.rst, "Replies, events and telemetry").
         """
@@ -431,7 +433,8 @@ class MotionWatch:
         return timestamp if abs(timestamp - now) <= OTHER_SCALE else now
 
     def _change(self, record: ChangeRecord, number: int) -> None:
-        """Forget what the mount reported when its link is lost; it reports all again, but no arrival."""
+        """Forget the mount's reports when its link is lost. The mount reports all again, except an
+        arrival."""
         if record.kind == "link_down":
             for axis in self._axes.values():
                 axis.reported = _Reported()
@@ -451,7 +454,7 @@ class MotionWatch:
                 self._keep_report()
 
     def _keep_report(self) -> None:
-        """Keep what the mount has reported, for `present_in_memory`."""
+        """Keep the mount's reports, for `present_in_memory`."""
         now = self._bus.now()
         axes = {name: (replace(axis.reported), axis.range) for name, axis in self._axes.items()}
         self._reports.append(_Report(now, self._ahead(), axes, self._words, self._words_since))

@@ -2,7 +2,8 @@
 
 It decodes each line of telemetry when the line arrives, once for all users of its value. A row is the values
 of one line; the rows of a topic are kept in chunks. A full chunk never changes, so a thread may read it while
-rows arrive. Times are those of arrival by this machine's clock, so that the mount's clock may be wrong.
+rows arrive. Times are those of arrival by this machine's clock, so that the mount's clock may be wrong. No
+I/O.
 
 Next to read: `motion_watch`, which adds the signals that are computed here.
 """
@@ -33,18 +34,20 @@ UNKNOWN_PERIOD = 0.5
 """The period that counts for a topic whose period is unknown, in seconds."""
 
 SPARE = 1.25
-"""How many times as many rows fit into memory as the mount sends in `SPAN`. A mount that sends more often,
-such as a recording that is played fast, loses the oldest rows first."""
+"""The room in memory, as a multiple of the rows that the mount sends in `SPAN`. A mount that sends more
+often, such as a recording that is played fast, loses the oldest rows first."""
 
 STALE_PERIODS, LEAST_STALE = 3.0, 1.0
-"""A value is stale once it is older than so many periods of its topic, and than so many seconds."""
+"""A value is stale once it is older than the larger of two ages: this number of periods of its topic, and
+this number of seconds."""
 
 
 class SignalGroup:
     """The rows of one topic.
 
     :ivar facts: the names, units and the period.
-    :ivar at: the time of the latest row (UTC, s), and on the monotonic clock; None before the first.
+    :ivar at: the time of the latest row (UTC, s); None before the first.
+    :ivar came_at: this time on the monotonic clock (s).
     :ivar values: the latest row.
     """
 
@@ -141,7 +144,7 @@ class SignalMemory:
                 try:
                     row = group.facts.values_of(value.decoded())
                 except LineError:
-                    continue  # the readers of the line itself say so
+                    continue  # the readers of the line itself report the error
                 group.add(value.came_at + ahead, value.came_at, row)
 
     def latest(self, names: Sequence[str]) -> tuple[float | None, list[float | None]]:

@@ -1,7 +1,8 @@
 """`TelemetryLink`: the bridge's one connection to the telemetry server, and the last line of each topic.
 
-It reads the header of each line; a subscriber to the values may decode the rest, once for all of them. Next
-to read: ``frontends.tcp.telemetry``, which passes them on; `net.telemetry`, the watch over silence.
+It reads the header of each line. A subscriber to the values may decode the rest, once for all subscribers. It
+uses the network only through its base class. Next to read: ``frontends.tcp.telemetry``, which passes the
+lines on; `net.telemetry`, the watch over silence.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ TELEMETRY = "telemetry"
 """The name of the link in the log."""
 
 MAX_TOPICS = 100
-"""Number of topics with a last line that is kept. The mount has 26; a line of a further topic counts as
+"""Largest number of topics with a last line. The mount has 26 topics. A line of a further topic counts as
 malformed."""
 
 FRESH = 10.0
@@ -41,7 +42,7 @@ FRESH = 10.0
 class TelemetryValue:
     """The latest line of a topic.
 
-    :ivar number: the number of lines that had come when the line did, itself included.
+    :ivar number: the number of lines that had come until then, this line included.
     :ivar timestamp: time of sending by the mount's clock: TAI seconds since the unix epoch.
     :ivar came_at: time of its arrival on the monotonic clock, in seconds.
     """
@@ -83,8 +84,8 @@ class TelemetryLink(DuplexConnection[bytes]):
     """The connection to the telemetry server. It reconnects after each loss, until `close`.
 
     Reading never pauses. A line that is too long, or is not telemetry, is dropped. The log has one line a
-    minute about all of them. A server that sends mostly such lines is disconnected; see `malformed`. Values
-    are kept across a loss: their age says how old they are.
+    minute about all such lines. A server that sends mostly such lines is disconnected; see `malformed`.
+    Values are kept across a loss; each value has its age.
 
     :param host: host of the telemetry server, as a name or an address.
     :param port: its port, 1 to 65535.
@@ -107,7 +108,7 @@ class TelemetryLink(DuplexConnection[bytes]):
         silence_changed: Callable[[bool, str], None] = lambda silent, why: None,
         connect: bool = True,
     ) -> None:
-        assert dialect.telemetry is not None  # the configuration allows no telemetry otherwise
+        assert dialect.telemetry is not None  # the configuration allows telemetry for such a dialect only
         self._format = dialect.telemetry
         self.lines: int = 0
         self.malformed: int = 0

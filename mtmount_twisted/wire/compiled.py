@@ -2,7 +2,7 @@ r"""Functions generated once per message class: a fast constructor, reader and w
 
 The loops of `messages.BaseMessage` are the specification. For each message they look up each
 field's name, type and checks again; the generated functions hold the results of these look-ups.
-They handle only valid, ordinary values. Everything else, and so every error, goes to the loops.
+They handle only valid, ordinary values. The loops handle everything else, and so every error.
 The functions of a class are generated when the class is first used. For `AckReply` they are::
 
     def __init__(self, *positional, sequence_id=ABSENT, source=default_source, timestamp=ABSENT,
@@ -48,7 +48,8 @@ The functions of a class are generated when the class is first used. For `AckRep
             f"{self.timeout_ms}\r\n"
         ).encode()
 
-Tests compare this text with the generated code, and the generated code with the loops, errors included.
+Tests compare this text with the generated code, and the generated code with the loops, errors included. No
+I/O. Next to read: `messages`, which installs the functions; `fields`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A `Kind` describes a type of the protocol as plain data: functions that check a 
 text and write a value. This module knows no messages: a bad value is a bare `ValueError`, and `messages`
 adds the names of the message and the field.
 
-Next to read: `messages` (named fields); `lines` (fields to bytes).
+Pure, except `utc_now`. Next to read: `messages` (named fields); `lines` (fields to bytes).
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def check_timestamp(value: Any) -> datetime:
 def read_timestamp(text: str) -> datetime:
     """Read ``2020-02-27T14:48:27.469``, UTC, with any number of decimals; keep microseconds.
 
-    The original also accepts a space in place of the ``T``, a ``Z`` at the end, and a date alone, which means
-    its midnight. So does this function.
+    Like the observatory's code, this function also accepts a space in place of the ``T``, a ``Z`` at the end,
+    and a date alone, which means its midnight.
 
     A leap second, ``23:59:60.5``, becomes 23:59:59.5 with ``fold=1``: the second time that the clock shows
     that second. Linux counts it in the same way. `write_timestamp` writes it as ``23:59:60.5`` again.

@@ -13,7 +13,8 @@ MAX_LINE_LENGTH = 64 * 1024
 peer that never ends its line could fill the memory."""
 
 SHOWN_BYTES = 4096
-"""Bytes of a line, or of a text in it, that are shown: no message is longer, but a line may have 64 KiB."""
+"""Largest number of bytes of a line, or of a text in it, that are shown. No message is longer, but a line may
+have 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)

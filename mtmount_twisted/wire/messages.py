@@ -4,7 +4,7 @@ A message class is a list of `parameter` lines. `MessageType`, its metaclass, tu
 slots and `FieldInfo` objects. Everything else (construction, reading, writing, ``repr``, equality)
 is a plain loop over these objects. The message classes are in the `commands` and `replies` of each dialect.
 
-Next to read: `fields`, the conversions of the values; `compiled`, the same functions made fast.
+No I/O. Next to read: `fields`, the conversions of the values; `compiled`, the same functions made fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .fields import INT, STR, Kind, kind_of
 from .lines import TextLayout
 
 MAX_SEQUENCE_ID = 2147483647
-"""The largest `sequence_id`; the next one is 1."""
+"""The largest `sequence_id`; the id after it is 1."""
 
 Self = TypeVar("Self", bound="BaseMessage")
 M = TypeVar("M", bound="BaseMessage")

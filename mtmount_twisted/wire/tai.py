@@ -9,7 +9,7 @@ because unix time then repeats a second. If the system's clock smears leap secon
 the smear.
 
 This module reads the system's clocks. It imports `erfa` at the first need, because `erfa` loads numpy:
-call `tai_source` once at start, where the delay is harmless.
+call `tai_source` once at start, where the delay is harmless. Next to read: ``motion.sky``; `fields`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from datetime import UTC, datetime
 from mtmount_twisted.errors import TaiUnavailableError
 
 TAI_AHEAD = 37
-"""TAI - UTC since 2017 in seconds, where a time need not be right to the second: no component is known to act
-on the time of sending (protocol-tma2022.rst, "The life of a command")."""
+"""TAI - UTC since 2017, in seconds, for times that need not be right to the second: no component is known to
+act on the time of sending (protocol-tma2022.rst, "The life of a command")."""
 
 _PLAUSIBLE_OFFSET = (10, 100)  # TAI - UTC in s: 10 in 1972, 37 in 2026; 0 in a kernel without a time daemon
 _DAY = 86400
 
 LeapSeconds = tuple[tuple[float, int], ...]
-"""Pairs of unix time (rising) and seconds: from that time on, TAI is ahead of UTC by so many seconds."""
+"""Pairs of unix time (rising) and seconds: from that time on, TAI is ahead of UTC by these seconds."""
 
 
 class TaiClock:

@@ -11,8 +11,8 @@
 * `script`: lines from a pipe; `prompt`: lines from a person, with ``prompt_toolkit``.
 * `options`: the command line; `program`: the complete program.
 
-It uses the library as any other program does, and nothing of the simulator or the bridge.
-``docs/reference/commander.rst`` is its manual.
+The program uses the library as any other program does, and imports nothing of the simulator or the bridge.
+Next to read: `session`. ``docs/reference/commander.rst`` is its manual.
 """
 
 from .program import main

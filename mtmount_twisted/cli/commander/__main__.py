@@ -1,4 +1,4 @@
-"""``python -m mtmount_twisted.commander`` is ``mtmount-commander``."""
+"""``python -m mtmount_twisted.commander`` is ``mtmount-commander``. Next to read: `program`."""
 
 from __future__ import annotations
 

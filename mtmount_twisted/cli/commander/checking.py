@@ -21,11 +21,13 @@ Text = Annotated[str, Meta(max_length=500)]
 Texts = Annotated[list[Text], Meta(max_length=50)]
 
 UNSETTLED = 1.0
-"""The time after a command of this prompt in which an event may be older than the mount's state, in s."""
+"""The time after a command of this prompt, in seconds, in which the latest events may be older than the
+mount's state."""
 
 
 class Target(Struct, frozen=True):
-    """The goal of an axis (deg), the way to it (deg) and the time (s); None if the position is unknown."""
+    """The goal of an axis (deg), the distance to it (deg) and the time to it (s). Distance and time are None
+    if the position is unknown."""
 
     axis: Text
     position: float
@@ -51,7 +53,7 @@ class Verdict(Struct, frozen=True):
 def read_verdict(answer: dict[str, Any]) -> Verdict:
     """Return the answer of the page.
 
-    :raises WebError: if it is not the answer to a validation. The page may be any program's.
+    :raises WebError: if it is not the answer to a validation: the page may belong to another program.
     """
     try:
         return msgspec.convert(answer, Verdict)
@@ -69,10 +71,10 @@ def body_of(command: CommandMessage, dialect: Dialect) -> dict[str, Any]:
 def from_events(
     command: CommandMessage, dialect: Dialect, told: Told, *, is_connected: bool, is_settled: bool
 ) -> Verdict:
-    """Return the expected answer as far as the mount's events tell it.
+    """Return the expected answer, as far as it follows from the mount's events.
 
     :param told: return the facts in these events.
-    :param is_settled: False if a command of this prompt may change them at any moment.
+    :param is_settled: False if a command of this prompt may change these facts at any moment.
     """
     reasons = [] if is_connected else ["not sent: there is no connection"]
     if dialect.preview is None:

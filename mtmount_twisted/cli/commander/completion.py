@@ -1,4 +1,7 @@
-"""Completions for the Tab key: commands, the names of their parameters, and values of bools and enums."""
+"""Completions for the Tab key: commands, the names of their parameters, and values of bools and enums.
+
+Pure. Next to read: `names`; `prompt`, which shows the completions.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class Offer(NamedTuple):
     """One completion.
 
     :ivar text: replacement for the last `replaces` characters before the cursor.
-    :ivar doc: its meaning.
+    :ivar doc: the meaning of the completion.
     """
 
     text: str
@@ -51,7 +54,7 @@ def offers(before: str, dialect: Dialect = DIALECT) -> list[Offer]:
 
 
 def _command_docs(typed: str, dialect: Dialect) -> dict[str, str]:
-    """Return docs by short name; by class name if a capital was typed."""
+    """Return docs by short name; by class name if `typed` has a capital letter."""
     if typed[:1].isupper():
         return {command.__name__: summary(command) for command in dialect.commands.values()}
     return {name: summary(command) for name, command in names_of(dialect).short.items()}

@@ -1,4 +1,7 @@
-"""Waiting for a connection, with an early report of the reason why there is none."""
+"""Waiting for a connection, with an early report of the reason for a delay.
+
+It waits on a connection, and opens none. Next to read: `program`, which calls it; ``net.pair``.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,22 @@ PORT_ADVICE = {
     "http": "connect to one of the bridge's [[port]]s",
     "certificate": "give one that the authority in its client_ca has signed, and that has not expired",
 }
-"""Remedy for an unusable connection, by `PeerRefusedError.cause`."""
+"""The remedy for an unusable connection, by `PeerRefusedError.cause`."""
 
 PAGE_ADVICE = {
     "untrusted": _GIVE_AUTHORITY,
     "other name": "give a host in --web that is in its certificate",
     "plain": "give http:// in --web",
 }
-"""The same as `PORT_ADVICE` for the page. About other causes the daemon's log has more."""
+"""The remedy for an unusable connection to the page. For any other cause, see the daemon's log."""
 
 
 async def wait_connected(pair: ConnectionPair[Any], timeout: float, say: Callable[[str], object]) -> None:
     """Wait until a pair is connected. After `SAY_AFTER`, call `say` with the missing part.
 
     :param timeout: longest wait in seconds.
-    :raises ConnectTimeoutError: if the pair is not connected by then.
-    :raises ListenError: if it can't listen for replies.
+    :raises ConnectTimeoutError: if the pair is not connected within `timeout`.
+    :raises ListenError: if the pair can't listen for replies.
     :raises PeerRefusedError: if a longer wait can't succeed.
     """
     soon = min(SAY_AFTER, timeout)

@@ -33,7 +33,7 @@ _EQUALS = re.compile(r"\s*=\s*")
 
 @dataclass(frozen=True, slots=True)
 class Help:
-    """Show the help on one command; on all commands if `command` is None."""
+    """Show the help on one command, or on all commands if `command` is None."""
 
     command: type[CommandMessage] | None
 
@@ -70,11 +70,11 @@ class Check:
 Request = CommandMessage | Help | Wait | Quit | Who | Status | Check
 
 CHECK = "check"
-"""The word before a command that is only checked."""
+"""The word before a command that the program only checks."""
 
 
 def asks_for_itself(line: str, dialect: Dialect = DIALECT) -> bool:
-    """Return True for an ``AskForCommand`` without a value: it asks for the sender's own commander.
+    """Return True for an ``AskForCommand`` without a value, which asks for command for its own sender.
 
     :raises MessageError: if the line is malformed.
     """
@@ -99,11 +99,11 @@ def parse_line(
 ) -> Request | None:
     """Parse a line. Return None for a blank line or a comment.
 
-    :param dialect: the protocol of the mount. A command may be of one that is translated to it; see
-        `commands_for_mount`.
+    :param dialect: the protocol of the mount. A command may belong to a protocol that is translated to this
+        one; see `commands_for_mount`.
     :param source: the commander that sends the command.
-    :param commander: the commander that an ``AskForCommand`` without a value asks for; that of `source` if
-        None.
+    :param commander: the commander in an ``AskForCommand`` without a value; if None, the commander of
+        `source`.
     :param tai: function that returns TAI in seconds, for an omitted ``tai``.
     :raises MessageError: if the line is malformed, or if a value is missing or invalid.
     :raises UnknownFieldError: if the command has no parameter of a given name.
@@ -137,7 +137,7 @@ def parse_line(
     if spoken.kind_of(cls.command_code).is_ask:
         values.setdefault("commander", kinds["commander"](int(source if commander is None else commander)))
     if spoken is not dialect:
-        values["sequence_id"] = 0  # none: the mount's command gets its own
+        values["sequence_id"] = 0  # a placeholder: the mount's command gets its own id
     return cls(source=kinds["source"](int(source)), **values)
 
 
@@ -147,7 +147,7 @@ def commands_for_mount(command: CommandMessage, dialect: Dialect) -> tuple[Comma
     The second command needs the success of the first.
 
     :param dialect: the protocol of the mount.
-    :raises MessageError: if the command is of another dialect, and is not translated.
+    :raises MessageError: if the command belongs to another dialect, and has no translation.
     """
     if isinstance(command, dialect.messages[0]):
         return (dialect.completed(command),)
@@ -193,7 +193,7 @@ def _assign(command: type[CommandMessage], arguments: list[str]) -> dict[str, st
 def takers(free: list[FieldInfo], count: int) -> list[FieldInfo]:
     """Return the parameters that take `count` values without a name, in the order of declaration.
 
-    If the number of values is that of the required parameters, these take the values. For example,
+    If there are as many values as required parameters, the required parameters take them. For example,
     ``covers_power on`` sets ``on`` and not ``drive``, although ``drive`` is declared first.
     """
     required = [info for info in free if not is_optional(info)]
@@ -267,4 +267,4 @@ _READERS: dict[str, Callable[[list[str], Dialect], Request]] = {
 }
 
 OWN_WORDS = (*_READERS, CHECK)
-"""The words that are requests to the program itself."""
+"""The words that begin a request to the program itself."""

@@ -1,4 +1,7 @@
-"""The texts of ``help``, generated from the declarations of the messages."""
+"""The texts of ``help``, generated from the declarations of the messages.
+
+Pure. Next to read: `line`, which parses what this explains.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Look-up of a command by a typed name: its class name, its code's name, or its short name.
 
-Case and underscores do not matter.
+Case and underscores do not matter. Pure. Next to read: `line`, which reads the values.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from mtmount_twisted.errors import MessageError
 from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 DIALECT = dialect_named("tma2020")
-"""The protocol of a line, unless another one is given."""
+"""The default protocol of a line."""
 
 
 def parameters(command: type[CommandMessage]) -> tuple[FieldInfo, ...]:
-    """Return the fields that a person gives: all except the header, which the dialect's base class has."""
+    """Return the fields that a person gives: all except the header's fields, which the dialect's base class
+    declares."""
     base = next(cls for cls in command.__mro__ if CommandMessage in cls.__bases__)
     return command.field_infos[len(getattr(base, "field_infos")) :]
 
@@ -63,7 +64,7 @@ class CommandNames:
     def find(self, name: str) -> type[CommandMessage]:
         """Return the command with a typed name.
 
-        :raises MessageError: if there is none. The error suggests similar names.
+        :raises MessageError: if no command has this name. The error suggests similar names.
         """
         try:
             return self._by_key[_key(name)]
@@ -85,9 +86,11 @@ def names_of(dialect: Dialect) -> CommandNames:
 
 
 def find_command(name: str, dialect: Dialect) -> tuple[type[CommandMessage], Dialect]:
-    """Return the command with a typed name, and its dialect: the given one, or one that is translated to it.
+    """Return the command with a typed name, and its dialect: the given dialect, or another one that is
+    translated to it.
 
-    :raises MessageError: if there is none. The error names the commands that do the same, or similar names.
+    :raises MessageError: if no command has this name. The error lists commands with the same effect, or
+        similar names.
     """
     known: tuple[DialectName, ...] = get_args(DialectName)
     try:
@@ -103,7 +106,8 @@ def find_command(name: str, dialect: Dialect) -> tuple[type[CommandMessage], Dia
 
 
 def _counterpart_error(name: str, command: type[CommandMessage], dialect: Dialect) -> MessageError | None:
-    """Return the error for the name of another dialect's command that a dialect has under other names."""
+    """Return the error for a command of another dialect for which this dialect has commands with other
+    names."""
     names = names_of(dialect)
     same = [names.short_name(names.find(each)) for each in counterparts(command.__name__)]
     do = "does" if len(same) == 1 else "do"
@@ -112,7 +116,7 @@ def _counterpart_error(name: str, command: type[CommandMessage], dialect: Dialec
 
 
 def counterpart_here(name: str, dialect: Dialect) -> type[CommandMessage]:
-    """Return the command with a typed name; of a command that is translated, the one that it becomes.
+    """Return the command with a typed name; for a command that is translated, return its translation.
 
     :raises MessageError: as `find_command`.
     """

@@ -48,7 +48,7 @@ DEFAULT_WEB = WebAddress(False, "127.0.0.1", 8080)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the command line as attributes.
+    """Return the options of the command line as attributes.
 
     :raises SystemExit: with status 2 after one line about bad usage; with 0 after ``--help`` or
         ``--version``.
@@ -156,7 +156,7 @@ _NOT_OF_STATION = (
 
 
 def _check_station(parser: OneLineParser, options: argparse.Namespace) -> None:
-    """Reject options that belong to the broker without it, and to a connection with it."""
+    """Reject the broker's options without the broker, and a connection's options with the broker."""
     if options.station is None:
         for name in _OF_STATION:
             if getattr(options, name) is not None:
@@ -171,7 +171,7 @@ def _check_station(parser: OneLineParser, options: argparse.Namespace) -> None:
 
 
 def _check_connect(parser: OneLineParser, options: argparse.Namespace) -> None:
-    """Reject options that belong to another way of connecting than the chosen one."""
+    """Reject options for a kind of connection that was not chosen."""
     if options.connect is not None:
         for name in ("host", "command_port", "reply_host", "reply_port"):
             if getattr(options, name) != parser.get_default(name):

@@ -46,10 +46,10 @@ from .session import Session
 from .watch import Watch
 
 INTERRUPTED = 130
-"""Exit status after a signal ended the program, as a shell sets it for Ctrl-C."""
+"""Exit status of a program that a signal ended, the same as a shell's status after Ctrl-C."""
 
 LINES = "\n"
-"""Characters that a text for a person may contain besides visible text: a manual page has several lines."""
+"""Control characters that a text for a person may contain: a help text has several lines."""
 
 Show = Callable[[str], Any]
 
@@ -81,7 +81,7 @@ class Program:
         self.log: logging.Logger = logging.Logger(
             __name__, logging.INFO
         )  # separate, so that no other handler shows it again
-        self.log.addHandler(logging.NullHandler())  # else logging itself shows the records before _Shown
+        self.log.addHandler(logging.NullHandler())  # else `logging` shows records before `_Shown` does
         self.link: Communicator = self._make_link()
         self.mount: Mount = Mount(self.link)
         self.watch: Watch | None = None
@@ -128,7 +128,7 @@ class Program:
         return DuplexCommunicator(options.source.name, host, port, self.log, tls=tls, **shared)
 
     def _warn_of_certificates(self) -> None:
-        """Warn if our certificate is expired or expires soon, as the daemon does for its own."""
+        """Warn if our certificate has expired or expires soon, as the daemon warns of its own certificate."""
         own = self.options.tls_certificate
         if own is None:
             return
@@ -140,7 +140,7 @@ class Program:
 
     @property
     def _web(self) -> WebAddress | None:
-        """Address of the daemon's page; None if it is not used."""
+        """Address of the daemon's page; None if the program does not use it."""
         options = self.options
         if options.web is None:
             host, _ = options.connect or (options.host, None)
@@ -148,7 +148,7 @@ class Program:
         return None if options.web == "none" else options.web
 
     def _set_up_watch(self) -> None:
-        """Make the `Watch` that asks the daemon for the holder of command, if the page is used.
+        """If the program uses the page, make the `Watch` that asks the daemon for the holder of command.
 
         :raises ValueError: if the files for an ``https`` address are unusable.
         """
@@ -193,10 +193,11 @@ class Program:
         raise WebError(_ELSEWHERE)
 
     async def _own_commander(self) -> Commander:
-        """Return the commander that the bridge takes this prompt for. The bridge goes by port, not by
+        """Return the commander as which the bridge treats this prompt. This depends on the port, not on
         ``--source``.
 
-        :raises WebError: if the commander at a ``[[port]]`` is unknown: a wrong one would hand command over.
+        :raises WebError: if the commander at a ``[[port]]`` is unknown: a wrong commander would hand command
+            over.
         """
         try:
             source = await self._asked().own_source()
@@ -214,7 +215,7 @@ class Program:
             self.watch.note_ask(commander)
 
     def _own_port(self) -> int | None:
-        """This commander's own port at the bridge; None while it is not connected."""
+        """The port from which this commander is connected to the bridge; None while it is not connected."""
         writer = self.link.writer
         if writer is None or not self.link.connected:
             return None
@@ -253,7 +254,7 @@ class Program:
             await DeferredList([self.mount.close(), maybeDeferred(self._close_web)])
 
     async def run_pipe(self, lines: Lines) -> int:
-        """Run a script after the connection is up."""
+        """Run a script when the connection is up."""
         try:
             await wait_connected(self.link, self.options.connect_timeout, self.complain)
         except ConnectTimeoutError as error:
@@ -275,7 +276,7 @@ class Program:
         prompt = make_prompt(self.session, self.options.source.name, self._lacks)
         talk = asyncio.ensure_future(converse(self.session, prompt))
         try:
-            await Deferred.fromFuture(talk)  # a cancelled talk still waits until the terminal is restored
+            await Deferred.fromFuture(talk)  # waits for a cancelled talk, which restores the terminal
         except asyncio.CancelledError:
             raise CancelledError from None
         finally:
@@ -328,9 +329,8 @@ LAST_WORDS = 1.0
 
 
 def _in_thread(stream: TextIO) -> OutputFile:
-    """Return a file that writes to a stream in a separate thread.
-
-    So commands continue while the output is not read, and even after its reader has left.
+    """Return a file that writes to a stream in a separate thread. So commands continue while nobody reads the
+    output, and even after its reader has left.
     """
     stream.flush()
     descriptor = stream.fileno()
@@ -355,7 +355,7 @@ def _flush(files: Iterable[OutputFile], within: float | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the commander.
 
-    :param arguments: the command line without the program's name; that of `sys.argv` if None.
+    :param arguments: the command line without the program's name; None to use `sys.argv`.
     :returns: the exit status.
     """
     no_input = sys.stdin is None
@@ -370,7 +370,7 @@ def _begin(arguments: Sequence[str] | None, no_input: bool) -> int:
 
 
 def _become_client_of_broker(words: list[str]) -> NoReturn:
-    """Let the program for the broker, which is on asyncio, take the place of this one."""
+    """Replace this program by the program for the broker, which runs on asyncio."""
     package = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     python = [sys.executable, "-P", "-m", "mtmount_twisted.station.commander", *words]
@@ -438,7 +438,7 @@ def _run(reactor: Any, options: argparse.Namespace, interactive: bool) -> int:
         _complain("interrupted" if interrupted else f"a fault in the commander:\n{reason.getTraceback()}")
 
     def stop(_: object) -> None:
-        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
+        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped the reactor
             reactor.stop()
 
     reactor.callLater(0, start)  # not callWhenRunning: asyncio's loop is not running yet at that moment

@@ -1,7 +1,8 @@
 """Lines from a person: a prompt with completion. Replies and events appear above it.
 
 This module is imported only for a person, because it loads ``prompt_toolkit``. `converse` is a coroutine of
-asyncio, not of Twisted: it runs on the loop of Twisted's asyncio reactor.
+asyncio, not of Twisted: it runs on the loop of Twisted's asyncio reactor. It touches the terminal. Next to
+read: `session`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class LineCompleter(Completer):
 def make_prompt(
     session: Session, name: str, lacks: Callable[[], str] = lambda: "", **options: Any
 ) -> PromptSession[str]:
-    """Make the prompt. Its label shows a missing connection, and another commander that has command.
+    """Make the prompt. Its label shows that there is no connection, or that another commander has command.
 
     :param name: name in the prompt.
     :param lacks: function that returns a further text for the label, such as the holder of command; empty for
@@ -59,9 +60,9 @@ def make_prompt(
 
 
 async def converse(session: Session, prompt: PromptSession[str]) -> None:
-    """Start each line that the person enters, until a line quits, or until Ctrl-D.
+    """Start each line that the person enters, until a line ends the session, or until Ctrl-D.
 
-    Ctrl-C drops the line that is being typed. The next line does not wait for the end of a command.
+    Ctrl-C drops the unfinished line. A person can enter the next line before a command has ended.
     """
     with patch_stdout():
         while not session.quitting:

@@ -1,6 +1,6 @@
 """One line of text for each event, which an engineer can read in a second, at night.
 
-Each line has the time (UTC), a label, in capitals for a problem, and the text.
+Each line has the time (UTC), a label and the text. Capitals in the label mean a problem. Pure.
 
 Next to read: `session`, which shows these lines.
 """
@@ -52,7 +52,7 @@ def stamped(when: datetime, label: str, text: str) -> str:
 
 
 def command_text(command: CommandMessage) -> str:
-    """Return a command as a line that makes it again, without numbers at their defaults."""
+    """Return a command as a line that makes the same command, without numbers that have their defaults."""
     given = [
         f"{info.name}={value_text(info, getattr(command, info.name))}"
         for info in parameters(type(command))
@@ -69,7 +69,7 @@ def numbered(command: CommandMessage) -> str:
 def ack_text(command: CommandMessage, expected: float, after: float) -> str:
     """Return the text for an accepted command.
 
-    :param expected: duration that the mount expects, in seconds; 0 if it gave none.
+    :param expected: the duration that the mount expects, in seconds; 0 if its Ack has none.
     :param after: time since the command was sent, in seconds.
     """
     text = f"{numbered(command)} after {after:.3f} s"
@@ -120,7 +120,8 @@ def _words(name: str) -> str:
 
 
 def _described(reply: Any) -> str:
-    """Return the parameters of an event; of an unknown one its `repr`. No text contains settings."""
+    """Return the parameters of an event; for an unknown event, return its `repr`. No text contains
+    settings."""
     infos = getattr(type(reply), "field_infos", ())
     if not hasattr(type(reply), "reply_id"):
         return repr(reply)
@@ -139,7 +140,7 @@ def _value(value: Any) -> str:
         return ",".join(map(_value, value))
     if isinstance(value, IntFlag):
         return value.name or str(int(value))
-    name = getattr(value, "name", None)  # of a member of an enumeration, or of a set of settings
+    name = getattr(value, "name", None)  # a member of an enumeration, or a set of settings, has a name
     return name if isinstance(name, str) else str(value)
 
 
@@ -164,7 +165,7 @@ def who(state: dict[str, Any], standing: Standing) -> str:
 
 
 def status(state: dict[str, Any], standing: Standing, subsystems: Mapping[int, str]) -> str:
-    """Return the text of ``status``: the state of the bridge and the mount, a line for each thing.
+    """Return the text of ``status``: the state of the bridge and the mount, one line for each subject.
 
     :param state: the answer to ``/api/v1/state``.
     :param subsystems: `Dialect.subsystems`.
@@ -230,7 +231,8 @@ def _link(controller: dict[str, Any], dialect: str) -> str:
 
 
 def _axis(axis: dict[str, Any]) -> str:
-    """Return the position in the latest telemetry, if there is any, and whether the axis is in position."""
+    """Return the position from the latest telemetry, if there is any, and a word about whether the axis is in
+    position."""
     motion, parts = axis.get("telemetry"), []
     if motion is not None and motion["position"] is not None:
         old = f", {motion['age']:g} s OLD" if motion["stale"] else ""
@@ -241,11 +243,11 @@ def _axis(axis: dict[str, Any]) -> str:
 
 
 _LISTED = ("causes", "effects")
-"""Things with a list as their value, and not with one value for each part."""
+"""Names of values whose list is no list of parts."""
 
 
 def _device(things: dict[str, Any]) -> str:
-    """Return all about a device that is not a list of its parts."""
+    """Return all values of a device except the lists of one value for each part."""
     told = {
         name: thing
         for name, thing in things.items()

@@ -1,4 +1,5 @@
-"""Lines from a pipe or a file: they run in order, each to its end, and give one exit status.
+"""Lines from a pipe or a file: they run in order, each to its end, and give one exit status. This module
+reads the standard input in a thread.
 
 Next to read: `session`, which runs each line.
 """
@@ -47,7 +48,7 @@ class Lines:
             return None
         line = self._lines.popleft()
         if self._is_first:
-            line = line.removeprefix(codecs.BOM_UTF8)  # written by some editors
+            line = line.removeprefix(codecs.BOM_UTF8)  # some editors write it
             self._is_first = False
         return line.decode(errors="backslashreplace")
 

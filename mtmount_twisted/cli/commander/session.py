@@ -1,4 +1,4 @@
-"""A session: it runs lines on a `Mount`, and shows replies and events as they come.
+"""A session: it runs lines on a `Mount`, and shows replies and events when they come.
 
 It uses neither the terminal nor the network: it gets a `Mount` and a function for the output. Next to read:
 `line`, which parses; `report`, which makes the texts; `prompt` and `script`, which run a session.
@@ -33,7 +33,7 @@ from .manual import help_all, help_command
 from .watch import Standing
 
 MOST_SHOWN = 1000
-"""Number of the mount's parts with a remembered event, to show only changes."""
+"""Largest number of parts of the mount whose last event a session remembers, to show only changes."""
 
 Look = Callable[[], Awaitable[tuple[dict[str, Any], Standing]]]
 """Function that asks the daemon for its state, and returns it with the `Standing` in it."""
@@ -60,11 +60,11 @@ class Session:
     :param output: called with each text to show, without a newline at its end.
     :param clock: clock for ``wait``, an ``IReactorTime``.
     :param source: source of the commands.
-    :param own_commander: function that returns the commander that the bridge takes this session for, for an
-        ``ask_for_command`` without a value. If it raises a `MTMountError`, the line is refused. If it is
-        None, the commander is that of `source`.
-    :param on_ask: called with the commander in an ``ask_for_command`` when it is sent, and with None if it
-        fails.
+    :param own_commander: function that returns the commander as which the bridge treats this session, for an
+        ``ask_for_command`` without a value. If it raises a `MTMountError`, the line is refused. If the
+        function is None, the commander of `source` is used.
+    :param on_ask: called with the commander in an ``ask_for_command`` when the command is sent, and with None
+        if the command fails.
     :param look: function for ``who`` and ``status``. If it raises a `WebError`, the error is shown.
     :param judge: function for ``check``. If it raises a `WebError`, the command is judged by the events that
         the session received.
@@ -127,7 +127,7 @@ class Session:
         return Deferred.fromCoroutine(self._run(line))
 
     def start(self, line: str) -> None:
-        """Run a line without waiting for its end. An error in it is shown."""
+        """Run a line without waiting for its end, and show an error in it."""
         running = self.run(line)
         self._started.add(running)
         running.addErrback(self._show_problem).addBoth(lambda _: self._started.discard(running))
@@ -169,7 +169,7 @@ class Session:
         return True
 
     def forget_events(self) -> None:
-        """Forget the values in the mount's events: the connection was lost, and they may be wrong."""
+        """Forget the values in the mount's events, because the connection was lost, and they may be wrong."""
         self._told.clear()
 
     async def _check(self, command: CommandMessage) -> bool:
@@ -247,7 +247,7 @@ class Session:
                 self._told[fact.device, fact.name] = fact.value
 
     def _is_repeat(self, subject: object, shown: str) -> bool:
-        """Return True for an event that changed nothing: one known mount sends 35 of these a second."""
+        """Return True for an event that changed nothing. One known mount sends 35 such events a second."""
         if subject is None:
             return False
         if len(self._shown) >= MOST_SHOWN:

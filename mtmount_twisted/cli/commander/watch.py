@@ -1,7 +1,8 @@
 """Display of each change of command, as the daemon reports it over HTTP.
 
 The mount's protocol reports neither the holder of command nor requests for command; the daemon's page does.
-`Watch` asks the page once a second, and sends nothing to the mount. `Standing` and `changes` are pure.
+`Watch` asks the page once a second through a function that it is given, and sends nothing to the mount.
+`Standing` and `changes` are pure.
 
 Next to read: `web`, which asks; `report`, which has the texts of ``who`` and ``status``.
 """
@@ -28,20 +29,20 @@ RETRY_EVERY = 2.0
 """Time from a failure to the next question, in seconds."""
 
 STRANGE_AFTER = 3
-"""Number of answers in a row without this prompt's connection after which the page counts as another
-bridge's. The daemon may notice a connection a moment later than this side."""
+"""Number of successive answers without this prompt's connection after which the page counts as the page of
+another bridge. The daemon may notice a connection a moment later than this side."""
 
 LOOKS = 3
-"""Number of questions for the prompt's own commander, until the daemon knows it."""
+"""Largest number of questions for the prompt's own commander, if the daemon does not know it at once."""
 
 LOOK_AGAIN_AFTER = 0.1
 """Time from one of these answers to the next question, in seconds."""
 
 MAX_REQUESTS = 20
-"""Most requests for command that are read from an answer. The page may be any program's."""
+"""Largest number of requests for command to read from an answer. The page may belong to another program."""
 
 MAX_SHOWN = 3
-"""Most new requests that are reported after one question, each in a line."""
+"""Largest number of new requests to report after one question, each in a line."""
 
 LONGEST_TEXT = 100
 """Longest name, time or version in an answer, in characters; the longest name of the bridge has 68."""
@@ -61,9 +62,10 @@ class Standing:
     """The state of command at one moment.
 
     :ivar holder: name of the commander that has command; None if there is none.
-    :ivar number: number of its lease. Another number means that command changed hands.
+    :ivar number: number of the lease of this commander. Another number means that command changed hands.
     :ivar gone: True while the holder's connection is lost and the bridge waits for it.
-    :ivar requests: the commanders that ask the holder for command, and the times; at most `MAX_REQUESTS`.
+    :ivar requests: the commanders that ask the holder for command, with the times of the requests; at most
+        `MAX_REQUESTS`.
     :ivar me: name of this prompt's commander; None if the daemon does not know it.
     :ivar source: source of this prompt's commander; None if the daemon does not know it.
     """
@@ -90,8 +92,8 @@ class Standing:
 def read_standing(state: dict[str, Any], port: int | None) -> Standing:
     """Read the state of command from the answer to ``/api/v1/state``.
 
-    :param port: this prompt's own port there (``commanders[].address``); None if it has none.
-    :raises WebError: if the answer is that of another version, or has values that no bridge sends.
+    :param port: the port of this prompt in the answer (``commanders[].address``); None if it has none.
+    :raises WebError: if the answer comes from another version, or has values that no bridge sends.
     """
     try:
         lease = state["lease"]
@@ -130,7 +132,7 @@ def _text(value: object) -> str:
 def changes(
     before: Standing | None, now: Standing, *, was_given_up: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Yield the label and the text of each change that a person must know.
+    """Yield a label and a text for each change that a person must know of.
 
     :param before: the earlier state; None if it is unknown.
     :param was_given_up: True if this prompt itself asked for the loss of command.
@@ -164,7 +166,8 @@ class Watch:
     :param where: the daemon's address, for a person.
     :param show: called with a label and a text.
     :param clock: an ``IReactorTime``.
-    :param own_port: function that returns this prompt's own port at the bridge; None while not connected.
+    :param own_port: function that returns the port from which this prompt is connected to the bridge; None
+        while it is not connected.
     :param is_guess: True if the address is only a default. Then the page of another bridge is ignored.
     """
 
@@ -185,11 +188,11 @@ class Watch:
         self._own_port = own_port
         self._is_guess = is_guess
         self._standing: Standing | None = None
-        self._lease: Any = None  # at the last reading of the whole state
+        self._lease: Any = None  # the lease at the last reading of the whole state
         self._problem = ""  # the last reported reason why the state is unknown
         self._version = __version__
         self._strange = 0
-        self._source: Source | None = None  # this prompt's at the bridge, on the present connection
+        self._source: Source | None = None  # this prompt's source on the present connection
         self._given_up: int | None = None  # number of the lease that this prompt asked to end
         self._going: Deferred[None] | None = None
 
@@ -205,7 +208,7 @@ class Watch:
     async def state(self) -> tuple[dict[str, Any], Standing]:
         """Ask for the daemon's whole state.
 
-        :raises WebError: if the daemon does not answer, or if it is another bridge's.
+        :raises WebError: if the daemon does not answer, or if it belongs to another bridge.
         """
         state = await self._ask("/api/v1/state")
         standing = read_standing(state, self._own_port())
@@ -213,7 +216,7 @@ class Watch:
         return state, standing
 
     async def own_source(self) -> Source:
-        """Return the source that the bridge takes this prompt for; ask the daemon if it is not known yet.
+        """Return the source of this prompt at the bridge; ask the daemon if the source is not known yet.
 
         :raises WebError: if the daemon does not answer, or does not know this prompt.
         """
@@ -239,11 +242,13 @@ class Watch:
         return standing.me
 
     def forget_source(self) -> None:
-        """Ask again for this prompt's commander: after a lost connection it may be another one."""
+        """Forget the source, so that `own_source` asks again: on the next connection it may be another
+        one."""
         self._source = None
 
     def note_ask(self, commander: Commander | None) -> None:
-        """Note a request of this prompt, so that a following loss of command is not reported as a surprise.
+        """Note a request of this prompt, so that the report does not call the following loss of command a
+        surprise.
 
         :param commander: the commander for which this prompt asks; None if its request failed.
         """
@@ -259,7 +264,7 @@ class Watch:
         self._going.addErrback(self._failed)
 
     def stop(self) -> None:
-        """Stop reporting. It may be called twice."""
+        """Stop reporting. A caller may call this twice."""
         going, self._going = self._going, None
         if going is not None:
             going.cancel()
@@ -287,7 +292,7 @@ class Watch:
             if lease == self._lease:
                 return
         state, now = await self.state()
-        if port is None and standing is not None:  # the commander stays the same until the next connection
+        if port is None and standing is not None:  # a commander keeps its name until the next connection
             now = replace(now, me=standing.me, source=standing.source)
         self._strange = self._strange + 1 if now.me is None and port is not None else 0
         if self._is_strange and self._is_guess:

@@ -41,13 +41,13 @@ LONGEST_ANSWER = 2**19
 """Longest answer in bytes."""
 
 LONGEST_TOLD = 200
-"""Longest part of the daemon's own error text that is shown, in characters."""
+"""Largest number of characters of the daemon's own error text to show."""
 
 
 class WebClient:
     """HTTP client of one daemon.
 
-    :param address: address of its page.
+    :param address: address of the daemon's page.
     :param token: token of the user; empty if none is required.
     :param tls: the result of `tls.client_options` for an ``https`` address; else None.
     """
@@ -78,7 +78,7 @@ class WebClient:
         return asking.addTimeout(ANSWER_TIME, FairClock(self._reactor), self._no_answer)
 
     def close(self) -> Deferred[Any]:
-        """Close the kept connections. The Deferred fires when they are gone."""
+        """Close the connections that were kept open. The Deferred fires when they are closed."""
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed
 
@@ -148,7 +148,7 @@ _ADVICE = {
 """Remedy for a status, in addition to the daemon's own text."""
 
 _ADVICE_TO_SEND = {**_ADVICE, 403: "the token requires the role command"}
-"""The same for a question with a body."""
+"""The remedy for a status of an answer to a question with a body."""
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
@@ -161,7 +161,7 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
 
 @implementer(IBodyProducer)
 class _Sent:
-    """The body of a question, written at once."""
+    """The body of a question. It writes all its bytes at once."""
 
     def __init__(self, data: bytes) -> None:
         self.length = len(data)
@@ -173,7 +173,7 @@ class _Sent:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Do nothing: all is written."""
+        """Do nothing: all bytes are written."""
 
     resumeProducing = stopProducing = pauseProducing
 
@@ -211,7 +211,7 @@ class _Body(Protocol):
 
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
-    """Endpoint factory that sends every request to the one address."""
+    """Endpoint factory that sends every request to the same address."""
 
     def __init__(self, reactor: Any, address: WebAddress, tls: Any) -> None:
         named = NamedEndpoint(reactor, address.host, address.port, _patience)
@@ -223,8 +223,7 @@ class _Endpoints:
 
 
 def _patience(count: int) -> float:
-    """Return the time limit for one of `count` addresses, in seconds. All of them share `ANSWER_TIME`.
-
-    A single address gets more, so that the deadline of the question comes first and gives its error.
+    """Return the time limit for one of `count` addresses, in seconds. All addresses share `ANSWER_TIME`. A
+    single address gets more time, so that the deadline of the question comes first, with a better error.
     """
     return ANSWER_TIME / count if count > 1 else 2 * ANSWER_TIME

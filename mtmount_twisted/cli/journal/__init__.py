@@ -5,8 +5,8 @@
 * `replay`: sends a commander's recorded commands to a simulator.
 * `options`: the command line; `program`: the complete program.
 
-The daemon may write at the same time: this package holds no lock, and does not hinder the retention of the
-file. ``docs/reference/journal.rst`` is the manual.
+The daemon may write at the same time: this package holds no lock, so the daemon can still delete old entries.
+Next to read: `program`. ``docs/reference/journal.rst`` is the manual.
 """
 
 from .program import run as main

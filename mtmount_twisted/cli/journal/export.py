@@ -25,7 +25,7 @@ _ALWAYS = frozenset(("id", "run", "time", "unix_time", "table", "peer", "epoch",
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:
-    """Return the members of an entry by name, without those that its table does not have."""
+    """Return the members of an entry by name, except the members that its table does not have."""
     fields = entry._asdict() | {
         "time": iso(entry.time),
         "unix_time": entry.time,
@@ -62,7 +62,8 @@ class Cells(NamedTuple):
 
 
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The beginnings of a formula, with those of full width: owasp.org/www-community/attacks/CSV_Injection."""
+"""The characters that begin a formula, full-width forms included
+(owasp.org/www-community/attacks/CSV_Injection)."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 

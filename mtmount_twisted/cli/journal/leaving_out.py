@@ -1,6 +1,6 @@
-"""`LeftOut`: the selection of entries without those about some commands, or about all of them.
+"""`LeftOut`: removes the entries about some commands, or about all commands, from a selection.
 
-Next to read: `options`, which reads the commands' names.
+Pure. Next to read: `options`, which reads the commands' names.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from mtmount_twisted.journal.reading import Entry, is_command
 from mtmount_twisted.journal.schema import OBSERVERS
 
 Codes = tuple[tuple[DialectName | None, int], ...]
-"""Codes of commands, each in one dialect or in all."""
+"""Codes of commands, each in one dialect or, if None, in all dialects."""
 
 MOST_REMEMBERED = 10_000
-"""Number of commands that are remembered, to leave out their answers."""
+"""Largest number of commands to remember, so that their answers can be left out."""
 
 
 class LeftOut:
-    """Entries without those about some commands: their lines on both sides, their steps and their answers.
+    """A filter that leaves out all entries about some commands: their lines on both sides, their steps and
+    their answers.
 
     It remembers the commands, so it needs the entries in order. An answer whose command is not among the
     entries stays.
@@ -33,7 +34,7 @@ class LeftOut:
         self._known: dict[tuple[int, str, int], bool] = {}  # by run, peer and sequence id
 
     def rest(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Yield the other entries."""
+        """Yield the entries that are not left out."""
         return (entry for entry in entries if not self._is_out(entry))
 
     def _is_out(self, entry: Entry) -> bool:

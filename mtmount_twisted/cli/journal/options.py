@@ -29,7 +29,7 @@ from .leaving_out import LeftOut
 def parse_options(
     arguments: Sequence[str] | None, wall_clock: Callable[[], float] = time.time
 ) -> argparse.Namespace:
-    """Return the command line as attributes; ``do`` is the name of the subcommand.
+    """Return the options of the command line as attributes; ``do`` is the name of the subcommand.
 
     :raises SystemExit: with status 2 after one line about bad usage; with 0 after ``--help`` or
         ``--version``.
@@ -172,16 +172,17 @@ def _time(text: str, now: float) -> float:
 
 
 def _codes(text: str) -> list[tuple[DialectName | None, int]]:
-    """Return the code of a command in each dialect that has the name, and the code of its counterpart.
+    """Return the code of a command in each dialect that has a command of this name, and the code of its
+    counterpart.
 
-    A number is a code in every dialect. In a run in tma2022, the command of a commander that speaks tma2020
-    has the code of its counterpart.
+    A number is a code in every dialect. In a run with a tma2022 mount, the entries about a tma2020
+    commander's command have the code of its counterpart.
     """
     if text.removeprefix("-").isdecimal():
         return [(None, int(text))]
     codes: list[tuple[DialectName | None, int]] = []
     names: dict[str, str] = {}  # the shortest name of a command, by each of its names
-    found: list[str] = []  # the classes that are counterparts of those that have the name
+    found: list[str] = []  # the counterparts of the classes with this name
     for dialect in map(dialect_named, KNOWN):
         for code, name in dialect.command_names.items():
             command = dialect.commands.get(code)
@@ -205,7 +206,7 @@ def _codes(text: str) -> list[tuple[DialectName | None, int]]:
 
 
 ALL_COMMANDS = "all"
-"""The word with which ``--without`` leaves out every command."""
+"""The word after ``--without`` that leaves out every command."""
 
 
 def _left_out(text: str) -> list[tuple[DialectName | None, int] | str]:
@@ -213,7 +214,7 @@ def _left_out(text: str) -> list[tuple[DialectName | None, int] | str]:
 
 
 def left_out_by(options: argparse.Namespace) -> LeftOut | None:
-    """Return the filter for ``--without``; None if nothing is left out."""
+    """Return the filter for ``--without``; None if no entry is left out."""
     if not options.without:
         return None
     return LeftOut(None if ALL_COMMANDS in options.without else tuple(options.without))

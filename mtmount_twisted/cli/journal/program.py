@@ -46,7 +46,7 @@ from .replay import Recorded, Replay, recorded_commands
 from .text import Teller
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C ended the program, as a shell sets it."""
+"""Exit status of a program that Ctrl-C ended, the same as a shell's status."""
 
 LOOK_EVERY = 0.2
 """Interval at which ``tail -f`` checks the file for changes, in seconds."""
@@ -81,7 +81,7 @@ def complain(text: str, keep: str = "") -> int:
     """Report an error in one line.
 
     :param keep: characters to leave as they are; see `visible`.
-    :returns: the exit status for it.
+    :returns: the exit status for this error.
     """
     sys.stderr.write(visible(f"{PROGRAM}: {text}", keep) + "\n")
     return MISUSED
@@ -148,7 +148,7 @@ def _export_to(file: TextIO, options: argparse.Namespace, entries: Iterable[Entr
 
 
 def _is_here(host: str) -> bool:
-    """Return True if a host is this machine, by its name and by each address of the name."""
+    """Return True if a host is this machine, judged by its name or by all addresses of the name."""
     addresses = look_up([host])[host] if is_loopback(host) else ""
     return not isinstance(addresses, str) and all(map(is_loopback, addresses))
 
@@ -162,7 +162,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.peer == [CONTROLLER]:
         return complain("the controller sends no commands: give a commander with --peer")
     options.only = ["message", "step", "event"]
-    counted: list[str] = []  # runs of track commands, of which the journal has the first and the last
+    counted: list[str] = []  # about events that only count track commands
     with _entries(options) as entries:
         commands = recorded_commands(_noting_tracked(entries, counted), also_refused=options.all)
     if counted:
@@ -180,7 +180,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _noting_tracked(entries: Iterable[Entry], counted: list[str]) -> Iterator[Entry]:
-    """Yield entries, and note the events that stand for track commands."""
+    """Yield entries, and note the events that only count track commands."""
     for entry in entries:
         if entry.table == "event" and entry.what == "tracked":
             counted.append(entry.text)
@@ -194,7 +194,7 @@ def _run(reactor: Any, options: argparse.Namespace, dialect: Dialect, commands: 
         if isinstance(result, Failure):
             result = complain(f"a fault in the replay: {result.getTraceback()}", keep="\n")
         statuses.append(result)
-        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
+        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped the reactor
             reactor.stop()
 
     def start() -> None:
@@ -210,7 +210,8 @@ async def replay(
 ) -> int:
     """Connect, send the commands, and report their outcomes. Go on if the output can't be written.
 
-    :returns: the exit status: 0 if all were answered, 1 if some were not, 2 if the replay can't start.
+    :returns: the exit status: 0 if all commands were answered, 1 if some were not answered, 2 if the replay
+        can't start.
     """
     teller, unwritten = Teller(), 0
 

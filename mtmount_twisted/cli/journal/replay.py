@@ -1,7 +1,8 @@
 """Replay of a commander's recorded commands to a simulator or a mount.
 
-Each line is sent in the dialect in which it was recorded, byte for byte, except three fields: the sequence id
-and the time of sending are new, and the ``tai`` of a track command is shifted by the same time as the line.
+It sends each line in the dialect of the recording, byte for byte, except for three fields: the sequence id
+and the time of sending are new, and the ``tai`` of a track command is shifted by as much time as the line
+itself.
 
 Next to read: `program`, which makes the connection.
 """
@@ -49,7 +50,7 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
     """Return the commands in the entries, as their commanders sent them.
 
     :param entries: lines and steps.
-    :param also_refused: True to include commands that the bridge neither passed on nor carried out itself.
+    :param also_refused: True to include commands that the bridge refused, or could not send.
     """
     commands: dict[int, Recorded] = {}
     last: dict[tuple[int, str, int], int] = {}  # the line's id by run, peer and sequence id
@@ -62,16 +63,16 @@ def recorded_commands(entries: Iterable[Entry], *, also_refused: bool = False) -
         try:
             header = entry.dialect.read_header(entry.line, True)
         except LineError:
-            continue  # the bridge rejected it, too
+            continue  # the bridge rejected this line, too
         commands[entry.id] = Recorded(entry.time, header.code, entry.line, entry.dialect)
         last[entry.run, entry.peer, header.sequence_id or 0] = entry.id
     return [command for number, command in commands.items() if also_refused or number in taken]
 
 
 def renewed(command: Recorded, sequence_id: int, now: float, *, keep_tai: bool = False) -> bytes:
-    """Return the line of a recorded command, to be sent now.
+    """Return the line of a recorded command, renewed so that it can be sent now.
 
-    :param sequence_id: its new sequence id.
+    :param sequence_id: the new sequence id of the command.
     :param now: the current time (s, Unix time).
     :param keep_tai: True to leave ``tai`` as recorded.
     """
@@ -114,7 +115,7 @@ class Replay:
         self._over: Deferred[None] = Deferred()
 
     async def run(self, commands: list[Recorded]) -> Counter[str]:
-        """Send the commands at their pace, and wait for their answers.
+        """Send the commands at the recorded pace times `speed`, and wait for their answers.
 
         :returns: number of commands by outcome: ``done``, ``ack`` (of track commands), ``noack``,
             ``unanswered``.

@@ -18,8 +18,8 @@ from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.lines import SHOWN_BYTES, brief
 
 MOST_NAMES = 10_000
-"""Number of commands that are remembered, to show an answer with the name of its command, and the mount's
-command with the commander's from which it was translated."""
+"""Largest number of commands to remember. With them, a line can show the name of the command with its answer,
+and a commander's command with its translation for the mount."""
 
 _QUIET = ("received", "sent", *GOOD_OUTCOMES)
 
@@ -30,11 +30,11 @@ _LABELS = {
     Meaning.FAILED: "FAILED",
     Meaning.SUPERSEDED: "SUPERSEDED",
 }
-"""The label of a reply, by its meaning for its command."""
+"""The label of a reply, by the outcome that the reply means for its command."""
 
 
 class Teller:
-    """Writer of lines. It remembers the command of each answer, so it needs the entries in order."""
+    """Writer of lines. It remembers commands until their answers come, so it needs the entries in order."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str, int], tuple[str, Dialect]] = {}
@@ -42,7 +42,7 @@ class Teller:
         self._senders: dict[tuple[int, int], tuple[str, int]] = {}  # peer and sequence id by run and key
 
     def heading(self, entry: Entry) -> str:
-        """Return the line above the first entry of each run; empty for a later entry."""
+        """Return the line above the first entry of a run; empty for any other entry."""
         if entry.run == self._run:
             return ""
         self._run = entry.run
@@ -73,12 +73,13 @@ class Teller:
         self._names[entry.run, entry.peer, header.sequence_id or 0] = name, dialect
         try:
             text = command_text(cast(Any, dialect.decode_to_show(line, True)))
-        except LineError:  # an unknown code or unknown parameters, which the bridge passes on
+        except LineError:  # the bridge passes on lines with an unknown code or unknown parameters
             text = f"{name} {dialect.undecoded(line)}".rstrip()
         return "command", f"#{header.sequence_id} {text}{self._origin(entry, header.sequence_id or 0)}"
 
     def _origin(self, entry: Entry, key: int) -> str:
-        """Return the commander's command from which the controller's was translated; empty if it was not."""
+        """Return the commander's command that was translated to this command of the bridge; empty if none
+        was."""
         if entry.peer != CONTROLLER or (sender := self._senders.get((entry.run, key))) is None:
             return ""
         name, dialect = self._names.get((entry.run, *sender), ("", entry.dialect))
@@ -122,5 +123,6 @@ _QUIET_EVENTS = (
 
 
 def code_name(kind: CommandKind) -> str:
-    """Return the name of a command's code in the style of a class name, with or without a class."""
+    """Return the name of a command's code in the style of a class name, whether or not the command has a
+    class."""
     return "".join(map(str.capitalize, kind.code_name.split("_"))) if kind.is_known else kind.code_name

@@ -1,4 +1,5 @@
-"""Signals, or all lines, as CSV for other programs."""
+"""Signals, or all lines, as CSV for other programs. It reads the recordings, and writes to the file that it
+is given. Next to read: ``journal.recording.signals``, which reads the signals; `text`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from mtmount_twisted.journal.recording import signals
 from .text import when
 
 MOST_BINS = 4000
-"""Number of intervals that are read at once."""
+"""Number of intervals to read at once."""
 
 
 def _write(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Any]], cells: Cells) -> None:

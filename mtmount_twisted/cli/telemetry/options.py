@@ -1,4 +1,4 @@
-"""The command line of ``mtmount-telemetry``."""
+"""The command line of ``mtmount-telemetry``. Only ``argparse`` prints here. Next to read: `program`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.version import __version__
 
 SLOWEST, FASTEST = 0.1, 100.0
-"""The range of the speed at which a night is played."""
+"""The range of the speed of ``play``."""
 
 
 def parse_options(
     arguments: Sequence[str] | None, wall_clock: Callable[[], float] = time.time
 ) -> argparse.Namespace:
-    """Return the command line as attributes; ``do`` is the name of the subcommand.
+    """Return the options of the command line as attributes; ``do`` is the name of the subcommand.
 
     :raises SystemExit: with status 2 after one line about bad usage; with 0 after ``--help`` or
         ``--version``.

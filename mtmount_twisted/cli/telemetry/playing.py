@@ -1,7 +1,7 @@
 """`Player`: a recorded time span on a port, as if the mount sent it now, with the original time stamps.
 
-Lines are read ahead in a thread, a second of playing time at once. A reader that does not keep up misses
-lines, as at a mount. Next to read: `program`, which listens.
+A thread reads the lines ahead, a second of playing time at once. A reader that does not keep up misses lines,
+as it would at a mount. Next to read: `program`, which listens.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ TICK = 0.01
 """The shortest time between two writes, in seconds."""
 
 AHEAD = 1.0
-"""The playing time of the lines that are read at once, in seconds."""
+"""The playing time of the lines to read at once, in seconds."""
 
 Line = tuple[float, str, bytes]
 
 
 @implementer(IPushProducer)
 class PlayedReader(Protocol):
-    """One connection. Bytes that the reader sends are dropped.
+    """One connection. It drops all bytes that the reader sends.
 
     :ivar has_room: False while the transport can't take more.
     """
@@ -52,7 +52,7 @@ class PlayedReader(Protocol):
         self._factory.readers.discard(self)
 
     def pauseProducing(self) -> None:
-        """Leave out lines from now on."""
+        """From now on, leave out the lines for this reader."""
         self.has_room = False
 
     def resumeProducing(self) -> None:
@@ -66,7 +66,7 @@ class PlayedReader(Protocol):
 class PlayFactory(Factory[PlayedReader]):
     """Factory of the readers.
 
-    :ivar readers: the connected ones.
+    :ivar readers: the connected readers.
     """
 
     noisy = False
@@ -76,7 +76,7 @@ class PlayFactory(Factory[PlayedReader]):
         self._joined: Waiters[None] = Waiters()
 
     def buildProtocol(self, addr: Any) -> PlayedReader:
-        """Return one more reader."""
+        """Return a new reader."""
         return PlayedReader(self)
 
     def joined(self) -> Deferred[None]:

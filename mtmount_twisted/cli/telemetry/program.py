@@ -36,13 +36,14 @@ from .text import listed, signals_in, values_of, when
 PROGRAM = "mtmount-telemetry"
 
 HOST = "127.0.0.1"
-"""The address on which a recording is played: no other machine may take it for the mount."""
+"""The address on which to play a recording, so that no other machine can mistake it for the mount."""
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C ended the program, as a shell sets it."""
+"""Exit status of a program that Ctrl-C ended, the same as a shell's status."""
 
 AFTER = 1e-6
-"""The time by which an end is later than the last message, in seconds, because an end is exclusive."""
+"""The time from the last message to the end of a span that includes it, in seconds, because an end is
+exclusive."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -71,14 +72,14 @@ def complain(text: str, keep: str = "") -> int:
     """Report an error in one line.
 
     :param keep: characters to leave as they are; see `visible`.
-    :returns: the exit status for it.
+    :returns: the exit status for this error.
     """
     sys.stderr.write(visible(f"{PROGRAM}: {text}", keep) + "\n")
     return MISUSED
 
 
 def _span(options: argparse.Namespace) -> tuple[float, float] | None:
-    """Return the wanted span, without its parts that have no recordings; None if there are none at all."""
+    """Return the part of the wanted span that has recordings; None if there are no recordings at all."""
     found = signals.span(options.folder)
     if found is None:
         return None
@@ -138,7 +139,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _wrong_names(options: argparse.Namespace) -> str:
-    """Return the reason why the named signals can't be exported; empty if they can."""
+    """Return the reason why the named signals can't be exported; empty if they can be."""
     derived = [name for name in options.names if name in DERIVED]
     if derived and options.every is None:
         return f"{', '.join(derived)}: computed from other signals: give --every SECONDS too"
@@ -177,7 +178,7 @@ def _play(options: argparse.Namespace) -> int:
             told = result.getErrorMessage() if expected else f"a fault: {result.getTraceback()}"
             result = complain(told, keep="" if expected else "\n")
         statuses.append(result)
-        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped it
+        with contextlib.suppress(ReactorNotRunning):  # a signal may have stopped the reactor
             reactor.stop()
 
     def start() -> None:
@@ -193,7 +194,7 @@ async def play(reactor: Any, options: argparse.Namespace, span: tuple[float, flo
 
     :returns: the exit status.
     :raises RecordingError: if a recording is damaged.
-    :raises CannotListenError: if the port is taken.
+    :raises CannotListenError: if the port is in use.
     """
     factory = PlayFactory()
     listening = reactor.listenTCP(options.port, factory, interface=HOST)
@@ -219,7 +220,8 @@ async def play(reactor: Any, options: argparse.Namespace, span: tuple[float, flo
 def _terminator(folder: Path, span: tuple[float, float]) -> bytes:
     """Return the end of a line in the dialect of the mount that was recorded.
 
-    A recording of another program does not name it: then it is that of tma2022, the first with telemetry.
+    A recording of another program does not name its dialect. In this case return the line end of tma2022, the
+    first dialect with telemetry.
     """
     name = signals.about(folder, *span).get("dialect", "")
     return dialect_named(next((each for each in get_args(DialectName) if each == name), "tma2022")).terminator

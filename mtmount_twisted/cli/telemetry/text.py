@@ -1,4 +1,5 @@
-"""Recordings and values as lines of text for people."""
+"""Recordings and values as lines of text for people. It reads the recordings, and prints nothing. Next to
+read: `export`, the same for other programs; `program`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _STAMP = "Timestamp"
 
 
 def when(time: float) -> str:
-    """Return a time as text; one that no calendar has, as a number."""
+    """Return a time as text; if it is outside the calendar, as a number."""
     try:
         return iso(time)
     except (ValueError, OverflowError, OSError):
@@ -27,7 +28,7 @@ def when(time: float) -> str:
 def listed(folder: Path) -> Iterator[str]:
     """Yield a line for each recording: name, span, number of messages, size.
 
-    A damaged recording has its error instead.
+    The line of a damaged recording has the error instead.
     """
     from mtmount_twisted.journal.recording.index import read_recording
     from mtmount_twisted.journal.recording.layout import NANO, recordings
@@ -78,7 +79,7 @@ def _signals_of(topic: str, schema: bytes) -> Iterator[str]:
             if not name.endswith(_STAMP) and name not in ("topicID", "timestamp"):
                 unit, doc = each.get("unit", ""), each.get("description", "")
                 yield visible(f"{topic}.{name:<50} {unit:<8} {doc}".rstrip())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # a file of another program
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # of another program
         return
 
 

@@ -128,9 +128,9 @@ def read_reply_header(line: bytes) -> ReplyHeader:
 
 
 def read_reply_parts(line: bytes) -> tuple[int, int | None, int | None, bytes]:
-    """Return the header of a reply, and the bytes behind it: for a relay, which takes each line apart once.
+    """Return the header of a reply, and the bytes behind it, for a relay, which splits each line once.
 
-    :returns: code, sequence id, source, rest; of an event the code, None, None and nothing.
+    :returns: code, sequence id, source, rest; for an event the code, None, None and no bytes.
     :raises LineError: if the line has no such header.
     """
     fields = line.split(b"\n", 3)
@@ -185,7 +185,7 @@ def read_header_int(line: bytes, field: str, text: bytes) -> int:
     """Return an integer of a header.
 
     :param field: the name of its field.
-    :raises LineError: if the text is none.
+    :raises LineError: if the text is no integer.
     """
     try:
         if text.isdigit():  # nearly always: without a sign or spaces

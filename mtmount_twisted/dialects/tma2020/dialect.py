@@ -1,8 +1,8 @@
 """`DIALECT`: the protocol tma2020 as a value.
 
-It only puts the functions of this folder together; the bridge uses nothing else of the folder. Next to read:
-``dialects.dialect``, which explains each member; `envelope`, the headers of the lines that the bridge passes
-on; `commands`.
+It only puts the functions of this folder together, and does no I/O. The bridge uses nothing else of the
+folder. Next to read: ``dialects.dialect``, which explains each member; `envelope`, the headers of the lines
+that the bridge passes on; `commands`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ _ABBREVIATIONS = {
     "oil_supply_system_": "oil_",
     "top_end_chiller_": "chiller_",
 }
-"""How people abbreviate the name of a device, for the short name of its commands."""
+"""The usual abbreviation of the name of a device, for the short names of its commands."""
 
 DIALECT = Dialect(
     name="tma2020",

@@ -14,7 +14,7 @@ from mtmount_twisted.dialects.sources import Source as Source
 CSC_COMMAND_PORT, CSC_REPLY_PORT = 30005, 30006
 EUI_COMMAND_PORT, EUI_REPLY_PORT = 60005, 60006
 HHD_COMMAND_PORT, HHD_REPLY_PORT = 40005, 40006
-"""Default ports of each commander: its commands come in on the first, and it listens for replies on the
+"""Default ports for each commander. Its commands come in on the first port, and it listens for replies on the
 second (protocol-tma2020.rst)."""
 
 COMMAND_PORT, REPLY_PORT = CSC_COMMAND_PORT, CSC_REPLY_PORT

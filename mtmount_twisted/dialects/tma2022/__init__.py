@@ -11,6 +11,8 @@
   enumerations.
 * `decode_command`, `decode_reply` and `decode_telemetry` return the message in a line without its terminator.
 * `envelope` reads and rewrites headers, for a program that passes lines on.
+
+Pure: no Twisted, no I/O. Next to read: `dialect`.
 """
 
 from . import commands, enums, envelope, replies, telemetry

@@ -53,14 +53,14 @@ def decode_reply(line: bytes) -> Reply:
         if not line.isascii():
             json_lines.require_utf8(line)
     except LineError:
-        return _decode_rare_reply(mask_password(line))  # it fails again: the error must not hold a password
+        return _decode_rare_reply(mask_password(line))  # it raises an error without the password
     except (ValueError, RecursionError):
         return _decode_or_mask(line)
     return reply
 
 
 def _decode_or_mask(line: bytes) -> Reply:
-    """Read a line that `msgspec` rejects. An error of it holds the line, without a password."""
+    """Read a line that `msgspec` rejects. The error about a malformed line holds no password."""
     try:
         return _decode_rare_reply(line)
     except LineError:

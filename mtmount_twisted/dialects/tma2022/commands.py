@@ -30,8 +30,8 @@ C = TypeVar("C", bound="Command")
 class Command(CommandMessage):
     """Base class of all commands.
 
-    If a command is made without `sequence_id` and `timestamp`, both are 0 until a sender sets them, as in the
-    original: `replaced` returns the command to send.
+    If a command is made without `sequence_id` and `timestamp`, both are 0 until a sender sets them, as in
+    `ts_mtmount`. `replaced` returns the command to send.
     """
 
     kind_of: ClassVar[Callable[[type], Kind]] = staticmethod(kind_of)

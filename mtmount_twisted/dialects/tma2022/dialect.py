@@ -1,8 +1,8 @@
 """`DIALECT`: the protocol tma2022 as a value.
 
-It only puts the functions of this folder together; the bridge uses nothing else of the folder. Next to read:
-``dialects.dialect``, which explains each member; `relay`, the headers of the lines that the bridge passes
-on; `commands`.
+It only puts the functions of this folder together, and does no I/O. The bridge uses nothing else of the
+folder. Next to read: ``dialects.dialect``, which explains each member; `relay`, the headers of the lines that
+the bridge passes on; `commands`.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ TRACK_ACK_TIMEOUT = 1.0
 RESET_ACK_TIMEOUT = 60.0
 STATE_ACK_TIMEOUT = 70.0
 """Longest waits for the Ack of some commands in seconds (protocol-tma2022.rst, "The life of a command"):
-track commands, the reset of both axes' alarms, and the question for the state, the first after a
-connection."""
+track commands, the reset of both axes' alarms, and the first question for the state after a connection."""
 
 _COMMAND_NAMES = {int(code): code.name for code in CommandCode}
 _REPLY_NAMES = {int(code): code.name for code in ReplyId}
@@ -105,7 +104,8 @@ def _new_command(
 
 
 def _fields_of(message: Command | Reply) -> dict[str, Any]:
-    """Return the fields of a message; those of an `UnknownReply` by their names on the wire."""
+    """Return the fields of a message by name. The fields of an `UnknownReply` have their names on the
+    wire."""
     if isinstance(message, UnknownReply):
         return {"timestamp": message.timestamp, **message.parameters}
     if isinstance(message, Command):
@@ -139,7 +139,7 @@ def _read_end(line: bytes) -> None:
 
 
 def _decode_to_show(line: bytes, is_command: bool) -> Command | Reply:
-    """Decode a line for display. Of a longer one than `SHOWN_BYTES` there are the id and the time alone."""
+    """Decode a line for display. Of a reply longer than `SHOWN_BYTES`, decode only the id."""
     if len(line) <= SHOWN_BYTES:
         return decode_command(line) if is_command else decode_reply(mask_password(line))
     if is_command:
@@ -169,7 +169,7 @@ _ABBREVIATIONS = {
     "oil_supply_system_": "oil_",
     "top_end_chiller_": "chiller_",
 }
-"""How people abbreviate the name of a device, for the short name of its commands."""
+"""The usual abbreviation of the name of a device, for the short names of its commands."""
 
 DIALECT = Dialect(
     name="tma2022",

@@ -164,7 +164,7 @@ class CommandCode(IntEnum):
 class ReplyId(IntEnum):
     """The replies and events.
 
-    50, 51 and 400 are not in the enum of `ts_mtmount`; the vendor's documents have them.
+    The enum of `ts_mtmount` lacks 50, 51 and 400, which the vendor's documents have.
     """
 
     CMD_ACKNOWLEDGED = 1

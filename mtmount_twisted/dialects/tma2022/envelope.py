@@ -1,4 +1,5 @@
-"""Headers of lines, for a relay: read and rewritten; the parameters are not read.
+"""Headers of lines, for a relay: this module reads and rewrites them, and leaves all other bytes of a line
+unchanged. `mask_password` hides the password in the settings event.
 
 All other bytes of a line stay unchanged. `mask_password` hides the password in the settings event.
 
@@ -172,8 +173,8 @@ _SIGNS = (b"{", b"}", b"[", b"]", b",", b":")
 
 
 MOST_TOKENS = 2000
-"""The most names, values and signs in a long line for which the header of a reply is rewritten; those of a
-real mount have at most 28."""
+"""The largest number of names, values and signs in a long line with a reply whose header is rewritten.
+Replies of a real mount have at most 28."""
 
 
 def is_intricate(line: bytes) -> bool:
@@ -230,7 +231,7 @@ def _spans(line: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _scanned_spans(line: bytes, names: Sequence[str]) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the same as `_spans` for any line and other names, token by token."""
+    """Yield the names and positions like `_spans`, for any line and for other names, token by token."""
     path: list[str | None] = []
     key, previous = "", b""
     for token in _TOKEN.finditer(line):
@@ -248,11 +249,12 @@ def _scanned_spans(line: bytes, names: Sequence[str]) -> Iterator[tuple[bytes, i
 
 
 MOST_MASKED = 1000
-"""The most names of passwords, and words and signs in their values, that `mask_password` looks at in a line.
-From there on each character becomes a ``*``, so that no line takes long and no password passes. The settings
-event of a real mount has a few."""
+"""The largest number of names of passwords, and of words and signs in their values, that `mask_password`
+looks at in a line. Each character after them becomes a ``*``, so that no line takes long and no password
+passes. The settings event of a real mount has a few."""
 
-# The word that makes a name that of a password. It begins with a set of letters: `re` looks for one quickly.
+# The words that mark the name of a password. The pattern begins with sets of letters, which `re` finds
+# quickly.
 _WORD = re.compile(
     rb"""(?x) [Pp] (?: (?i:assw|assphrase|asscode|wd) | (?: (?<=P) | (?<![^"_\s{}\[\],:]p) ) ass(?![a-z]) )
        | [Ss] (?i:ecret) | [Cc] (?i:ontrase)"""
@@ -268,10 +270,10 @@ def mask_password(line: bytes) -> bytes:
     """Return a line with a ``*`` for each character of each password in it.
 
     The settings event, 40, contains the password of the motion controller in clear ("STATE_INFO and
-    settings"). A value is a password if its name says so, in any reply. The function also masks a line that
-    is cut off, because rejected lines are logged. A number becomes a text of as many ``*``. A line that
-    spells a letter as an escape is written anew if it has a password, and all of it becomes ``*`` if it is
-    malformed; no known mount sends such a line.
+    settings"). In any reply, a value is a password if its name contains such a word. The function also masks
+    a line that is cut off, because rejected lines are logged. A number becomes a text of ``*``, one for each
+    digit. If a line spells a letter as an escape and has a password, it is written anew; if it is malformed,
+    all of it becomes ``*``. No known mount sends such a line.
 
     Its time is linear in the length of the line: regular expressions look for the names, and Python code
     runs only for each name and value, up to `MOST_MASKED`.
@@ -288,7 +290,7 @@ def mask_password(line: bytes) -> bytes:
 
 
 def _may_hold_password(line: bytes) -> bool:
-    """Return False for nearly every line: a regular expression would take twice as long."""
+    """Return False for nearly every line, in half the time of a regular expression."""
     low = line.lower()
     return b"pass" in low or b"pwd" in low or b"secret" in low or b"contrase" in low or b"\\u00" in low
 
@@ -312,7 +314,7 @@ def _mask(line: bytes) -> bytes:
         rest = (_REST_OF_TEXT if is_in_text else _REST_WITHOUT_QUOTES).match(line, word.end())
         position = word.end() if rest is None else rest.end()
         if rest is None or rest[1] is None:
-            continue  # it is no name
+            continue  # the word is in no name
         depth = 0
         for token in islice(_TOKEN.finditer(line, position), MOST_MASKED - seen):
             text = token[0]

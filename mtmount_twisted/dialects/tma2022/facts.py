@@ -96,7 +96,7 @@ MOTION_CODES = frozenset(
 
 
 def read_event(line: bytes) -> tuple[float, tuple[Fact, ...]]:
-    """Return the time stamp of an event (TAI s) and its facts, those in the settings included.
+    """Return the time stamp of an event (TAI s) and its facts, including the facts in the settings.
 
     :raises LineError: if the line is not a reply.
     """
@@ -106,8 +106,9 @@ def read_event(line: bytes) -> tuple[float, tuple[Fact, ...]]:
 
 
 def _ranges(event: DetailedSettingsAppliedReply) -> list[Fact]:
-    """Return the ranges of the axes (protocol-tma2022.rst, "State and settings"): the narrower of the limits
-    for commands and the software limits (L1), which the adjustable ones replace where they are enabled."""
+    """Return the ranges of the axes (protocol-tma2022.rst, "State and settings"): the limits for commands or
+    the software limits (L1), whichever are narrower. Adjustable software limits replace the others where they
+    are enabled."""
     main, wraps = _group(event.main_axis), _group(event.cw)
     ranges: list[Fact] = []
     for axis, name in (("azimuth", "Azimuth"), ("elevation", "Elevation")):
@@ -205,7 +206,7 @@ def _number(number: float) -> float | None:
 
 
 def _value(value: Any) -> FactValue:
-    """Return a value of a reply as one of a fact."""
+    """Return a value of a reply as a value of a fact."""
     if isinstance(value, LimitsMask):
         return tuple(limit.name or "" for limit in value)
     if isinstance(value, Enum):

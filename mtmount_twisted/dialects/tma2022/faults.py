@@ -2,7 +2,7 @@
 
 It has 245 entries, reworded from the vendor's documents. A number alone does not name an entry; severity,
 subsystem, number and name together do. For the faults of "main axes" the documents do not tell the subsystem
-on the wire; they have that of azimuth here. The file is read once, at the first need.
+on the wire; here they have the subsystem of azimuth. The file is read once, at the first need.
 
 No Twisted. Next to read: `facts`, which uses the catalogue.
 """
@@ -54,8 +54,8 @@ def _by_number() -> dict[tuple[str, int, int], list[Entry]]:
 def remedy(severity: str, subsystem_id: int, code: int, name: str) -> str:
     """Return the vendor's advice for an alarm or a warning; empty if there is none.
 
-    If several entries have the number, the one with the name counts. If a mount names it otherwise,
-    there is advice only where all entries of the number have the same.
+    If several entries have the number, the entry with the name counts. If no entry has the name, there is
+    advice only if all entries of the number have the same advice.
 
     :param severity: `ALARM` or `WARNING`.
     :param name: its name; upper and lower case are the same.

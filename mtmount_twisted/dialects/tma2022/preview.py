@@ -1,7 +1,7 @@
 """`preview`: the expected answer of a tma2022 mount to a command, from the last events.
 
-A refusal is named only if the mount is certain to refuse. So the things that no event tells, such as enabled
-drives, are never a reason. Pure. Next to read: `facts`, the events; `dialects.preview`.
+A refusal is named only if the mount is certain to refuse. So conditions that no event reports, such as
+enabled drives, are never a reason. Pure. Next to read: `facts`, the events; `dialects.preview`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FOLLOWS = frozenset({AxisMotionState.TRACKING.name, AxisMotionState.TRACKING_PA
 
 
 class _Finding(NamedTuple):
-    """A reason for a refusal, or a thing that may be one and is unknown.
+    """A reason for a refusal, or an unknown value that may be a reason.
 
     :ivar lasts: True for a reason that holds in every state of the mount.
     """

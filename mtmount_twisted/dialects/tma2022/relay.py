@@ -61,8 +61,8 @@ within the limit: the controller closes the connection because of a longer line 
 "Framing")."""
 
 LONGEST_EXPLAINED = MAX_LINE_LENGTH - 64
-"""The longest line after a replacement in its explanation, in bytes, so that it can still get the receiver's
-numbers; a longer one stays as the mount sent it."""
+"""The longest line after a replacement in its explanation, in bytes, so that it has room for the receiver's
+numbers. If the line would be longer, it stays as the mount sent it."""
 
 _LARGEST = 2**63 - 1
 _SPACE = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
@@ -116,7 +116,8 @@ def read_command(line: bytes) -> CommandEnvelope:
     source = _read_header_int(line, "source", source_text)
     if len(rest) > LONGEST_REST or len(code_text) > 20:
         raise LineError(line, f"too long: {len(line)} bytes")
-    # 31 is a target of a track in tma2020, and power here (protocol-tma2022.rst, "Field types in commands").
+    # Command 31 is a track target in tma2020, and turns the power on or off here (protocol-tma2022.rst,
+    # "Field types in commands"): a line of tma2020 must not pass.
     if rest[10:11] == b"T":
         raise other_generation(line, "tma2020")
     return CommandEnvelope(sequence_id, code, source, kind_of_command(code), code_text, rest)
@@ -180,7 +181,7 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     :ivar reason: the explanation as received.
     :ivar timestamp: the mount's timestamp as received (s).
     :ivar superseded_by_code: the code of the command that took over; 0 if it is not known.
-    :ivar own_superseding: the id and the source of that command, as the receiver of the reply knows them.
+    :ivar own_superseding: the id and the source of the superseding command, as the receiver knows them.
     """
 
     code: int
@@ -205,8 +206,9 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
         if self.code == ReplyId.CMD_SUPERSEDED:
             numbers = (sequence_id, source, *self.own_superseding)
             return rewrite_reply(line, **dict(zip(_HEADER_NAMES, numbers)))
-        # A line without escapes, with no braces but those of the reply and of its parameters, the last
-        # member, is simple: each name behind the second brace, with a colon behind it, is a parameter.
+        # A line is simple if it has no escapes, if the reply and its parameters have the only braces, and if
+        # the parameters are the last member. Then each name behind the second brace, with a colon behind it,
+        # is a parameter.
         if (
             line.count(b"{") != 2
             or b"\\" in line
@@ -238,8 +240,8 @@ class ReplyEnvelope(Struct, frozen=True, gc=False):
     def explained(self, name: Callable[[bytes], bytes]) -> ReplyEnvelope:
         """Return the reply with `name` applied to its explanation.
 
-        The reply stays unchanged if its explanation is longer than `SHOWN_BYTES`, because the part that is
-        not shown is not searched, or if the line would become too long.
+        The reply stays unchanged in two cases: its explanation is longer than `SHOWN_BYTES`, whose rest is
+        not searched, or the new line would exceed `LONGEST_EXPLAINED`.
         """
         explanation = self.reason.encode()
         if not explanation or len(explanation) > SHOWN_BYTES:
@@ -270,7 +272,7 @@ _Int = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 
 
 class _Event(Struct, rename="camel", gc=False):
-    """All that is read of an event: that it is a reply."""
+    """The members of an event that show that it is a reply."""
 
     id: _Int
     timestamp: float
@@ -430,8 +432,8 @@ def new_end() -> ReplyEnvelope:
 
 
 _NOT_KEPT = frozenset((ReplyId.COMMANDER, ReplyId.ETHERCAT_MANAGEMENT_STATUS))
-"""Events that are no last values: each commander gets a COMMANDER of its own, and the status of EtherCAT
-reports an occurrence."""
+"""Events that are no last values. Each commander gets a COMMANDER of its own. The status of EtherCAT reports
+an occurrence, not a state."""
 
 _ALARMS = frozenset((ReplyId.WARNING, ReplyId.ERROR))
 

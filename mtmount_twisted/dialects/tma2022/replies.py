@@ -56,7 +56,7 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
     """Meaning of the reply for the command that it answers."""
 
     subject_names: ClassVar[tuple[str, ...]] = ()
-    """Names of the parameters that say which thing an event is about."""
+    """Names of the parameters that name the part of the mount that an event is about."""
 
     timestamp: float = parameter(
         "The time of sending: TAI seconds since the unix epoch, but see `unix_timestamp`.",
@@ -341,8 +341,8 @@ class PowerStateReply(Reply):
     subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     power_state: PowerState = parameter("Its power.")
-    # The original client reads "elementPowerState", which no mount sends, and so drops the event of every
-    # device with parts (protocol-tma2022.rst, "The replies and events"). The wire has an s.
+    # The observatory's client reads "elementPowerState", which no mount sends, and so drops the event of
+    # every device with parts (protocol-tma2022.rst, "The replies and events"). The wire has an s.
     elements_power_state: tuple[PowerState, ...] | None = parameter(
         "The power of its parts; None where there is one only.", default=None
     )
@@ -497,7 +497,7 @@ def classify(reply_id: int) -> Meaning:
 def actual_commander(event: Reply) -> int | None:
     """Return the number of the source that has command, according to an event; None for another event.
 
-    The source may be one that is not known: command is another's all the same.
+    The source may be unknown; another component has command all the same.
     """
     if isinstance(event, CommanderReply):
         return int(event.actual_commander)

@@ -25,7 +25,7 @@ def tai_now() -> float:
 
 
 def completed(command: Command) -> Command:
-    """Return the command with an id and a timestamp, where it has none. A heartbeat keeps the id 0."""
+    """Return the command, with an id and a timestamp if it has none. A heartbeat keeps the id 0."""
     changes: dict[str, float] = {}
     if not command.sequence_id and command.is_answered:
         changes["sequence_id"] = next_sequence_id()

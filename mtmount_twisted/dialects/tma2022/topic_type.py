@@ -25,7 +25,7 @@ from .json_lines import BIT, camel
 from .reply_type import documented, evaluated, signature
 
 MISSING = float("nan")
-"""Value of a number that a line did not have. The identity of this object tells it from a received NaN."""
+"""Value of a number that a line lacks. The identity of this object distinguishes it from a received NaN."""
 
 
 @dataclass(frozen=True, slots=True)

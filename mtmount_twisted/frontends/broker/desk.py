@@ -1,10 +1,10 @@
 """`Desk`: the users of the broker as clients of the bridge, and their commands: the daemon's side.
 
-A user is a commander by the rules of the web's: connected from its first command until it is absent, with the
-lease, the time of grace and the stops of a commander that is gone. The child hands over commands that it
-has claimed at the broker, and stops before that. The desk sends each id once, and keeps the outcome until the
-child says that the broker has it. Nothing here waits for the broker. Next to read: ``station.desk``, the
-child's side; ``web.api.commanders``.
+A user is a commander by the rules of the web: connected from its first command until it is absent, with the
+lease, the time of grace and the stops of a commander that is gone. The child hands over a command once it has
+claimed the command at the broker, and a stop before that. The desk sends each id once, and keeps the outcome
+until the child says that the broker has it. It does no I/O and never waits for the broker. Next to read:
+``station.desk``, the child's side; ``web.api.commanders``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from mtmount_twisted.records import CommandRecord
 from .words import Command, OfDesk, Outcome, Recall, Seen, StationUser, Written, moment
 
 MOST_KEPT = 64
-"""The most commands of one user that are kept: those in flight, and those whose outcome the broker lacks."""
+"""The largest number of commands of one user that are kept: commands in flight, and commands with an outcome
+that the broker lacks."""
 
 WAIT = 3600.0
 """The time of one wait for the end of a command, in seconds; then the desk waits again."""
@@ -97,8 +98,8 @@ class Desk:
         }
         self._names = {user.commander for user in self._users.values()}
         self._kept: dict[str, dict[str, _Kept]] = {name: {} for name in self._users}
-        self._stops: dict[tuple[str, int], float] = {}  # our stops on their way: the time of their reading
-        self._stopped_at = float("-inf")  # commands that were read earlier are overtaken (`moment`)
+        self._stops: dict[tuple[str, int], float] = {}  # our stops, with the times of reading
+        self._stopped_at = float("-inf")  # commands that were read before this time (`moment`) are overtaken
         self._closed = False
         bus.subscribe(self._step, CommandRecord, unbounded=True)
 
@@ -137,7 +138,7 @@ class Desk:
 
     def _command(self, told: Command) -> None:
         kept = self._kept[told.user].get(told.id)
-        if kept is not None:  # it is sent once
+        if kept is not None:  # the same id is sent only once
             if kept.outcome is not None:
                 self._tell(kept)
             return
@@ -160,7 +161,7 @@ class Desk:
         Deferred.fromCoroutine(self._end(told, life)).addErrback(self._failed, told)
 
     def _why_not(self, told: Command) -> str:
-        """Return the reason for which a command is not passed to the bridge; empty if it is."""
+        """Return the reason why a command is not passed to the bridge; empty if it is passed."""
         kept = self._kept[told.user]
         if self._closed:
             return "not sent: the bridge ends"

@@ -1,4 +1,4 @@
-"""`BrokerService`: what the daemon does for the message broker: little, and never late.
+"""`BrokerService`: the daemon's side of the message broker. It does little, and never waits.
 
 It tells the child process how far the journal's file goes, gives it the latest telemetry, and notes its state
 for the metrics and the log. Next to read: `supervisor`; ``station.child``, the other end.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .desk import Desk
 
 TELEMETRY_INTERVAL = 0.2
-"""The least time between two rounds of telemetry for the child, in seconds."""
+"""The shortest time between two rounds of telemetry for the child, in seconds."""
 
 UNSTABLE, UNSTABLE_TIME = 3, 60.0
 """The connection to the broker has a problem if it was lost so often in so many seconds, even if it is up."""
@@ -75,7 +75,7 @@ class Asking:
         value: str = "",
         revision: int = 0,
     ) -> bool:
-        """Ask; return False if the question could not be sent: then it gets no answer."""
+        """Ask. Return False if the question can't be sent; then no answer comes."""
         return self._service.ask(Question(number=number, what=what, value=value, revision=revision))
 
     def announce(self, epoch: int, active: bool) -> None:
@@ -131,7 +131,7 @@ class BrokerService(Service):
         self._elector = elector
 
     def ask(self, question: Question) -> bool:
-        """Ask the broker; return False if the question could not be sent: then it gets no answer."""
+        """Ask the broker. Return False if the question can't be sent; then no answer comes."""
         return self._supervisor is not None and self._supervisor.send(question)
 
     # IBrokerState
@@ -236,7 +236,7 @@ class BrokerService(Service):
             self._sent_settled = settled
 
     def _send_telemetry(self) -> None:
-        """Send the latest lines that came since the last round; they are dropped while the child is busy."""
+        """Send the latest lines that came since the last round; drop them if the child does not read now."""
         assert self._supervisor is not None and self._telemetry is not None
         self._round = cast(IReactorTime, self._reactor).callLater(TELEMETRY_INTERVAL, self._send_telemetry)
         if self._telemetry.lines == self._sent_lines:

@@ -1,8 +1,9 @@
 """`Supervisor`: the child process that speaks to the broker: started, watched, killed, and started again.
 
-Nothing that the child does can delay the mount's link. What waits for the child is conflated: one number, and
-the latest telemetry. What the child sends is bounded in each second. A child that floods, or does not answer
-for `ANSWER_TIME`, is killed. Next to read: `service`; `words`, the lines.
+Nothing that the child does can delay the mount's link. Lines that wait for the child are conflated: one
+number, and the latest telemetry. The bytes that the child may send between two answers are bounded. The
+supervisor kills a child that sends more, or that does not answer for `ANSWER_TIME`. It starts a process and
+uses one socket pair. Next to read: `service`; `words`, the lines.
 """
 
 from __future__ import annotations
@@ -63,17 +64,18 @@ START_TIME = 30.0
 """The longest time until the first answer, in seconds: a loaded machine starts Python slowly."""
 
 MOST_BYTES = 2**16
-"""The most bytes of lines, and of text on its standard output and error, that a child may send between two
-answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted apart."""
+"""The largest number of bytes of lines, and of text on its standard output and error, that a child may send
+between two answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted
+apart."""
 
 MOST_COMMANDS = 2**21
-"""The most bytes of commands that a child may send between two answers."""
+"""The largest number of bytes of commands that a child may send between two answers."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 """The time from the end of a child to the start of the next one, in seconds; it doubles each time."""
 
 GOOD_LIFE = 60.0
-"""The time after which a child counts as good: the next pause is the least again, in seconds."""
+"""The time after which a child counts as good, in seconds. The pause after its end is `LEAST_PAUSE` again."""
 
 KEPT_OUTPUT = 2000
 """The number of characters of a child's standard error that the log shows when it ends."""
@@ -90,7 +92,7 @@ class Owner(TypingProtocol):
         """Send the child its first lines."""
 
     def child_ready(self) -> None:
-        """Send the child what has waited: it reads again."""
+        """Send the child the lines that have waited: it reads again."""
 
     def child_answered(self, pong: Pong) -> None:
         """Note the state of the child."""
@@ -170,7 +172,8 @@ class _Child:
         ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, childs:
             ours.setblocking(False)
-            # The module is found where this one was, and never in the folder in which the daemon was started.
+            # Python finds the module beside this one, and never in the folder in which the daemon was
+            # started.
             package = str(Path(__file__).resolve().parents[3])
             paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process: IProcessTransport = reactor.spawnProcess(
@@ -228,7 +231,7 @@ class _Child:
         self._supervisor.line_received(told)
 
     def link_ready(self) -> None:
-        """Send what has waited."""
+        """Send the lines that have waited."""
         if not self.killed:
             self._supervisor.link_ready()
 
@@ -263,7 +266,7 @@ class _Child:
 
     @property
     def output(self) -> str:
-        """The end of what it has written on its standard output and error."""
+        """The last lines that it has written on its standard output and error."""
         lines = self._output.text.decode(errors="replace").strip().splitlines()
         return visible(" | ".join(line.strip() for line in lines[-4:]))
 
@@ -350,7 +353,7 @@ class Supervisor:
     def stop(self, within: float, last: ToChild) -> Deferred[None]:
         """End the child. It may be called twice and at any time.
 
-        :param within: the time that it has to publish the rest, in seconds; then it is killed.
+        :param within: the time that the child has to publish the rest, in seconds; then it is killed.
         :param last: its last line.
         :returns: fires when the process is gone.
         """

@@ -18,7 +18,7 @@ MAX_LINE = 2**21
 """The longest line from the daemon, in bytes."""
 
 MAX_TELEMETRY = MAX_LINE // 4
-"""The most bytes of telemetry in a line: a text of quotes has twice as many bytes in JSON."""
+"""The largest number of bytes of telemetry in a line: a text of quotes has twice as many bytes in JSON."""
 
 MAX_ANSWER = 2**13
 """The longest line from the child, in bytes."""
@@ -49,10 +49,10 @@ def moment() -> float:
 
 
 class StationUser(Struct, frozen=True, kw_only=True):
-    """A user who may send requests by the broker.
+    """A user that may send requests by the broker.
 
     :ivar source: the name of its commanding source.
-    :ivar expires: the greatest age of a request of its, in seconds.
+    :ivar expires: the greatest age of one of its requests, in seconds.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Ping(Struct, tag="ping", frozen=True):
 class Telemetry(Struct, tag="telemetry", frozen=True):
     """The latest lines of telemetry topics, as the mount sent them.
 
-    They are texts, and no part of the JSON: a line of the mount may have NaN, and a line end within it.
+    They are texts within the JSON, because a line of the mount may have NaN, which JSON lacks, or a line end.
     """
 
     lines: list[str]
@@ -122,8 +122,8 @@ class Outcome(Struct, tag="outcome", frozen=True, kw_only=True):
     """The end of a command of a broker user.
 
     :ivar id: the id of its request.
-    :ivar state: as the state of a life in the API: ``done``, ``refused`` ...
-    :ivar steps: the steps of its life, each with ``step`` and ``time``.
+    :ivar state: as the state of a command in the API: ``done``, ``refused`` ...
+    :ivar steps: the steps of the command, each with ``step`` and ``time``.
     """
 
     user: str
@@ -136,8 +136,8 @@ class Outcome(Struct, tag="outcome", frozen=True, kw_only=True):
 class Question(Struct, tag="question", frozen=True, kw_only=True):
     """A question about the election; the `Answer` has the same number.
 
-    :ivar what: read the register; swap its value if it has this revision; be present, or leave; ask whether
-        no process is present.
+    :ivar what: ``get`` reads the register, ``swap`` replaces its value if it has this revision, ``here``
+        makes this bridge present, ``leave`` ends that, and ``gone`` asks whether no process is present.
     :ivar value: the new value of the register.
     :ivar revision: the revision that a swap replaces; 0 for a register that was never set.
     """
@@ -158,7 +158,7 @@ class Pong(Struct, tag="pong", frozen=True, kw_only=True):
     :ivar problem: the reason why the broker is not connected; empty while it is.
     :ivar published: the number of rows that the broker has confirmed since the start of the child.
     :ivar rows: the number of rows in the journal's file that the broker has not confirmed.
-    :ivar seconds: the age of the oldest of them, in seconds; 0 if there is none.
+    :ivar seconds: the age of the oldest such row, in seconds; 0 if there is none.
     :ivar telemetry: the number of lines of telemetry that the broker has confirmed since the start.
     :ivar losses: the number of connections that were lost since the start.
     :ivar loss: the reason of the last loss.
@@ -236,7 +236,7 @@ class Written(Struct, tag="written", frozen=True):
 
 
 class Seen(Struct, tag="seen", frozen=True):
-    """A broker user is there: a request of its came, if only an empty one."""
+    """A broker user is there: one of its requests came, if only an empty one."""
 
     user: str
 

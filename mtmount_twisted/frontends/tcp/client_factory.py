@@ -1,7 +1,8 @@
 """`ClientFactory`: admits the peers that connect to a port, and makes a client of each.
 
 It refuses a peer by its address, or because the port is full; see `places`. Next to read: `ports` and
-`telemetry`, which have such clients; `tls`, which stands before the factory of an encrypted port.
+`telemetry`, which have such clients; `tls`, which stands before the factory of an encrypted port. It aborts
+connections, and reads and writes nothing.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         """Return the reason why the port has no place for a peer at this address.
 
         The reason is empty if there is a place, or a client that gives way. A peer holds no place during its
-        handshake. So strangers with endless handshakes keep no client out.
+        handshake. So strangers with endless handshakes can't keep a client out.
         """
         if not self.places.are_full or self.places.find_to_displace(address_of(peer)) is not None:
             return ""
@@ -183,7 +184,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         raise NotImplementedError
 
     def close(self, why: str) -> Deferred[None]:
-        """Close all connections. The Deferred fires when those of the clients are gone."""
+        """Close all connections. The Deferred fires when the connections of the clients are gone."""
         for reader in tuple(self.unproven):
             reader.abort()
         closing = [client.close(why) for client in tuple(self.connected)]

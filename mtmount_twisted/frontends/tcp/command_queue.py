@@ -1,17 +1,19 @@
-"""`CommandQueue`: the commands of one commander in the order of arrival; those to refuse take turns.
+"""`CommandQueue`: the commands of one commander in the order of arrival. Commands that the bridge will refuse
+take turns.
 
 The bridge refuses the commands of a commander that does not have command. A refusal takes the bridge as long
-as a command, so that a commander that sends moves without end would delay the holder. Such commands are
-therefore dispatched in turns (`net.turns`). The commands of the holder and the first stops of any commander
-in a second never wait for them. A commander's first asks in a second go before all refusals. An ask after
-`QUIET_TIME` without one goes before other asks, so that it waits for no crowd that asks without end; if
-several such asks wait, the newest goes first.
+as a command, so a commander that sends moves without end would delay the holder. The queue therefore
+dispatches such commands in turns (`net.turns`). The commands of the holder and the first stops of any
+commander in a second never wait for these turns. A commander's first asks in a second go before all refusals.
+If a commander has not asked for `QUIET_TIME`, its ask goes before other asks, so that it waits for no crowd
+that asks without end. If several such asks wait, the newest goes first.
 
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
-commanders may send at the same moment. A commander's first look in a second goes first; if several such looks
-wait, that of the newest commander goes first.
+commanders may send at the same moment. A commander's first look in a second goes first. If several first
+looks wait, the newest commander's goes first.
 
-Next to read: `commanders` and `ports`: each of their clients has a queue.
+It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
+each client has a queue.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from mtmount_twisted.net.turns import LEAST, Rank, Turns
 _log = Logger()
 
 STOPS_AT_ONCE = 16
-"""The number of stops in `ALLOWANCE_TIME` that wait for no turn, of one commander without command."""
+"""The number of stops of one commander without command that wait for no turn, in `ALLOWANCE_TIME`."""
 
 FREE_COUNTS = 4
 """The number of refusals that a further stop counts as, or a question for the state or the settings, or a
@@ -49,7 +51,7 @@ LOOKS_FIRST = 1
 """The number of looks at the commands of one commander that go before other looks, in `ALLOWANCE_TIME`."""
 
 ALLOWANCE_TIME = 1.0
-"""Time after which a commander has these places again, in seconds."""
+"""Time after which a commander has these allowances again, in seconds."""
 
 QUIET_TIME = 10.0
 """Time without an ask of a commander after which its next ask goes before those of others, in seconds."""
@@ -61,7 +63,7 @@ def line_cost(translator: Translator | None) -> int:
 
 
 class _Allowance:
-    """How often a commander may do something in `ALLOWANCE_TIME`.
+    """A bound on the number of times that a commander may do something in `ALLOWANCE_TIME`.
 
     :param clock: measures the time.
     :param most: the largest number of times.
@@ -107,7 +109,8 @@ class CommandQueue:
     While a command waits, the connection receives no more, so that the queue holds the lines of one chunk.
 
     :param turns: the turns of all commanders that do not have command.
-    :param first_looks: the turns in which the first look of each in a second finds stops among the commands.
+    :param first_looks: the turns for the first look of each commander in a second, which finds stops among
+        the commands.
     :param looks: the turns of the other looks.
     :param clock: measures the time in which a commander's first stops and asks have precedence.
     """
@@ -136,7 +139,7 @@ class CommandQueue:
         self._asks_first = _Allowance(clock, ASKS_FIRST)
         self._asked_at = -QUIET_TIME  # in seconds
         self._clock = clock
-        self._rank = Rank.USUAL  # a higher one: its next turn is for the ask at its front
+        self._rank = Rank.USUAL  # a higher rank: the next turn is for the ask at the front
 
     def open(self, reader: LineReader) -> None:
         """Accept commands from now on, from this reader."""
@@ -175,7 +178,7 @@ class CommandQueue:
         """Dispatch commands in this commander's turn; see `turns.Reader`."""
         if (
             self._rank is not Rank.USUAL and self._waiting
-        ):  # the ask, what it lets through, and at most one refusal
+        ):  # the ask, the commands that it lets through, and at most one refusal
             most = max(LEAST, len(self._waiting[0][0])) + 1
         self._rank = Rank.USUAL
         self._guarded(self._dispatch, most)
@@ -187,7 +190,8 @@ class CommandQueue:
         return refused
 
     def _guarded(self, dispatch: Callable[[int], None], most: int) -> None:
-        """Dispatch commands. An error ends this connection: it would end the one that had its turn before."""
+        """Dispatch commands. An error ends this connection; else it would end the one that the reactor just
+        reads."""
         reader = self._reader
         try:
             dispatch(most)
@@ -222,7 +226,7 @@ class CommandQueue:
         return self._bridge.lease.holder is self._client
 
     def _dispatch(self, most: int) -> None:
-        """Dispatch commands until refusals have used up a slice; those of the holder use up nothing.
+        """Dispatch commands until refusals have used up a slice. Commands of the holder use up nothing.
 
         :param most: the size of the slice, in bytes; 0 to dispatch while the client has command.
         """
@@ -241,7 +245,7 @@ class CommandQueue:
         return self._has_command or self._refused < most
 
     def _on_time(self, most: int) -> Iterator[tuple[bytes, CommandEnvelope | None]]:
-        """Yield the commands of a slice that no stop has overtaken, and count those that are refused."""
+        """Yield the commands of a slice that no stop has overtaken, and count the refused ones."""
         client, bridge, waiting = self._client, self._bridge, self._waiting
         while waiting and self._may_go_on(most) and waiting[0][1] == bridge.stops:
             line, _, _, header = waiting.popleft()
@@ -266,7 +270,7 @@ class CommandQueue:
         return None
 
     def _look_at(self, waiting: _Waiting) -> _Waiting:
-        """Return a command with the facts about it, which are those of the client's own dialect.
+        """Return a command with its facts in the client's own dialect.
 
         Nothing is translated before its turn: a translation takes ten times as long as a look.
         """
@@ -292,7 +296,8 @@ class CommandQueue:
         return self._looked
 
     def _dispatch_stops(self, most: int) -> None:
-        """Dispatch the first stops, except behind an ask, which may decide on them, or bad lines.
+        """Dispatch the first stops, but no stop behind a malformed line, or behind an ask, which may decide
+        on it.
 
         :param most: the number of bytes at which the look ends, to go on in a later turn.
         """
@@ -313,7 +318,7 @@ class CommandQueue:
             kept.append(waiting)
             if is_stop or kind is None or kind.is_ask:
                 break
-        if self._reader is not None:  # else a stop has ended the session
+        if self._reader is not None:  # without a reader, a stop has ended the session
             self._waiting.extendleft(reversed(kept))
 
 

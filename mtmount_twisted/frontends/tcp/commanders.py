@@ -1,7 +1,7 @@
 """`PairClient`: the client of the bridge on a ``[[pair]]``, one commander that comes and goes.
 
-Like the controller, it has two one-way connections (`OneWayPairClient`) or one in both directions
-(`DuplexPairClient`).
+Like the controller, it has two one-way connections (`OneWayPairClient`) or one connection in both directions
+(`DuplexPairClient`). It uses the network through `net.paired_session`.
 
 Next to read: `ports`, for clients with one connection each; `core.Bridge`, which sees no difference
 (`interfaces.IClient`).
@@ -47,14 +47,15 @@ READ_WITHOUT_RIGHTS = 2048
 """Number of bytes of all clients without rights that are read in `READ_EVERY`: 32 short lines, in 1 ms."""
 
 SLICE_WITHOUT_RIGHTS = 128
-"""Number of bytes of one of them that are read before the next one's turn: 16 of the shortest lines."""
+"""Number of bytes of one client without rights that are read before the next client's turn: 16 of the
+shortest lines."""
 
 READ_EVERY = 0.02
 """Time from the start of one such turn to the start of the next, in seconds. Commands go between them."""
 
 
 REFUSED_AT_ONCE = 512
-"""Number of bytes of one commander without command that are refused before the next one's turn."""
+"""Number of bytes of one commander without command that are refused before the next commander's turn."""
 
 
 LOOKED_IN_TURN = 10 * 1024
@@ -65,10 +66,11 @@ LOOK_EVERY = 0.01
 """Time from the start of one such turn to the start of the next, in seconds."""
 
 FIRST_LOOKS_IN_TURN = 1024
-"""Number of bytes of them that first looks search in one turn of the reactor: 16 short lines, in 0.1 ms."""
+"""Number of bytes of all commanders without command that first looks search in one turn of the reactor: 16
+short lines, in 0.1 ms."""
 
 LOOKED_AT_ONCE = 512
-"""Number of bytes of one of them that are searched before the next one's turn."""
+"""Number of bytes of one commander that are searched before the next commander's turn."""
 
 
 class ReadTurns:
@@ -76,10 +78,10 @@ class ReadTurns:
 
     :ivar without_rights: the turns of observers, and of peers at the command port of a pair without a reply
         connection.
-    :ivar without_command: the turns of commanders that do not have command. They are separate, so that no
-        client without rights delays a commander's ask.
-    :ivar first_looks: the turns in which the first look at the commands of each of them in a second finds
-        stops, so that a quiet commander's stop waits for no crowd.
+    :ivar without_command: the turns of commanders that do not have command. These turns are separate, so that
+        no client without rights delays a commander's ask.
+    :ivar first_looks: the turns for the first look at the commands of each such commander in a second. The
+        look finds stops, so that a quiet commander's stop waits for no crowd.
     :ivar looks: the turns of the other looks.
     """
 
@@ -131,9 +133,9 @@ class PairClient(PairedSession):
     """The commander of a ``[[pair]]``. The classes below have its connections.
 
     The bridge accepts its commands while the session is up. A command that arrives earlier waits for up to
-    `HOLD_TIME`, because the commander may notice sooner than the bridge that both connections are up. It is
-    dropped after that time, and when its sender is gone: the next peer must not cause the motion that an
-    earlier one commanded.
+    `HOLD_TIME`, because the commander may notice sooner than the bridge that both connections are up. The
+    command is dropped after that time, and when its sender is gone: the connection of the next peer must not
+    cause a motion that an earlier peer commanded.
 
     While a connection is missing, the commander has no rights, and its data is read in turns. While another
     client has command, the bridge refuses its commands in turns (`command_queue`).
@@ -155,8 +157,8 @@ class PairClient(PairedSession):
             self, shared.bridge, turns.without_command, turns.first_looks, turns.looks, shared.reactor
         )
         self._held: list[bytes] = []
-        self._holds = False  # though it is up: what waited for a turn goes behind what is held
-        self._stops_before = 0  # how many stops were taken before the first of what is held came
+        self._holds = False  # though the session is up: lines that waited for a turn go behind the held lines
+        self._stops_before = 0  # the number of accepted stops when the first held line came
         self._holding: IDelayedCall | None = None
         self._send_buffer = shared.send_buffer(self._cut_off)
         self.send: Callable[[bytes], None] = self._send_buffer.send
@@ -262,7 +264,7 @@ class PairClient(PairedSession):
         self._queue.close()
         try:
             self._send_buffer.finish()
-        finally:  # it is lost even if nothing can be written to it
+        finally:  # the client is lost even if nothing can be written to it
             if was_up:
                 self._bridge.client_lost(self, why)
 

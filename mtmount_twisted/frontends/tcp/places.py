@@ -5,7 +5,7 @@ clients without rights are disconnected for a newcomer, in this order:
 
 1. the client that has been closing for longest;
 2. the client that has been half-closed for longest: it sends no more, and may not listen any more. An address
-   never takes the place of such a client of another address that holds fewer places;
+never takes the place of a half-closed client of another address that holds fewer places;
 3. the oldest client of the address with most places, if that address holds more than the newcomer's.
 
 The newcomer counts among the places of its address, so that two addresses do not take places from each other
@@ -37,7 +37,7 @@ Client = TypeVar("Client", bound=Holder)
 class PortPlaces(Generic[Client]):
     """The clients of a port, counted by address; IPv6 addresses of one /64 count as one.
 
-    :param total: how many places there are.
+    :param total: the number of places.
     :ivar clients: the clients with a connection that is up or being closed, each with its network; oldest
         first.
     """
@@ -46,7 +46,8 @@ class PortPlaces(Generic[Client]):
         self.clients: dict[Client, str] = {}
         self._total = total
         self._displaced: set[Client] = set()
-        # Clients without rights, oldest first: each in one of the first two, those of the third in the first.
+        # Clients without rights, oldest first. A client is in `_staying` or `_closing`; half-closed ones also
+        # stay.
         self._staying: ByNetwork[Client] = ByNetwork()
         self._closing: dict[Client, None] = {}
         self._half_closed: dict[Client, None] = {}

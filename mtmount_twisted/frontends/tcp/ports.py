@@ -1,7 +1,8 @@
 """`PortClient`: a client of the bridge over one connection; `PortFactory` admits peers and makes clients.
 
-Neither opens a socket: `app.bridge_service` listens with the factory. On an encrypted port
-`tls.HandshakeFactory` stands before it. Next to read: `places`, which counts the clients of a port.
+Neither opens a socket: `app.bridge_service` listens with the factory. A client reads and writes one
+connection. On an encrypted port `tls.HandshakeFactory` stands before it. Next to read: `places`, which counts
+the clients of a port.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ class PortClient:
 
     def _send_last(self, data: bytes) -> None:
         self._send_buffer.send(data)
-        # Not at once: the last command may still be told more, or have another behind it.
+        # Not at once: more replies to the last command may follow, or its second part.
         if self._leaving is None:
             self._leaving = self._clock.callLater(0, self._leave_if_done)
 

@@ -41,8 +41,8 @@ ROUND_INTERVAL = 0.01
 mount sends its topics every 0.05 s; a server that writes their lines one by one causes one or two rounds."""
 
 MAX_WAITING = 2**20
-"""Number of bytes that wait for the next round, at most: 10 s of telemetry. Beyond it, every reader receives
-the latest line of each topic."""
+"""Largest number of bytes that wait for the next round: 10 s of telemetry. If more wait, every reader
+receives the latest line of each topic."""
 
 
 class ReaderState(Enum):
@@ -83,7 +83,7 @@ class TelemetryFanout:
         self._waiting_bytes = 0
         self._data = b""  # of the present round
         self._first = self._last = source.lines  # the number of lines before this round, and with it
-        self._left: list[TelemetryReader] = []  # those that it has not reached yet
+        self._left: list[TelemetryReader] = []  # the readers that it has not reached yet
         self._next: IDelayedCall | None = None
         source.subscribe(self._lines_came)
 
@@ -115,7 +115,7 @@ class TelemetryFanout:
         if self._waiting_bytes > MAX_WAITING:
             self._waiting = [b""]
             self._waiting_bytes = 0
-            self._last = -1  # no reader has received so many lines: each catches up
+            self._last = -1  # no reader has this number: each catches up
         if self._next is None:
             self._begin_round()
 
@@ -198,7 +198,7 @@ class TelemetryReader:
 
         :param data: the lines, with their terminators.
         :param first: the number of the last line before them.
-        :param last: the number of the last of them.
+        :param last: the number of the last of these lines.
         """
         if self._state is READY:
             if self._number == first:
@@ -210,7 +210,7 @@ class TelemetryReader:
             self._become(BEHIND)
 
     def _catch_up(self) -> None:
-        """Write the latest line of each topic that has a newer one than the reader has."""
+        """Write the latest line of each topic of which the reader lacks it."""
         lines, number = self._source.since(self._number), self._source.lines
         self._missed += number - self._number - len(lines)
         self._number = number
@@ -255,7 +255,7 @@ class TelemetryReader:
         self._port.fanout.add(self)
 
     def lines_received(self, lines: list[bytes]) -> None:
-        """See `ILineReaderOwner`. A reader's data is discarded before."""
+        """See `ILineReaderOwner`. The reader's protocol discards the data before."""
 
     def reader_finished(self, reader: LineReader) -> None:
         """Note that the reader sends no more. It still receives."""
@@ -344,7 +344,7 @@ class TelemetryFactory(ClientFactory[TelemetryReader]):
         return TelemetryReader(f"{self.name}/{name}", self)
 
     def note_leaving(self, missed: int) -> None:
-        """Note that a reader leaves, which missed so many lines."""
+        """Note that a reader leaves, and the number of lines that it missed."""
         self._missed_by_gone += missed
 
     @property

@@ -1,8 +1,8 @@
 """`WebService`: the page and the API over HTTP, put together from their areas.
 
-Each area has a module of its own and offers `routes`; `Areas` makes them, and `make_site` puts them behind
-one guard. They are handed the parts of the daemon (`Parts`), and import none of them. Next to read:
-`routing`, then the area that you are after.
+Each area has a module of its own and offers `routes`. `Areas` makes the areas, and `make_site` puts their
+routes behind one guard. The areas receive the parts of the daemon (`Parts`), and do not import them. This
+module listens; `site` has the connections. Next to read: `routing`, then the area of interest.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ from .http.site import WebSite, make_site
 from .http.tokens import ROLES, Tokens
 
 API = "/api/"
-"""The paths of the API begin so; the others are for browsers and monitoring systems."""
+"""The beginning of the paths of the API. The other paths are for browsers and monitoring systems."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts of the daemon that the page and the API show.
 
-    :ivar served: a `app.bridge_service.BridgeService`; its parts are there once it was started.
-    :ivar bus: a `bridge.event_bus.EventBus`, where all that happens is published.
+    :ivar served: an `app.bridge_service.BridgeService`, which has its parts once it was started.
+    :ivar bus: a `bridge.event_bus.EventBus`, which publishes each record.
     :ivar journal: a `journal.recorder.Journal`, or ``JournalOff``.
     :ivar clients: the bounds on the backlog of a client or a reader.
     """
@@ -78,8 +78,8 @@ class Parts:
 class Areas:
     """All areas.
 
-    :param refused: how many connections were refused.
-    :ivar routes: of all areas.
+    :param refused: return the number of refused connections.
+    :ivar routes: the routes of all areas.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Areas:
         self._closing = (watch.stop, *(part.close for part in closing))
 
     def close(self) -> None:
-        """End all waits and hear no more; all of them, even if one fails to."""
+        """End all waits, and receive no more records. If one part fails, close the others all the same."""
         with ExitStack() as closing:
             for close in reversed(self._closing):
                 closing.callback(close)
@@ -156,8 +156,8 @@ class Areas:
 def _noted(route: Route, commanders: Commanders) -> Route:
     """Return a route of the API with requests that keep their users present; any other route as it is.
 
-    A program that scrapes ``/metrics`` for ever must not keep command for a user that went away, and without
-    tokens the two are one user.
+    A program that scrapes ``/metrics`` for ever must not keep command for a user that went away. Without
+    tokens, the program and this user are one user.
     """
     if route.role is None or not route.path.startswith(API):
         return route
@@ -199,7 +199,7 @@ class WebService(Service):
         self._site: WebSite | None = None
         self._port: IListeningPort | None = None
         self._server: Server | None = None  # of TLS
-        self._closing = 0  # how many ends are not at their end
+        self._closing = 0  # the number of calls of `stopService` that have not finished
         self._closed: Waiters[None] = Waiters()
 
     def startService(self) -> None:
@@ -283,7 +283,7 @@ class WebService(Service):
         site, self._site = self._site, None
         port, self._port = self._port, None
         closing = [] if port is None else [maybeDeferred(port.stopListening)]
-        closing.append(maybeDeferred(self._close_areas))  # those who wait are answered, then closed
+        closing.append(maybeDeferred(self._close_areas))  # waiting requests are answered, then closed
         if site is not None:
             closing.append(maybeDeferred(site.close))
         DeferredList(closing, consumeErrors=True).addCallback(self._has_closed)

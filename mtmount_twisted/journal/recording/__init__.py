@@ -6,5 +6,6 @@
 * `index` and `signals`: reading; `decoding`: lines as numbers; `derived`: the signals that are computed.
 * `thinning`: many samples as a few bins.
 
-``docs/reference/recordings.rst`` describes the files.
+``docs/reference/recordings.rst`` describes the files. Only threads touch the disk. Next to read: `layout`,
+then `recorder`.
 """

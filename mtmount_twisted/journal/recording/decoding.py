@@ -1,4 +1,7 @@
-"""Lines of one topic -> the values of some quantities, as columns of numbers. Pure."""
+"""Lines of one topic -> the values of some quantities, as columns of numbers. Pure.
+
+Next to read: `index`, which has the lines; `digests` and `signals`, which use the columns.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +32,21 @@ class Lines(Protocol):
         """Return them one by one."""
 
     def places(self) -> Places | None:
-        """Return the bytes that have the lines, and the start and the end of each one there; None if no bytes
-        have them all."""
+        """Return bytes with all lines, and the start and the end of each line there; None if no bytes have
+        all."""
 
 
 Places = tuple[bytes, "NDArray[np.int64]", "NDArray[np.int64]"]
 
 Decode = Callable[[Lines, int], "list[Floats]"]
-"""Return the columns of so many lines."""
+"""Return the columns of lines, of which the second argument is the number."""
 
 SEARCHED = 400
-"""The bytes of a line that `msgspec` decodes in the time of a search for one quantity."""
+"""The number of bytes that `msgspec` decodes in the time of a search for one quantity in one line."""
 
 _PLAIN = re.compile(r"\w+", re.ASCII)
 _WIDTH = 32
-"""The most bytes of a number and the character after it. The longest double has 24."""
+"""The largest number of bytes of a number and the character after it. The longest double has 24."""
 
 _Number = float | bool | None
 
@@ -88,10 +91,11 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
 
 
 def _search(places: Places, quantities: Sequence[str]) -> list[Floats] | None:
-    """Return the values of quantities that are found by their names; None if `msgspec` has to find them.
+    """Return the values of quantities, found by their names; None if `msgspec` has to decode the lines.
 
     In valid JSON, a comma, the quoted name and a colon are that key and nothing else: a quote within a text
-    has a backslash before it. The first line is decoded as a whole: another shape of lines is noticed.
+    has a backslash before it. The first line is decoded as a whole, so that another shape of lines is
+    noticed.
     """
     data, starts, ends = places
     try:
@@ -109,7 +113,7 @@ def _search(places: Places, quantities: Sequence[str]) -> list[Floats] | None:
 def _search_one(data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], quantity: str) -> Floats:
     """Return the values of one quantity.
 
-    :raises ValueError: if a line does not have it, or has no number there.
+    :raises ValueError: if a line lacks the quantity, or its value is no number.
     """
     import numpy as np
     from numpy.lib.stride_tricks import sliding_window_view
@@ -144,7 +148,7 @@ _COMMA, _BRACE, _BLANK = b",} "
 
 
 def _decode_each(lines: Sequence[bytes], quantities: Sequence[str]) -> list[Floats]:
-    """Do the same for lines that are not as they should be, one by one."""
+    """Return the columns of lines of which some are malformed. Decode the lines one by one."""
     import numpy as np
 
     columns: list[list[float]] = [[] for _ in quantities]

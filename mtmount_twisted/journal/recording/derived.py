@@ -1,4 +1,7 @@
-"""The signals that are computed from others. No I/O, and no numpy, which is slow to import."""
+"""The signals that are computed from others. No I/O, and no numpy, which is slow to import.
+
+Next to read: ``motion.following``; `digests`, which computes them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 
 class Derived(NamedTuple):
-    """A signal that is computed from those of one axis.
+    """A signal that is computed from the signals of one axis.
 
     :ivar topic: the topic of the axis.
     :ivar on_sky: True for the error on the sky, which is smaller by the cosine of the elevation.

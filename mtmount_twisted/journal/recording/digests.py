@@ -1,8 +1,8 @@
 """Digests of recordings: least, greatest and mean value of each signal in each piece of 5 s, and of 300 s.
 
-A query of a long time reads them instead of millions of lines. The recorder makes them chunk by chunk, and
-puts those of a topic into the recording as an attachment, and those in pieces of 300 s of all topics as one
-more. The derived signals have a digest, too. Pure.
+A query of a long time reads the digests instead of millions of lines. The recorder makes them chunk by chunk.
+It puts the digest of each topic into the recording as an attachment, and the digests of all topics in pieces
+of 300 s as one more. The derived signals have digests, too. Pure.
 
 Next to read: `writer`, which makes them; `signals`, which reads them.
 """
@@ -36,10 +36,11 @@ LONG_PIECE = 300.0
 twelve, and a query of 31 days reads 744 hours."""
 
 MARGIN = 1.0
-"""How long the recorder waits for the samples around a derived value, in seconds."""
+"""The time that the recorder waits for the samples around a derived value, in seconds."""
 
 MOST_DECODED = 2**18
-"""The most bytes of lines that one call decodes: the reactor needs Python's lock, and waits for its end."""
+"""The largest number of bytes of lines that one call decodes. The reactor needs Python's lock, and waits for
+the end of the call."""
 
 _COUNT, _LEAST, _GREATEST, _MEAN = range(4)
 
@@ -69,7 +70,7 @@ class Digest(NamedTuple):
         return (middles, table) if inside.all() else (middles[inside], table[:, :, inside])
 
     def coarser(self, seconds: float) -> Digest:
-        """Return the digest with pieces of so many seconds, a multiple of the present length."""
+        """Return the digest with pieces of `seconds`, a multiple of the present length."""
         count, least, greatest, mean = self.table
         numbers = np.floor(self.starts / seconds)
         order = np.argsort(numbers, kind="stable")
@@ -105,7 +106,7 @@ def digest(names: Sequence[str], times: Floats, columns: Sequence[Floats]) -> Di
     count = np.add.reduceat(good, first, axis=1, dtype=np.float64)
     least = np.minimum.reduceat(np.where(good, values, np.inf), first, axis=1)
     greatest = np.maximum.reduceat(np.where(good, values, -np.inf), first, axis=1)
-    # A sum of the differences: that of large equal values would lose digits, or be infinite.
+    # Sum up the differences: a sum of large equal values would lose digits, or be infinite.
     base = np.where(count > 0, least, 0.0)
     steps = np.repeat(base, np.diff(np.append(first, len(times))), axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -212,7 +213,7 @@ class Digests:
     def derive(self, *, to_the_end: bool) -> None:
         """Add the derived signals of the messages so far.
 
-        :param to_the_end: False to leave out the last second, whose errors may depend on what comes.
+        :param to_the_end: False to leave out the last second, whose errors may depend on later messages.
         """
         newest = max(
             (float(axis.times.max()) for axis in self._axes.values() if len(axis.times)), default=0.0
@@ -232,7 +233,7 @@ class Digests:
             axis.keep_from(end - MARGIN)
 
     def packed(self) -> tuple[dict[str, bytes], bytes]:
-        """Return the digests so far as bytes, by topic, and the bytes of those with longer pieces."""
+        """Return the digests so far as bytes, by topic, and the bytes of the digests with longer pieces."""
         made = {topic: joined(found) for topic, found in self._made.items()}
         return (
             {topic: packed(found, self._units[topic]) for topic, found in made.items()},
@@ -246,7 +247,7 @@ class Digests:
         )
 
     def clear(self) -> None:
-        """Begin with empty digests: those of the recording are on the disk."""
+        """Begin with empty digests: the digests of the recording are on the disk."""
         self._made.clear()
 
 
@@ -268,7 +269,8 @@ def packed(found: Digest, units: Sequence[str]) -> bytes:
 
 
 def packed_together(digests: Mapping[str, bytes]) -> bytes:
-    """Return packed digests as one piece: a line of JSON with the length of each, then their bytes."""
+    """Return packed digests as one piece: a line of JSON with the length of each digest, then the bytes of
+    all."""
     head = json.dumps({topic: len(data) for topic, data in digests.items()})
     return head.encode() + b"\n" + b"".join(digests.values())
 
@@ -276,7 +278,7 @@ def packed_together(digests: Mapping[str, bytes]) -> bytes:
 def parted(data: bytes) -> dict[str, bytes]:
     """Return the packed digests in one piece, by topic.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if the piece is malformed.
     """
     head, _, _ = data.partition(b"\n")
     try:
@@ -296,7 +298,7 @@ def parted(data: bytes) -> dict[str, bytes]:
 def unpacked(data: bytes) -> Digest:
     """Return the digest in these bytes.
 
-    :raises ValueError: if they are none.
+    :raises ValueError: if they are malformed.
     """
     try:
         size = zstandard.frame_content_size(data)

@@ -1,8 +1,8 @@
 """Writing of one recording: chunks as they fill up, then the summary.
 
 Each operation writes whole records, or nothing: after a failed write the file is cut at the end of the last
-record. What is not in a chunk yet stands in the tail file beside the recording (`TailFile`). Next to read:
-`layout`; `recovery`, which finishes the file of a killed daemon.
+record. Messages that are not in a chunk yet stand in the tail file beside the recording (`TailFile`). All
+methods block. Next to read: `layout`; `recovery`, which finishes the file of a killed daemon.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ class RecordingFile:
             return False
 
     def finish(self, digests: Mapping[str, bytes] | None = None, coarse: bytes = b"") -> None:
-        """Write the digests, the end of the data and the summary: all of it, or nothing.
+        """Write the digests, the end of the data and the summary: all three, or nothing.
 
         :param digests: the packed digest of each topic.
         :param coarse: the packed digests of all topics in longer pieces.

@@ -1,8 +1,8 @@
 """Reading of recordings: which files and chunks have a topic's messages of a time span, and the messages.
 
-A file that the daemon still writes is read up to its last chunk, and its tail file has the rest. What was
-read of a file is remembered, so that a later query reads only its new part. Next to read: `layout`;
-`signals`, the queries.
+A file that the daemon still writes is read up to its last chunk, and its tail file has the rest. The contents
+of a file are remembered, so that a later query reads only the new part. All functions block. Next to read:
+`layout`; `signals`, the queries.
 """
 
 from __future__ import annotations
@@ -47,28 +47,29 @@ from .layout import (
 
 HOUR = 3600.0
 SPARE = 7200.0
-"""How much longer than its name says a recording may last or have begun before, in seconds: the daemon ends
-it after an hour, and its clock may be set."""
+"""The tolerance for the times of a recording by its name, in seconds. The daemon ends a recording after an
+hour, but its clock may be set."""
 
 MOST_TAIL = 512 * 2**20
-"""The most bytes of a tail file that are read."""
+"""The largest number of bytes that are read of a tail file."""
 
 PIECE = 2**17
 """The size of the pieces in which the messages of a chunk are read, in bytes: a thread decodes one in about
 0.5 ms, in which no other thread of Python runs."""
 
 LONG_PIECE = 2**20
-"""The size of the pieces in which one quantity is searched: of long lines, a thread searches one in less than
-0.5 ms, and nearly all of a query of many topics is that of long lines."""
+"""The size of the pieces in which one quantity is searched, in bytes. In a piece of long lines, a thread
+searches the quantity in less than 0.5 ms. Long lines take nearly all the time of a query of many topics."""
 
 RECORDS = 500
 """The number of records of a tail file that are read in one piece of work: some 0.5 ms."""
 
 MOST_MESSAGES = 2**20
-"""The most messages of a chunk that are read. A minute has 24,000; a flood of short lines, 400,000."""
+"""The largest number of messages of a chunk that are read. A minute has 24,000 messages; a flood of short
+lines, 400,000."""
 
 MOST_KNOWN = 1000
-"""Number of files whose contents are remembered: twice as many as 14 days have."""
+"""Largest number of files with remembered contents: twice the files of 14 days."""
 
 
 class Messages:
@@ -77,7 +78,7 @@ class Messages:
     :param times: their times of arrival (ns, Unix time).
     :param data: bytes with their records.
     :param starts: the place of each record in these bytes.
-    :param ends: the place of its end.
+    :param ends: the place of the end of each record.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Messages:
         return array
 
     def pieces(self, length: int = PIECE) -> Iterator[Messages]:
-        """Yield them in pieces of about so many bytes."""
+        """Yield the messages in pieces of about `length` bytes."""
         count = len(self.times)
         size = int((self._ends - self._starts).sum())
         rows = max(1, count * length // max(size, 1))
@@ -136,7 +137,7 @@ class Messages:
             yield Messages(self.times[piece], self._data, self._starts[piece], self._ends[piece])
 
     def within(self, start: int, end: int) -> Messages:
-        """Return those of a time span (ns); `end` is exclusive."""
+        """Return the messages of a time span (ns); `end` is exclusive."""
         inside = (self.times >= start) & (self.times < end)
         if inside.all():
             return self
@@ -239,7 +240,7 @@ class Recording:
         pairs = np.frombuffer(record, "<u8", 2 * chunk.messages, chunk.length + 15).reshape(-1, 2)
         starts = pairs[:, 1].astype(np.int64)
         ends = np.append(starts[1:], len(data))
-        # Without a sum that is beyond the numbers of numpy, and so negative.
+        # A sum would exceed the numbers of numpy, and so be negative.
         is_sound = (starts >= 0) & (starts <= ends - MESSAGE_HEAD.size) & (ends <= len(data))
         if not is_sound.all() or (np.frombuffer(data, np.uint8)[starts] != MESSAGE).any():
             raise damaged(self.path, chunk.offset, "its index does not fit its messages")
@@ -257,7 +258,7 @@ def read_recording(path: Path, proceed: Callable[[], None] = lambda: None) -> Re
     :raises RecordingError: if it is damaged, or not a regular file.
     :raises FileNotFoundError: if it was deleted.
     """
-    # The tail is read first: meanwhile its messages may become chunks, and are then left out.
+    # The tail is read first: its messages may become chunks meanwhile, and `since` leaves these out.
     tail = _read_tail(path, proceed)
     file = open_regular(path)
     try:
@@ -297,7 +298,7 @@ class _Tail:
         self.channels: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
 
     def since(self, counts: Mapping[int, int]) -> dict[int, Messages]:
-        """Return the messages by channel, without the first so many of each, which are in chunks."""
+        """Return the messages by channel, without the first messages of each channel, which are in chunks."""
         found = {}
         for channel, numbers in self.channels.items():
             rows = np.frombuffer(numbers, np.uint64).astype(np.int64).reshape(-1, 4)
@@ -336,7 +337,8 @@ def named_in(folder: Path, start: int, end: int) -> list[Path]:
 def digests_of(path: Path, topics: Iterable[str], seconds: float) -> dict[str, Digest]:
     """Return the digests of some topics in a recording, as far as it has them.
 
-    :param seconds: the greatest length of their pieces; a recording of before has none of 300 s.
+    :param seconds: the greatest length of their pieces; a recording of an earlier version has no pieces of
+        300 s.
 
     :raises RecordingError: if it is damaged.
     :raises FileNotFoundError: if it was deleted.
@@ -395,7 +397,7 @@ def first_with_messages(
         proceed()
         try:
             recording = read_recording(path, proceed)
-        except (FileNotFoundError, RecordingError):  # the queries of its time span name it
+        except (FileNotFoundError, RecordingError):  # a query of its time span reports it
             continue
         os.close(recording.file)
         if recording.span is not None:

@@ -1,4 +1,7 @@
-"""The values that go from the reactor's thread to the recorder's: options, and lines that came."""
+"""The values that go from the reactor's thread to the recorder's: options, and lines that came.
+
+No I/O. Next to read: `recorder`, which makes the items; `writer`, which takes them.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ class RecorderOptions(NamedTuple):
 
     :ivar folder: the folder of the recordings.
     :ivar keep_days: age at which a recording is deleted, in days.
-    :ivar keep_bytes: the most bytes of all recordings.
+    :ivar keep_bytes: the largest number of bytes of all recordings.
     :ivar min_free: the free space in bytes below which the recorder stops.
-    :ivar about: what the recordings say about the mount.
+    :ivar about: the metadata about the mount in each recording.
     """
 
     folder: Path
@@ -29,11 +32,11 @@ class RecorderOptions(NamedTuple):
 
 
 class Item(Struct, frozen=True, gc=False):
-    """Lines that came together. The garbage collector passes it over, as `layout.Message`.
+    """Lines that came together. The garbage collector passes it over, like a `layout.Message`.
 
     :ivar time: time of their arrival (s, Unix time).
     :ivar channel: `EVENTS`, or empty for telemetry.
-    :ivar data: lines of telemetry with their terminators; or one event without.
+    :ivar data: lines of telemetry with their terminators; or one event without its terminator.
     """
 
     time: float

@@ -1,8 +1,9 @@
 """The layout of a recording: MCAP records that are read fast, and the names of the files.
 
-The package ``mcap`` writes the records. This module reads the three kinds of which a file has thousands:
-chunks, their indexes, and messages. Each chunk of a recording has messages of one channel only, so that a
-query decompresses only the topics that it needs. The format is that of https://mcap.dev/spec.
+The package ``mcap`` writes the records. This module reads chunks, their indexes and messages, of which a file
+has thousands, and the few records that a query needs besides. Each chunk of a recording has messages of one
+channel only, so that a query decompresses only the topics that it needs. https://mcap.dev/spec defines the
+format. All functions with a path block.
 
 Next to read: `files`, which writes; `index`, which reads.
 """
@@ -40,16 +41,16 @@ NAME = re.compile(rf"{PREFIX}-(\d{{8}}T\d{{6}}Z)(?:-(\d{{1,6}}))?\.mcap", re.ASC
 """The name of a recording."""
 
 TAIL = ".tail"
-"""What the name of the tail file adds to the name of its recording."""
+"""The suffix that the name of the tail file adds to the name of its recording."""
 
 MOST_CHUNK = 64 * 2**20
-"""The most bytes in a chunk. One minute of the largest topic has 4 MB."""
+"""The largest number of bytes in a chunk. One minute of the largest topic has 4 MB."""
 
 MOST_TOGETHER = 5000
-"""The most messages that are written as one chunk. One minute of a topic has 1,200 (20 Hz)."""
+"""The largest number of messages that are written as one chunk. One minute of a topic has 1,200 (20 Hz)."""
 
 MOST_SUMMARY = 64 * 2**20
-"""The most bytes of a summary. That of an hour has 0.5 MB."""
+"""The largest number of bytes of a summary. The summary of an hour has 0.5 MB."""
 
 DIGEST = "digest/"
 """The beginning of the name of an attachment with the digest of a topic, before the name of the topic."""
@@ -61,18 +62,18 @@ DIGEST_TYPE = "application/zstd"
 """The media type of such an attachment."""
 
 MOST_DIGEST = 64 * 2**20
-"""The most bytes of a digest. That of an hour of the largest topic has 0.8 MB."""
+"""The largest number of bytes of a digest. The digest of an hour of the largest topic has 0.8 MB."""
 
 MOST_RECORD = 2**20
-"""The most bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB, the longest
-event 40 kB."""
+"""The largest number of bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB,
+the longest event 40 kB."""
 
 MOST_CHANNELS, MOST_SCHEMAS = 1000, 8 * 2**20
-"""The most channels of a file, and the most bytes of their schemas together. A recording has 27 channels,
-whose schemas have 0.3 MB."""
+"""The largest number of channels of a file, and of the bytes of their schemas together. A recording has 27
+channels, whose schemas have 0.3 MB."""
 
 MOST_RECORDS = 100_000
-"""The most records of a file without a summary. An hour has some 5,000."""
+"""The largest number of records of a file without a summary. An hour has some 5,000."""
 
 RECORD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<BQHIQQ")
@@ -88,14 +89,14 @@ _SUMMARY_OFFSET = 14
 _ZSTD = b"zstd"
 _ONE_CHANNEL = 10
 _END = 8192
-"""How many bytes at the end of a file are read to find its digests."""
+"""The number of bytes at the end of a file that are read to find its digests."""
 
 
 NANO = 1_000_000_000
 
 
 def to_nanoseconds(time: float) -> int:
-    """Return a time (s, Unix time) in nanoseconds; a float can't hold that many digits."""
+    """Return a time (s, Unix time) in nanoseconds; a float can't hold all its digits."""
     seconds = int(time // 1)
     return seconds * NANO + round((time - seconds) * NANO)
 
@@ -105,7 +106,7 @@ class Chunk(NamedTuple):
 
     :ivar channel: id of its channel.
     :ivar start: time of arrival of its first message (ns, Unix time).
-    :ivar end: that of its last message.
+    :ivar end: time of arrival of its last message (ns, Unix time).
     :ivar offset: position in the file, in bytes.
     :ivar length: length of the record.
     :ivar index_length: length of the record of its index.
@@ -150,7 +151,8 @@ class Contents:
     :ivar about: the metadata about the mount.
     :ivar about_at: the place and the length of its record, in bytes.
     :ivar digests: the place and the length of each attachment with a digest, by the topic.
-    :ivar coarse: those of the attachment with the digests in longer pieces; None if there is none.
+    :ivar coarse: the place and the length of the attachment with the digests in longer pieces; None if there
+        is none.
     :ivar end: the end of the last complete record, in bytes.
     :ivar is_finished: True if the file has its end, as a closed recording has.
     """
@@ -540,7 +542,7 @@ class Message(Struct, frozen=True, gc=False):
 
 
 def portions(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]:
-    """Yield messages in their order, in portions of at most so many bytes, and of `MOST_TOGETHER` messages.
+    """Yield messages in their order, in portions of at most `most` bytes and `MOST_TOGETHER` messages.
 
     A longer message is a portion of its own.
     """
@@ -555,7 +557,8 @@ def portions(messages: Sequence[Message], most: int) -> Iterator[Sequence[Messag
 
 
 def packed(messages: Sequence[Message]) -> Iterator[bytes]:
-    """Yield the records of messages, in pieces of about 1 MiB: a longer one holds Python's lock too long."""
+    """Yield the records of messages, in pieces of about 1 MiB: a longer piece holds Python's lock too
+    long."""
     for portion in portions(messages, 2**20):
         yield b"".join([message.packed() for message in portion])
 

@@ -1,12 +1,11 @@
-"""`Recorder`: every line of telemetry and every event of the mount, in MCAP files, without delaying any.
+"""`Recorder`: record every line of telemetry and every event of the mount in MCAP files, without delaying a
+line.
 
-`keep_telemetry` and `keep_event` run on the reactor's thread and only append to memory. Each second the
-recorder's thread takes what waits, and gives it to a `writer.RecordingWriter`. The waiting lines are bounded
-in bytes: past the bound, the recorder counts them instead of keeping them.
-
-The start of a recorder imports ``mcap`` and ``zstandard``, and nothing does so before.
-``docs/reference/recordings.rst`` explains the files; ``mtmount-telemetry`` reads them. Next to read:
-`writer`, the thread's side.
+`keep_telemetry` and `keep_event` run on the reactor's thread and only append to memory. Every half second the
+recorder's thread takes the waiting lines, and gives them to a `writer.RecordingWriter`. The waiting lines are
+bounded in bytes. Above the bound, the recorder counts lines instead of keeping them. Only the start of a
+recorder imports ``mcap`` and ``zstandard``. ``docs/reference/recordings.rst`` explains the files;
+``mtmount-telemetry`` reads them. Next to read: `writer`, the thread's side.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
     from .writer import RecordingWriter
 
 GATHER = 0.5
-"""The time between two turns of the thread, in seconds. A turn may take as long again while it compresses:
-a crash loses the last second at most."""
+"""The time between two turns of the thread, in seconds. A turn that compresses may take as long again, so a
+crash loses at most the last second."""
 
 MAX_WAITING_BYTES = 32 * 2**20
-"""The most bytes that wait in memory for the thread: 2 minutes of telemetry."""
+"""The largest number of bytes that wait in memory for the thread: 2 minutes of telemetry."""
 
 HANGS_AFTER = 10.0
 """The longest turn of the thread, in seconds, before the recorder reports a fault. A turn with chunks takes
@@ -121,7 +120,7 @@ class Recorder:
         self._keep("", self._now(), data, data.count(self._dialect.terminator))
 
     def keep_event(self, record: LineRecord, number: int) -> None:
-        """Keep an event of the mount; other lines are ignored. A subscriber of the event bus."""
+        """Keep an event of the mount, and ignore other lines. This method subscribes to the event bus."""
         is_event = record.peer == CONTROLLER and record.direction == "from" and record.sequence_id is None
         if is_event and record.code is not None:
             self._keep(EVENTS, record.time, record.line, 1)
@@ -147,13 +146,13 @@ class Recorder:
         self._writer = writer = RecordingWriter(
             *(self._options, self._dialect, self._tell, self._take),
             wall_clock=self._now,
-            rest=lambda: self._stopping.wait(REST_TIME),  # none at the end
+            rest=lambda: self._stopping.wait(REST_TIME),  # no rest at the end
         )
         self._thread = threading.Thread(target=self._work, args=(writer,), name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self, within: float = STOP_TIME) -> Deferred[None]:
-        """Write what waits, end the recording, and end the thread. A caller may call it twice.
+        """Write the waiting lines, end the recording, and end the thread. A caller may call it twice.
 
         :param within: the longest time, in seconds; after it the thread, which hangs, is given up. The next
             start finishes the recording then.
@@ -171,7 +170,7 @@ class Recorder:
         self._reactor.callFromThread(self._log.log, level, text, *arguments)
 
     def _take(self) -> list[Item]:
-        """Take what waits. On the recorder's thread."""
+        """Take the waiting lines. On the recorder's thread."""
         taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
         self._freed += sum(len(item.data) for item in taken)
         return taken

@@ -1,7 +1,8 @@
 """The end of a recording that its daemon could not finish: it was killed, or the machine lost power.
 
-The messages in the tail file that are in no chunk become chunks, and the file gets its summary. A crash
-during this work leaves a file that the next start finishes. Next to read: `files`.
+The messages in the tail file that are in no chunk become chunks, and the file gets its summary. If a crash
+ends this work, the next start finishes the file. It blocks: the recorder's thread calls it. Next to read:
+`files`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from .files import RecordingFile, TailFile
 from .layout import MAGIC, TAIL, Message, open_regular, read_summary, recordings, tail_messages
 
 MOST_TAIL = 512 * 2**20
-"""The most bytes of a tail file that are read."""
+"""The largest number of bytes that are read of a tail file."""
 
 TOGETHER = 20_000
-"""The most messages of a chunk: the messages of a long tail file never stand in memory together."""
+"""The largest number of messages of a chunk, so that the messages of a long tail file never stand in memory
+together."""
 
 
 def unfinished(folder: Path) -> list[Path]:

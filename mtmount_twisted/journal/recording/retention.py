@@ -1,9 +1,10 @@
-"""The recordings that are deleted: the oldest, once they are too old or too many bytes.
+"""The choice of the recordings to delete: the oldest, once they are too old or have too many bytes.
 
-A wrong wall clock must not delete the nights. The rules are those of the journal (``journal.retention``): the
-age of recordings counts once the wall clock has agreed with the monotonic clock for an hour, and then for one
-day of recordings an hour. The later one of a recording's name and last change is its time; before 2020 or in
-the future it proves no age. A recording that is being written is never deleted. Next to read: `writer`.
+A wrong wall clock must not delete the nights. So the rules are the same as for the journal
+(``journal.retention``): the age of recordings counts only after the wall clock has agreed with the monotonic
+clock for an hour, and then for one day of recordings an hour. The time of a recording is the later one of its
+name and its last change; a time before 2020 or in the future proves no age. A recording that is being written
+is never deleted. This module reads the folder and deletes nothing. Next to read: `writer`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ OLDER = "older than"
 """The beginning of the reason for a deletion because of the age."""
 
 MOST_OLD = 24
-"""The most recordings that are deleted in an hour because of their age: those of a day."""
+"""The largest number of recordings to delete in an hour because of their age: the recordings of a day."""
 
 
 class OldAllowance:
-    """The number of recordings that may be deleted now because of their age."""
+    """The counter of the recordings that may be deleted now because of their age."""
 
     def __init__(self) -> None:
         self._agreement = Agreement()
@@ -34,7 +35,7 @@ class OldAllowance:
         self._left = 0
 
     def look(self, now: float, wall: float) -> int:
-        """Return the number; 0 until the clocks have agreed for an hour. Call this often.
+        """Return how many may be deleted now; 0 until the clocks have agreed for an hour. Call this often.
 
         :param now: the monotonic clock, in seconds.
         :param wall: the wall clock (s, Unix time).
@@ -46,7 +47,7 @@ class OldAllowance:
         return self._left
 
     def use(self, count: int) -> None:
-        """Record that so many were deleted."""
+        """Note that `count` recordings were deleted."""
         self._left -= count
 
 
@@ -88,7 +89,7 @@ def to_delete(
 
     :param found: all recordings, the oldest first.
     :param present: the recording that is being written.
-    :param present_size: the size of it and of its tail file, in bytes.
+    :param present_size: the size of this recording and of its tail file, in bytes.
     :param keep: the age in days, and the size in bytes, up to which recordings are kept.
     :param now: the wall clock (s, Unix time).
     :param most_old: the most recordings to delete because of their age.

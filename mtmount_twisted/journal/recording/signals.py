@@ -40,16 +40,16 @@ BLOCK = 600.0
 """The length of the pieces in which a derived signal is computed, in seconds."""
 
 MARGIN = 1.0
-"""How far the samples reach beyond a piece of a derived signal, in seconds."""
+"""The time by which the samples reach beyond a piece of a derived signal, in seconds."""
 
 
 FILES_AT_ONCE, FILES_TOGETHER = 4, 64
-"""The number of recordings whose digests are read in one piece of work, some 5 ms; and the number of those
-whose pieces are added to the bins together."""
+"""The number of recordings with digests that are read in one piece of work, some 5 ms; and the number of
+recordings with pieces that are added to the bins together."""
 
 
 ROWS_TOGETHER = 2000
-"""The least number of lines whose values are added to the bins together."""
+"""The smallest number of lines with values that are added to the bins together."""
 
 
 class Series(NamedTuple):
@@ -115,15 +115,15 @@ def read(
 ) -> Columns:
     """Return signals of a time span, thinned. A sample has the time of the arrival of its line.
 
-    If a bin is 5 s or longer, the samples come in pieces of 5 s, and of 300 s if a bin is that long: those of
-    a piece count to the bin with its middle.
+    If a bin is 5 s or longer, the samples come in pieces of 5 s, and of 300 s if a bin is that long. All
+    samples of a piece count to the bin that holds the middle of the piece.
 
     :param folder: the folder of the recordings.
     :param names: the signals; a name that no recording has gives a series without values.
     :param start: start of the span (s, Unix time); inclusive.
     :param end: its end; exclusive, and later than `start`.
     :param points: number of bins, 1 or more.
-    :param proceed: called between two pieces of work; an exception of it ends the query.
+    :param proceed: called between two pieces of work; an exception in it ends the query.
     :raises RecordingError: if a file is damaged: one line that names the file and the record.
     """
     from .digests import LONG_PIECE, PIECE
@@ -158,7 +158,7 @@ def _recordings(
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return the topic of a signal, whose digest has it, and its name there."""
+    """Return the topic with the digest of a signal, and the name of the signal in this digest."""
     if name in DERIVED:
         return name, name
     topic, _, quantity = name.partition(".")
@@ -166,7 +166,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _read_span(query: _Query, folder: Path, start: float, end: float, pieces: Sequence[float]) -> None:
-    """Add the samples of a time span: what it has of the longest pieces, and both ends by shorter ones.
+    """Add the samples of a time span: its middle by the longest pieces, and both ends by shorter pieces.
 
     :param pieces: the lengths of the pieces, the longest first; without any, the samples come one by one.
     """
@@ -185,7 +185,7 @@ def _read_span(query: _Query, folder: Path, start: float, end: float, pieces: Se
 
 
 def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds: float) -> None:
-    """Add the samples of a time span by their pieces, and those of a recording without digests one by one.
+    """Add the samples of a time span by their pieces. Add those of a recording without digests one by one.
 
     :param start: a multiple of `seconds`, as `end` is.
     :param seconds: the length of the pieces.
@@ -233,7 +233,7 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds
 
 
 class _Pieces:
-    """Pieces of some recordings: adding them to the bins together costs less than one by one."""
+    """Pieces of some recordings. To add them to the bins together costs less than one by one."""
 
     def __init__(self, query: _Query) -> None:
         self._query = query
@@ -363,7 +363,7 @@ def _samples(
 
 
 class Moment(NamedTuple):
-    """The recorded data of a moment; each time is that of arrival (s, Unix time).
+    """The recorded data of a moment. Each time is a time of arrival (s, Unix time).
 
     :ivar events: the events before it, in the order of time.
     :ivar lines: the lines of some topics before it, in the order of time.
@@ -376,12 +376,12 @@ class Moment(NamedTuple):
 
 
 MOST_EVENTS, MOST_LINES, MOST_BYTES = 50_000, 20_000, 16 * 2**20
-"""The most events of a moment, the most lines of a topic, and the most bytes of each: the latest ones. A
+"""The largest numbers of events of a moment, of lines of a topic, and of bytes of either: the latest ones. A
 mount has a few thousand events in 12 h, and 4,000 lines of an axis in 20 s at 200 Hz."""
 
 LONG, MOST_LONG = 4096, 3
-"""A line of more bytes is long: a malformed one of 64 KiB takes up to 50 ms to read. A moment has the latest
-long ones, up to this number. The only long events of a mount are its settings, after each connection."""
+"""A line of more bytes is long. A malformed line of 64 KiB takes up to 50 ms to read. A moment has the latest
+long lines, up to this number. The only long events of a mount are its settings, after each connection."""
 
 
 class _Latest:
@@ -406,7 +406,7 @@ class _Latest:
 
 
 class Before(NamedTuple):
-    """How long before a moment its data begins, in s.
+    """The times before a moment at which its data begins, in s.
 
     :ivar topics: the topics of which all lines are wanted.
     """
@@ -484,8 +484,8 @@ def lines(
 ) -> Iterator[tuple[float, str, bytes]]:
     """Yield the time (s, Unix time), the topic and the line of each message, in the order of time.
 
-    :param topics: only these; None for all, events among them.
-    :param end: exclusive.
+    :param topics: the topics of the lines; None for all topics and the events.
+    :param end: the end of the time span (s, Unix time), exclusive.
     :raises RecordingError: if a file is damaged.
     """
     import heapq

@@ -1,4 +1,7 @@
-"""Many samples as a few bins, without the loss of a spike: least, greatest and mean of each bin. Pure."""
+"""Many samples as a few bins, without the loss of a spike: least, greatest and mean of each bin. Pure.
+
+Next to read: `signals`, which fills the bins.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ class Bins:
     def columns(self) -> tuple[list[float | None], list[float | None], list[float | None]]:
         """Return least, greatest and mean of each bin; None for a bin without a sample."""
         empty = self._count == 0
-        # Rounding may put the mean of equal values beside them.
+        # Rounding may make the mean of equal values differ from them.
         with np.errstate(invalid="ignore"):
             mean = np.clip(self._sum / np.maximum(self._count, 1), self._least, self._greatest)
         none = empty.tolist()

@@ -1,8 +1,9 @@
 """`RecordingWriter`: write recordings through every fault of the disk. On the recorder's thread.
 
 The writer never raises. Each turn appends the new messages to the tail file. Once a minute the messages of
-each channel become a chunk, one channel after the other, and between two of them the tail file gets what has
-come meanwhile. A new recording begins each hour. Next to read: `files`; `recorder`, which owns the thread.
+each channel become a chunk, one channel after the other. Between two chunks the tail file gets the messages
+that have come meanwhile. A new recording begins each hour. Next to read: `files`; `recorder`, which owns the
+thread.
 """
 
 from __future__ import annotations
@@ -34,25 +35,28 @@ CHUNK_TIME = 60.0
 """The time that a chunk covers, in seconds."""
 
 MAX_PENDING_BYTES = 64 * 2**20
-"""The most bytes of messages that wait for their chunk, with `LINE_COST`: 4 minutes. Beyond it, messages are
-counted and dropped."""
+"""The largest number of bytes of messages that wait for their chunk, with `LINE_COST`: 4 minutes. Further
+messages are counted and dropped."""
 
 LINE_COST = 300
 """The bytes of memory that a message takes besides its own: its object, and the numbers in it."""
 
 MOST_PENDING = 20_000
-"""The most messages that wait for their chunk, without those of the last turn: 50 s of telemetry. Beyond it,
-the chunks are written earlier. The garbage collector looks at each message, and the reactor waits for it."""
+"""The largest number of messages that wait for their chunk, without the messages of the last turn: 50 s of
+telemetry. If more wait, the chunks are written earlier. The garbage collector looks at each message, and the
+reactor waits for it."""
 
 MOST_WRITTEN = 8 * 2**20
-"""The most bytes of lines that are written as one chunk. One minute of the largest topic has 4 MB."""
+"""The largest number of bytes of lines that are written as one chunk. One minute of the largest topic has 4
+MB."""
 
 HOUR_PART = 0.5
-"""The most bytes of one recording, as a part of `recorder.keep_bytes`. With the least value of it, this is
-more than an hour of a mount whose numbers have all their digits."""
+"""The largest size of one recording, as a fraction of `recorder.keep_bytes`. Even with the smallest
+`keep_bytes`, it holds more than an hour of a mount that sends numbers with all their digits."""
 
 REST_LINES, REST_TIME = 100, 0.002
-"""After so many lines the thread rests for such a time, in seconds: the reactor needs Python's lock."""
+"""The number of lines after which the thread rests, and the length of the rest in seconds. The reactor needs
+Python's lock."""
 
 FILE_TIME = 3600
 """The time between two recordings, in seconds: a recording ends with the hour."""
@@ -61,11 +65,11 @@ TEND_EVERY = 60.0
 """The interval between two searches for old recordings, in seconds."""
 
 FREE_AGAIN = 1.05
-"""The recorder begins again once so many times the least free space is free."""
+"""The recorder begins again once the free space is this multiple of the least free space."""
 
 
 class HourFull(OSError):
-    """The recording of this hour has its most bytes."""
+    """The recording of this hour has its largest size."""
 
 
 class DiskFull(OSError):
@@ -76,7 +80,7 @@ class RecordingWriter:
     """Write messages to recordings.
 
     :param tell: logs a line: called with a level of `logging`, a message and its arguments.
-    :param more: return what has come since; called between two chunks.
+    :param more: return the lines that have come since; called between two chunks.
     :param clock: returns the monotonic clock, in seconds.
     :param wall_clock: returns Unix time, in seconds.
     :param rest: called after each `REST_LINES` lines.
@@ -97,7 +101,7 @@ class RecordingWriter:
         wall_clock: Callable[[], float] = time.time,
         rest: Callable[[], object] = lambda: None,
     ) -> None:
-        assert dialect.telemetry is not None  # the configuration allows no recorder otherwise
+        assert dialect.telemetry is not None  # the configuration allows a recorder for such a dialect only
         self.fault: str = ""
         self.written: int = 0
         self.lost: int = 0
@@ -120,13 +124,13 @@ class RecordingWriter:
         self._sequences: dict[str, int] = {}
         self._digests: Digests | None = None  # it imports numpy, in the recorder's thread
         self._fresh: list[tuple[str, float, int, bytes]] = []  # not in the tail file yet
-        self._bytes = 0  # of the fresh and pending ones, with `LINE_COST`
+        self._bytes = 0  # of the fresh and pending messages, with `LINE_COST`
         self._chunks_at = 0.0
         self._tend_at = 0.0
         self._old = OldAllowance()
         self._failing_since = 0.0
         self._is_full = False
-        self._full_hour = 0  # the hour whose recording has its most bytes
+        self._full_hour = 0  # the hour of a recording that has its largest size
         self._unreadable: set[Path] = set()
 
     @property
@@ -135,7 +139,7 @@ class RecordingWriter:
         return len(self._fresh)
 
     def turn(self, items: Iterable[Item]) -> None:
-        """Write what has come, and the chunks that are due."""
+        """Write the lines that have come, and the chunks that are due."""
         self._receive(items)
         try:
             self._write()
@@ -166,7 +170,7 @@ class RecordingWriter:
         return sum(map(len, self._pending.values())) > MOST_PENDING
 
     def _receive(self, items: Iterable[Item]) -> None:
-        """Split what has come into messages."""
+        """Split the lines that have come into messages."""
         for item in items:
             if item.channel:
                 self._add(item.channel, item.time, item.time, self._masked(item.data))
@@ -205,7 +209,7 @@ class RecordingWriter:
         self._is_full = False
 
     def _check_hour(self) -> None:
-        """Drop what comes once the recording has its most bytes: a mount that floods does not delete more."""
+        """Drop lines once the recording has its largest size: a flood must not displace more recordings."""
         recording, most = self._recording, int(self._options.keep_bytes * HOUR_PART)
         hour = int(self._wall_clock()) // FILE_TIME
         if recording is not None and hour == self._hour and recording.contents.end + self._bytes > most:
@@ -220,7 +224,7 @@ class RecordingWriter:
         self._full_hour = 0
 
     def _end_recording(self) -> None:
-        """End the recording, so that nothing is lost but what comes from now on."""
+        """End the recording, so that only later lines are lost."""
         recording = self._recording
         if recording is not None and self._tail is not None:
             with contextlib.suppress(OSError):
@@ -271,7 +275,7 @@ class RecordingWriter:
                 if found is not None:
                     text = "finished the recording %s of a killed daemon: %d messages came from its tail file"
                     self._tell(logging.INFO, text, path, found)
-        for name in os.listdir(folder):  # of a crash between the two files
+        for name in os.listdir(folder):  # left by a crash between the two files
             stem = name.removesuffix(f"{TAIL}.new").removesuffix(TAIL)
             if stem != name and NAME.fullmatch(stem) and not (folder / stem).exists():
                 with contextlib.suppress(OSError):
@@ -297,7 +301,7 @@ class RecordingWriter:
         self._fresh.clear()
 
     def _write_chunks(self, recording: RecordingFile, compress: Callable[[bytes], bytes]) -> None:
-        """Write a chunk of each channel. Meanwhile the tail file gets what comes."""
+        """Write a chunk of each channel. Meanwhile the tail file gets the new messages."""
         self._chunks_at = self._clock()
         for topic in tuple(self._pending):
             messages = self._pending[topic]
@@ -330,7 +334,7 @@ class RecordingWriter:
     ) -> None:
         """End the recording.
 
-        :param is_last: True if no other follows at once.
+        :param is_last: True if no other recording follows at once.
         """
         for topic in tuple(self._pending):
             messages = self._pending[topic]
@@ -350,7 +354,7 @@ class RecordingWriter:
         self._recording = self._tail = None
 
     def _abandon(self) -> None:
-        """Leave the recording as it is; the messages that are in no chunk are lost with it."""
+        """Leave the recording as it is. The messages that are in no chunk are lost with it."""
         if self._recording is not None:
             self._recording.close()
         if self._tail is not None:
@@ -363,7 +367,7 @@ class RecordingWriter:
         self._digests = None
 
     def _tend(self) -> None:
-        """Delete the recordings that are too old or too many."""
+        """Delete the recordings that are too old, or that exceed the size."""
         options, recording = self._options, self._recording
         present = None if recording is None else recording.path
         size = self._bytes + (0 if recording is None else recording.contents.end)
@@ -381,8 +385,8 @@ class RecordingWriter:
         return started(paths[0]) if paths else None
 
     def finish(self, items: Iterable[Item]) -> None:
-        """Write what has come and end the recording; what can't be written is lost or left to the next
-        start."""
+        """Write the lines that have come, and end the recording. Lines that can't be written are lost or left
+        to the next start."""
         self._receive(items)
         try:
             if self._recording is not None or self._fresh:

@@ -4,7 +4,8 @@ An alarm latches when its condition begins, and stays latched until a reset-alar
 once the condition has ended (protocol-tma2022.rst, "Replies, events and telemetry"). A latched alarm keeps
 its device off.
 
-Next to read: `catalogue` (which there are), `mount` (the caller).
+This module uses no clock and no socket: its owner calls it and sends the events. Next to read: `catalogue` (a
+search in the vendor's list), `mount` (the caller).
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ DEVICES: Mapping[int, System] = {
     SubsystemId.TOP_END_CHILLER: System.TOP_END_CHILLER,
     2600: System.AUXILIARY_CABINETS_THERMAL,
 }
-"""The device that an alarm of each subsystem turns off. The others are not simulated: the alarm is reported,
-and stays latched until `Alarms.forget`, because no command with a class resets it."""
+"""The device that an alarm of each subsystem turns off. The devices of all other subsystems are not
+simulated: the mount reports their alarms, which stay latched until `Alarms.forget`, because no command that
+has a class resets them."""
 
 
 @dataclass(slots=True)
@@ -64,7 +66,8 @@ class Alarms:
         self._conditions: dict[Entry, _Condition] = {}
 
     def begin_alarm(self, entry: Entry) -> None:
-        """Begin a condition. An alarm turns its device off. If it is present, nothing happens."""
+        """Begin a condition. An alarm turns its device off. If the condition is present already, do
+        nothing."""
         condition = self._conditions.setdefault(entry, _Condition(is_active=False))
         if condition.is_active:
             return
@@ -76,7 +79,7 @@ class Alarms:
             device.raise_alarm(entry.name)
 
     def end(self, entry: Entry) -> None:
-        """End a condition. An alarm stays latched. If it is not present, nothing happens."""
+        """End a condition. An alarm stays latched. If the condition is not present, do nothing."""
         condition = self._conditions.get(entry)
         if condition is not None and condition.is_active:
             condition.is_active = False
@@ -97,7 +100,8 @@ class Alarms:
                 self._unlatch(entry)
 
     def reset(self, system: System) -> bool:
-        """Unlatch the alarms of a device that have no condition any more. Return True if none is left."""
+        """Unlatch the alarms of a device whose conditions have ended. Return True if no alarm of it stays
+        latched."""
         own = [entry for entry in self._conditions if DEVICES.get(entry.subsystem_id) is system]
         for entry in own:
             if self._conditions[entry].is_latched and not self._conditions[entry].is_active:

@@ -1,9 +1,10 @@
 """An axis: azimuth, elevation or camera cable wrap.
 
-An axis always has a `Path`, which is exact at any time. Its state of motion, its position and its being in
-position are functions of the path and the time; `Axis.next_change` tells when they change next.
+An axis always has a `Path`, which is exact at any time. Its state of motion, its position and whether it is
+in position are functions of the path and the time; `Axis.next_change` returns the time of their next change.
 
-Next to read: `simulator.motion` (the paths), `devices` (all other devices), `mount` (the caller).
+It touches only the clock. Next to read: `simulator.motion` (the paths), `devices` (all other devices),
+`mount` (the caller).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Limits:
     acceleration: float
 
 
-# The form of each number, 270 or 90.0, is the one of the mount's own refusals.
+# Each number has the form, 270 or 90.0, that the mount's own refusals have.
 ELEVATION = Limits(0, 90.0, 3.5, 3.5)
 AZIMUTH = Limits(-270, 270, 7.0, 7.0)
 CAMERA_CABLE_WRAP = Limits(-90, 90, 6.0, 1.5)
@@ -77,15 +78,15 @@ class Axis(Device):
     :param limits: limits for moves and targets.
     :param position: initial position, deg.
     :param may_power: function that raises `Refusal` if the axis can't be turned on.
-    :ivar powered: True if its power is on.
+    :ivar powered: True if the axis has power.
     :ivar enabled: True if its drives are enabled.
     :ivar tracking: True if tracking is enabled.
     :ivar paused: True if tracking is enabled and paused.
-    :ivar homed: True if it is homed.
+    :ivar homed: True if the axis is homed.
     :ivar goal: goal of the last point-to-point move, deg.
-    :ivar targets_lost: called when no target came in time; by default it raises an alarm.
-    :ivar limits_reached: the limits in its event 300. They are for a program to set; `SimulatedMount.look`
-        then sends the event.
+    :ivar targets_lost: called when no target has come in time; by default, raise an alarm.
+    :ivar limits_reached: the limits in its event 300. A program that uses the simulator sets them;
+        `SimulatedMount.look` then sends the event.
     """
 
     def __init__(
@@ -135,21 +136,22 @@ class Axis(Device):
         return self._path.at(time)
 
     def demand(self, time: float) -> State:
-        """Return the demanded position and velocity at a time: those of the target, or of the path."""
+        """Return the demanded position and velocity at a time: the target's while tracking, else the
+        path's."""
         if self._mode is Mode.TRACK and self._target is not None:
             return self._target.at(time)
         return self._path.at(time)
 
     @property
     def power_state(self) -> PowerState:
-        """Its power, as events 100 and 104 have it."""
+        """The state of its power, for events 100 and 104."""
         if self.in_alarm:
             return PowerState.FAULT
         return PowerState.ON if self.powered else PowerState.OFF
 
     @property
     def motion_state(self) -> AxisMotionState:
-        """Its state of motion, as event 101 has it."""
+        """Its state of motion, for event 101."""
         if self._mode is Mode.TRACK:
             return AxisMotionState.TRACKING
         if self._now() < self._path.end:
@@ -159,7 +161,7 @@ class Axis(Device):
 
     @property
     def in_position(self) -> bool:
-        """True if it stands at the goal of a move, or follows its target within tolerance."""
+        """True if the axis stands at the goal of a move, or follows its target within the tolerance."""
         now = self._now()
         if self._mode is Mode.MOVE:
             return now >= self._path.end
@@ -198,7 +200,8 @@ class Axis(Device):
     # Commands. Each returns the plan for the axis's share of a command, which may be one for both axes.
 
     def power(self, on: bool) -> Plan:
-        """Turn the power on, which also enables the drives; or off, which also stops at once."""
+        """Turn the power on, which also enables the drives; or turn it off, which also stops the axis at
+        once."""
         if not on:
             return self._halting("POWER", self._turn_off)
         self._may_power()
@@ -249,7 +252,7 @@ class Axis(Device):
         self._part.supersede(command, CommandCode[f"{self.system.name}_{action}"])
 
     def enable_tracking(self, on: bool) -> Plan:
-        """Enable or resume tracking; or pause it, because only a stop ends it."""
+        """Enable, resume or pause tracking. Only a stop ends it."""
         self._check_ready()
         if not on:
             if not self.tracking:
@@ -271,7 +274,7 @@ class Axis(Device):
         self.paused = True
 
     def home(self) -> Plan:
-        """Move a little towards the middle of the range; the axis is homed then."""
+        """Move a little towards the middle of the range. At the end of the move the axis is homed."""
         self._check_ready()
         if self.tracking:
             raise refusal("Tracking not disabled")
@@ -283,7 +286,8 @@ class Axis(Device):
         return self._moving(goal, "HOME", lambda: setattr(self, "homed", True))
 
     def move(self, position: float) -> Plan:
-        """Move to a position, deg. The axis moves as fast as it can, not as the command says."""
+        """Move to a position, deg. The axis moves as fast as it can, and ignores the velocity in the
+        command."""
         self._check_ready()
         if self.tracking:
             raise refusal("Tracking not disabled")
@@ -309,7 +313,7 @@ class Axis(Device):
         :param position: position of the target at `tai`, deg.
         :param velocity: deg/s of real time.
         :param tai: s since the unix epoch.
-        :raises Refusal: if the axis can't do this now, or can never do it. Tracking goes on.
+        :raises Refusal: if the axis can't do this now, or can never do it. An earlier tracking then goes on.
         """
         self._check_ready()
         if not self.tracking:

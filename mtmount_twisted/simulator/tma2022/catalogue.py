@@ -15,7 +15,7 @@ def find(severity: str, subsystem_id: int, number: int, name: str = "") -> Entry
     """Return one entry.
 
     :param name: its name, if several have this number; upper and lower case are the same.
-    :raises ValueError: if no entry, or more than one, fits. The error says which values there are.
+    :raises ValueError: if no entry, or more than one, fits. The error lists the valid values.
     """
     of_subsystem = [
         each for each in entries() if (each.severity, each.subsystem_id) == (severity, subsystem_id)
@@ -39,7 +39,8 @@ def find(severity: str, subsystem_id: int, number: int, name: str = "") -> Entry
 
 
 def first(severity: str, subsystem_id: int) -> Entry:
-    """Return the first entry of a subsystem, or of azimuth if it has none, for a fault of any kind."""
+    """Return the first entry of a subsystem, for a fault that names no entry; the first entry of all if the
+    subsystem has none."""
     fitting = [each for each in entries() if each.severity == severity]
     return next((each for each in fitting if each.subsystem_id == subsystem_id), fitting[0])
 

@@ -1,9 +1,10 @@
 """The devices besides the axes: power supply, oil, covers and locks, thermal control, and the chiller.
 
-A method of a device checks its share of a command and returns a `Plan`. The device changes when the plan
+A method of a device checks its share of a command and returns a `Plan`. The device changes only when the plan
 begins. The alarm of a device turns it off, and it stays off until the alarm is reset.
 
-Next to read: `axis` (the axes), `mount` (all devices together, and the table of commands).
+This module touches only the clock. Next to read: `axis` (the axes), `mount` (all devices together, and the
+table of commands).
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ SUPPLY_WARM_UP = 120
 """Time in which the main axes' power supply turns on, s."""
 
 AMBIENT = 4.0
-"""Ambient temperature, °C: the set point that event 103 has for a part that follows it (protocol-tma2022.rst,
-"The mock controller")."""
+"""Ambient temperature, °C: the set point in event 103 for a part that follows the ambient temperature
+(protocol-tma2022.rst, "The mock controller")."""
 
 
 class Device:
     """Base class of devices: a system, its alarm and the parts that work on its commands.
 
-    :param system: its number in events.
+    :param system: the number of the device in events.
     :ivar in_alarm: True while an alarm is latched.
     """
 
@@ -93,7 +94,7 @@ class Device:
         """Turn the device off, because of an alarm."""
 
     def next_change(self, now: float) -> float:
-        """Return the time of the next change of its state by itself; infinite if there is none."""
+        """Return the next time at which its state changes by itself; infinite if there is none."""
         return math.inf
 
     def close(self) -> None:
@@ -113,7 +114,7 @@ class Switch(Device):
 
     :param warm_up: time in which the real device turns on, s.
     :param timeout_off: timeout in the Ack of the command that turns it off, s.
-    :ivar on: True if it is on.
+    :ivar on: True if the device is on.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Switch(Device):
         return PowerState.TURNING_ON if self._part.is_busy else _state(self.in_alarm, self.on)
 
     def power(self, on: bool, code: CommandCode) -> Plan:
-        """Turn on or off. Only the change from off to on takes time, and only in a realistic mount."""
+        """Turn on or off. Only a change from off to on takes time, and only in a realistic mount."""
         if not on:
             return self._instantly(False, code, self._timeout_off)
         self.check_no_alarm()
@@ -196,7 +197,7 @@ class Supply(Switch):
 class Oil(Device):
     """The oil supply system: cooling, circulation pump and main pump, in this order.
 
-    :ivar auto: True in auto mode, where 801 turns all of them on or off; False in manual mode.
+    :ivar auto: True in auto mode, where command 801 turns all three on or off; False in manual mode.
     :ivar parts_on: for each of the three, True if it is on.
     """
 
@@ -209,11 +210,11 @@ class Oil(Device):
 
     @property
     def power_state(self) -> PowerState:
-        """Its power, as event 100 has it: on if all three are."""
+        """The state of its power, for event 100: on if all three are on."""
         return PowerState.TURNING_ON if self._part.is_busy else _state(self.in_alarm, all(self.parts_on))
 
     def part_states(self) -> tuple[PowerState, ...]:
-        """Return the power of cooling, circulation pump and main pump, as event 102 has it."""
+        """Return the states of the power of cooling, circulation pump and main pump, for event 102."""
         return tuple(_state(self.in_alarm, on) for on in self.parts_on)
 
     def set_mode(self, auto: bool) -> Plan:
@@ -233,7 +234,8 @@ class Oil(Device):
         """
         if self.auto:
             raise refusal("Must be in manual mode")
-        # The order to turn on; backwards to turn off (protocol-tma2022.rst, "The motion of the mount").
+        # They turn on in this order, and off in the reverse order (protocol-tma2022.rst, "The motion of the
+        # mount").
         if on and not all(self.parts_on[:index]):
             raise refusal(f"{_OIL_PARTS[index - 1]} must be on")
         if not on and any(self.parts_on[index + 1 :]):
@@ -265,7 +267,7 @@ class Oil(Device):
         return Plan(timeout, begin)
 
     def turn_on(self) -> None:
-        """Turn all on in auto mode, as a mount has it that is ready."""
+        """Turn all three on in auto mode, the state in which a mount is ready."""
         self.auto = True
         self.parts_on = [True, True, True]
 
@@ -281,7 +283,7 @@ _OIL_CODES = ("COOLING", "CIRCULATION_PUMP", "MAIN_PUMP")
 class Deployables(Device):
     """The mirror covers, or their locks: four drives that move as one, even if a command names one drive.
 
-    :param deployed: True if they are deployed at first.
+    :param deployed: True to begin deployed.
     :ivar powered: True if their power is on.
     """
 
@@ -302,12 +304,12 @@ class Deployables(Device):
 
     @property
     def power_state(self) -> PowerState:
-        """Their power, as event 100 has it."""
+        """The state of their power, for event 100."""
         return _state(self.in_alarm, self.powered)
 
     @property
     def motion_state(self) -> DeployableMotionState:
-        """Their motion, as events 202 and 203 have it."""
+        """Their state of motion, for events 202 and 203."""
         now = self._now()
         if now < self._path.end:
             return DeployableMotionState.DEPLOYING if self._goal else DeployableMotionState.RETRACTING
@@ -372,7 +374,7 @@ class Deployables(Device):
         return Plan(self._path_to(float(deploy)).duration, begin, prepare=self._part.finish_if_arrived)
 
     def action(self, deploy: bool) -> str:
-        """Return the end of the name of the code that moves them all."""
+        """Return the end of the name of the code that moves all four."""
         if self.system is System.MIRROR_COVER_LOCKS:
             return "MOVE_ALL"
         return "DEPLOY" if deploy else "RETRACT"
@@ -399,7 +401,7 @@ class Deployables(Device):
 
 
 def one_after_the_other(first: Deployables, second: Deployables, *, deploy: bool) -> Plan:
-    """Return the plan of 41 and 42: deploy or retract two devices in order."""
+    """Return the plan of commands 41 and 42, which deploy or retract first one device, then the other."""
 
     def move_second(execution: Execution) -> None:
         try:
@@ -408,15 +410,15 @@ def one_after_the_other(first: Deployables, second: Deployables, *, deploy: bool
             execution.fail(refused.explanation)
 
     plan = first.move(ALL, deploy, first.action(deploy), move_second)
-    second.move(ALL, deploy, second.action(deploy))  # a refusal comes before anything has begun
+    second.move(ALL, deploy, second.action(deploy))  # so that its refusal comes before anything has begun
     return Plan(COVER_SYSTEM_TIMEOUT, plan.begin, parts=2, prepare=plan.prepare)
 
 
 class Thermal(Switch):
     """Thermal control of a device with one or more parts.
 
-    :param count: number of its parts.
-    :param always_on: True if it has no power switch.
+    :param count: number of parts.
+    :param always_on: True if the device has no power switch.
     :ivar set_points: the set point of each part, °C.
     :ivar follows_ambient: for each part, True if it follows the ambient temperature.
     """
@@ -447,7 +449,7 @@ class Thermal(Switch):
         return instantly(set_mode)
 
     def chosen(self, drive: int) -> Sequence[int]:
-        """Return the parts that a number means.
+        """Return the parts that a number in a command stands for.
 
         :raises Refusal: if there is no such part.
         """
@@ -458,9 +460,9 @@ class Thermal(Switch):
         return [drive]
 
     def check_on(self) -> None:
-        """Check that it can be controlled.
+        """Check that the device accepts a mode and a set point.
 
-        :raises Refusal: if it is off or in alarm.
+        :raises Refusal: if the device is off or in alarm.
         """
         if self.in_alarm or not self.on:
             raise refusal(f"{self.system!r} off")

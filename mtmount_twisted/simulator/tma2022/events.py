@@ -1,10 +1,10 @@
-"""The events of the mount: which there are, in which order they come, and which have changed.
+"""The list of the mount's events in their order, and the sender of the events that have changed.
 
 `watched` lists every event about the state of the mount, in the order of the mock controller
-(protocol-tma2022.rst, "The mock controller"). An `Announcer` remembers the last value of each, and sends
-those that have changed.
+(protocol-tma2022.rst, "The mock controller"). An `Announcer` remembers the last value of each event, and
+sends the events whose values have changed.
 
-Next to read: `mount`.
+Pure: the mount calls it and sends the events. Next to read: `mount`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CONTROLLERS = {
 """Number of motion controllers of each device that moves, in the order of their events 104."""
 
 UNMOVED_CONTROLLERS = {System.BALANCE: 4, System.DEPLOYABLE_PLATFORMS: 4, System.LOCKING_PINS: 2}
-"""The same for the devices that no command of the simulator moves."""
+"""Number of motion controllers of each device that no command of the simulator moves."""
 
 ELEMENTS = {
     System.BALANCE: 4,
@@ -146,7 +146,8 @@ def _deployable(reply: type[Reply], device: Deployables) -> Watched:
 
 
 def _motion(axis: Axis) -> Watched:
-    """Return event 101. Another goal alone does not send it (protocol-tma2022.rst, "The mock controller")."""
+    """Return event 101. A change of the goal alone does not send it (protocol-tma2022.rst, "The mock
+    controller")."""
     return Watched(
         lambda: axis.motion_state,
         lambda timestamp: AxisMotionStateReply(
@@ -185,7 +186,7 @@ def _off() -> PowerState:
 
 
 def first_events(mount: SimulatedMount) -> list[Watched]:
-    """Return the events that a 2502 sends at once."""
+    """Return the events that a command 2502 sends at once."""
     unlocked = ElevationLockingPinMotionState.UNLOCKED
     return [
         Watched(lambda: None, mount.settings.sets_event),
@@ -214,9 +215,9 @@ def _limits(axis: Axis) -> tuple[Any, ...]:
 
 
 def further_events(mount: SimulatedMount, *, vendor: bool) -> list[Watched]:
-    """Return the events that a 2502 sends afterwards: those that commands change.
+    """Return the events that a command 2502 sends afterwards: the events that commands change.
 
-    :param vendor: True for 102, and for 103 with modes, as the vendor's documents have them.
+    :param vendor: True to include event 102, and the modes in event 103, as in the vendor's documents.
     """
     power = mount.power_state
     thermal = _thermal_of_vendor if vendor else _thermal
@@ -241,7 +242,7 @@ def _axis_events(axis: Axis, *, has_home: bool) -> list[Watched]:
 
 
 class Announcer:
-    """Sender of the events that have changed since they were sent.
+    """Sender of the events whose values have changed since it sent them.
 
     :param events: the events in order. The present values count as sent.
     """

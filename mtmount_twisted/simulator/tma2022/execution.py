@@ -5,7 +5,7 @@ sends the Ack, makes an `Execution` and starts the plan. Each `Part` that works 
 has finished, has failed or was superseded. The execution sends one end: Succeeded when all parts have
 finished, or Failed or Superseded at the first part that gives up.
 
-Next to read: `devices`, `axis`.
+This module touches only the clock. Next to read: `devices`, `axis`.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ def invalid(text: str) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Values that all devices of a mount share.
+    """The values that all devices of a mount share.
 
     :ivar clock: an ``IReactorTime``.
     :ivar tai: function that returns TAI, s since the unix epoch.
     :ivar send: function that takes each reply and event.
-    :ivar changed: function to call after a change of state that no command has just made.
+    :ivar changed: function to call after a change of state that does not come from a command.
     :ivar log: a logger.
     :ivar speed: factor by which the mount is faster than the real one.
-    :ivar realistic: True if warming up takes time.
+    :ivar realistic: True if devices take time to warm up.
     """
 
     clock: IReactorTime
@@ -123,7 +123,8 @@ class Execution:
     def supersede(self, command: Command, code: CommandCode) -> None:
         """Note that another command takes over.
 
-        :param code: the code of the single command that takes over: 402 for the elevation part of a 32.
+        :param code: the code of the single command that takes over: 402 for the elevation part of a command
+            32.
         """
         if self.is_open:
             self.is_open = False
@@ -154,10 +155,10 @@ class Superseded:
 class Plan:
     """The plan of a device for a command that it has accepted.
 
-    :ivar timeout: timeout for the Ack: the expected duration, s of real time; -1 or None where it is unknown.
+    :ivar timeout: timeout for the Ack: the expected duration, s of real time; -1 or None if it is unknown.
     :ivar begin: function that starts the plan. Each part must finish or give up the execution once.
     :ivar parts: number of parts that work on the command.
-    :ivar prepare: called before the Ack, to end commands that are done but for the time of settling.
+    :ivar prepare: called before the Ack, to end commands that have only the time of settling left.
     """
 
     timeout: float | None
@@ -184,7 +185,7 @@ def instantly(
 
 
 def nothing(command: Command) -> None:
-    """Do nothing, for commands that are accepted without an effect."""
+    """Do nothing: the effect of a command that the mount accepts without an effect."""
 
 
 def together(plans: list[Plan]) -> Plan:
@@ -215,7 +216,7 @@ class Part:
 
     @property
     def is_busy(self) -> bool:
-        """True while it works on a command."""
+        """True while the part works on a command."""
         return self._execution is not None
 
     def begin(
@@ -236,7 +237,8 @@ class Part:
         self._timer = self._world.clock.callLater(duration + settling, self._finish, execution)
 
     def finish_if_arrived(self) -> None:
-        """End the command in progress if only the time of settling is left of it: it is not superseded."""
+        """End the command in progress if only the time of settling is left of it, so that no later command
+        supersedes it."""
         has_arrived = self._world.clock.seconds() >= self._arrival
         if self._execution is not None and self._timer is not None and has_arrived:
             self._timer.cancel()

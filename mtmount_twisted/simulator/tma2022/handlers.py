@@ -1,9 +1,9 @@
 """The table from each command class to its handler.
 
-A handler checks a command and returns its `Plan`; it raises `Refusal` if the mount can't carry it out. A test
-names each command class of the dialect that has no handler.
+A handler checks a command and returns its `Plan`; it raises `Refusal` if the mount can't carry the command
+out. A test lists each command class of the dialect that has no handler.
 
-Next to read: `mount`, which calls the handlers.
+This module touches only the mount. Next to read: `mount`, which calls the handlers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .mount import SimulatedMount
 
 Handler = Callable[["SimulatedMount", Any], Plan]
-"""A function from the mount and a command to the plan for it."""
+"""A function that returns the plan of the mount for a command."""
 
 
 def _not_supported(mount: SimulatedMount, command: c.Command) -> Plan:
@@ -43,7 +43,7 @@ def _stop_both(mount: SimulatedMount, command: c.Command) -> Plan:
 
 
 def _both(plan: Callable[[Axis, Any], Plan]) -> Handler:
-    """Return the handler of a command to azimuth and elevation. If one refuses, neither begins."""
+    """Return the handler of a command to azimuth and elevation. If one axis refuses, neither axis begins."""
     return lambda mount, command: together([plan(axis, command) for axis in mount.main_axes])
 
 
@@ -96,7 +96,8 @@ def _reset(device: Callable[[SimulatedMount], Any]) -> Handler:
 
 
 def _switch(device: Callable[[SimulatedMount], Switch], on: bool | None, code: CommandCode) -> Handler:
-    """Return the handler that turns a device on or off; by the command's ``on`` if `on` is None."""
+    """Return the handler that turns a device on or off: as `on` says, or as the command's ``on`` says if `on`
+    is None."""
     return lambda mount, command: device(mount).power(command.on if on is None else on, code)
 
 
@@ -227,7 +228,8 @@ HANDLERS: dict[type[c.Command], Handler] = {
 
 
 def handler_of(command: type[c.Command]) -> Handler:
-    """Return the handler of a command class. A class without one is acknowledged and done, with no effect."""
+    """Return the handler of a command class. The mount acknowledges and ends a command of a class without
+    one, with no effect."""
     return HANDLERS.get(command, _without_effect)
 
 

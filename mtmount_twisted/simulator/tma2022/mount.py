@@ -1,9 +1,9 @@
 """The whole tma2022 mount: its devices, the commander that has command, and the heartbeat rule.
 
 A `SimulatedMount` takes commands and sends replies and events. It knows nothing of connections and of bytes.
-Time passes only on the clock that it is given.
+Time passes only on the clock that it is given; this module touches nothing else.
 
-Next to read: `handlers` (the table of commands), `devices` and `axis` (their effects), `events`.
+Next to read: `handlers` (the table of commands), `devices` and `axis` (the effects of commands), `events`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEARTBEAT_TIMEOUT = 5.0
 """Time without a heartbeat after which the commander loses command, s (protocol-tma2022.rst, "Command")."""
 
 ASK_TIMEOUT = 1
-"""Timeout in the Ack of 2103 if command changes hands, and in those of 2402 and 2502, s
+"""Timeout, in s, in the Ack of 2103 if command changes hands, and in the Acks of 2402 and 2502
 (protocol-tma2022.rst, "The mock controller")."""
 
 ALARM_OF_EFFECT = {
@@ -64,12 +64,13 @@ EXTRAPOLATION = {System.AZIMUTH: (100, 160), System.ELEVATION: (400, 460)}
 """The alarm of each main axis for targets that come too late."""
 
 ENABLED = "Enable"
-"""State of the Operation Manager while all is well; the other one that is known is `CONNECTING`."""
+"""State of the Operation Manager while all is well. The only other known state is `CONNECTING`."""
 
 CONNECTING = "Connecting to PXI"
 
 SOON = 1e-6
-"""Shortest time to the next look for changes, s: the clock's own rounding must not repeat a look for ever."""
+"""Shortest time to the next look for changes, s: without it, the rounding of the clock could repeat a look
+for ever."""
 
 
 class MountOptions(TypedDict, total=False):
@@ -97,14 +98,15 @@ class SimulatedMount:
     :param realistic: True to warm up in the time of the real mount (by `speed`); False to warm up at once.
     :param heartbeat_timeout: time without a heartbeat after which the commander loses command, s; 0 to let
         it keep command.
-    :param ready: True to start with power, oil and homing done.
-    :param at_once: True to send events when their values change; False to send them in `look` only.
+    :param ready: True to start with the power and the oil on, and the axes homed.
+    :param at_once: True to send events when their values change; False to send them only when a program calls
+        `look`.
     :param operation_manager: True to send the Operation Manager's state, event 50, on change.
     :param vendor_events: True to send events that the vendor's documents have and the mock controller has
         not: event 102, ``chillerMode`` in event 103, and event 11 for late targets.
     :raises ValueError: if `speed` or `heartbeat_timeout` is out of range.
     :ivar commander: the commander that has command.
-    :ivar at_once: the parameter.
+    :ivar at_once: as the parameter.
     """
 
     settings: Settings
@@ -209,11 +211,12 @@ class SimulatedMount:
     # State.
 
     def power_state(self, system: System) -> PowerState:
-        """Return the power of a device. The azimuth cable wrap has that of azimuth."""
+        """Return the power of a device. The azimuth cable wrap has the same state as azimuth."""
         return self.devices[System.AZIMUTH if system is System.AZIMUTH_CABLE_WRAP else system].power_state
 
     def topple_block(self) -> tuple[bool, bool]:
-        """Return whether azimuth touches the topple block's reverse side, and its forward side."""
+        """Return two flags: azimuth touches the topple block's reverse side; azimuth touches its forward
+        side."""
         now = self.world.clock.seconds()
         past = [change for change in self._topple_changes() if change.time <= now]
         if not past or past[-1].in_position:
@@ -255,7 +258,7 @@ class SimulatedMount:
             each.report(self.world)
 
     def _check_has_command(self, command: Command) -> None:
-        """Check the right to command. While the CSC has command, the source is not looked at.
+        """Check the right to command. While the CSC has command, the mount does not look at the source.
 
         Source: protocol-tma2022.rst, "The mock controller".
         """
@@ -284,7 +287,8 @@ class SimulatedMount:
         self.world.send(CommanderReply(timestamp=self.world.tai(), actual_commander=self.commander))
 
     def reset_alarm(self, device: Device) -> Plan:
-        """End the alarm of a device. Without the main power supply, it is without effect on a main axis."""
+        """End the alarm of a device. While the main power supply is off, this has no effect on a main
+        axis."""
         if device in self.main_axes and not self.supply.on:
             return instantly(nothing)
 
@@ -319,7 +323,7 @@ class SimulatedMount:
                 self.alarms.end(entry)
 
     def _lost_targets(self, axis: Axis) -> None:
-        """Put an axis into alarm that waited too long for a target."""
+        """Put an axis that has waited too long for a target into alarm."""
         number = EXTRAPOLATION.get(axis.system) if self._vendor_events else None
         if number is None:
             axis.raise_alarm("Tracking timed out")
@@ -329,7 +333,7 @@ class SimulatedMount:
             self.alarms.end(entry)
 
     def send_settings(self) -> Plan:
-        """Send event 40, then the end, in a later turn."""
+        """Send event 40 in a later turn, then the end of the command."""
 
         def send(execution: Execution) -> None:
             self.world.send(self.settings.event(self.world.tai()))
@@ -339,7 +343,7 @@ class SimulatedMount:
 
     def send_state(self) -> Plan:
         """Send all events about the state, in two steps (protocol-tma2022.rst, "The mock controller"), then
-        the end."""
+        the end of the command."""
 
         def begin(execution: Execution) -> None:
             self._send_commander()
@@ -361,8 +365,8 @@ class SimulatedMount:
     # Events.
 
     def look(self) -> None:
-        """Send the events with changed values. If a client has asked for the state, send its second half,
-        too."""
+        """Send the events with changed values. If a client has asked for the state, send the second half of
+        the state, too."""
         looked_at = self.world.clock.seconds()
         if self._state_requests:
             requests, self._state_requests = self._state_requests, []
@@ -389,7 +393,7 @@ class SimulatedMount:
     def _wake_at_next_change(self, looked_at: float) -> None:
         """Look again at the next change.
 
-        :param looked_at: time before the present look, s: a change may have come during it.
+        :param looked_at: time before the present look, s: a change may have come since then.
         """
         if self._wake is not None:
             self._wake.cancel()
@@ -415,20 +419,21 @@ class SimulatedMount:
                 self._send_operation_manager()
 
     def announce_operation_manager(self) -> None:
-        """Send the state of the Operation Manager, event 50, as the real one does at a connection."""
+        """Send the state of the Operation Manager, event 50, as the real mount does at a connection."""
         if self._announces_operation_manager:
             self._send_operation_manager()
 
     def _send_operation_manager(self) -> None:
-        # Its replies count Unix seconds, those of the PXI TAI (protocol-tma2022.rst, "Replies, events and
-        # telemetry").
+        # The Operation Manager's timestamps are Unix time; the PXI's are TAI (protocol-tma2022.rst, "Replies,
+        # events and telemetry").
         now = self.world.tai() - TAI_AHEAD
         self.world.send(StateInfoReply(timestamp=now, state=self.operation_manager))
 
     # The heartbeat rule.
 
     def _restart_heartbeat(self) -> None:
-        """Count from now. A `Deadline`, because it judges the commander: a late timer reads sockets first."""
+        """Count the time without a heartbeat from now. A `Deadline` reads the sockets first if it is late, so
+        that a busy simulator does not blame the commander."""
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None

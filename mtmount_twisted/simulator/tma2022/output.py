@@ -1,9 +1,9 @@
 """The way of the mount's replies to the wire: at once, delayed, or with a fault.
 
-`ReplyOutput` gets the pieces for each reply from `simulator.faults`. It sends, waits, closes, and gives the
-mount the troubles that the faults describe.
+`ReplyOutput` gets the pieces for each reply from `simulator.faults`. It sends the pieces, waits for their
+delays, closes the connection, and begins in the mount the troubles that the faults describe.
 
-This module touches the clock, and the command port through a function. Next to read: `service`.
+It touches the clock, and the command port through `Wire`. Next to read: `service`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ReplyOutput:
             self._act_in_turn(pieces, self._clock.seconds())
 
     def _act_in_turn(self, pieces: deque[Piece], since: float) -> None:
-        """Send delayed pieces, with one timer for all, because a flood has many."""
+        """Send delayed pieces, with one timer for all pieces, because a flood has many."""
 
         def due() -> None:
             self._act(pieces.popleft())
@@ -167,14 +167,15 @@ class ReplyOutput:
         self._later.add(timer)
 
     def close(self) -> None:
-        """Drop all that is to come."""
+        """Drop all delayed pieces."""
         for timer in self._later:
             timer.cancel()
         self._later.clear()
 
 
 def subsystem_of(command: str) -> int:
-    """Return the subsystem of the device that a command class is for; that of azimuth if it is for none."""
+    """Return the subsystem of the device that a command class is for; the subsystem of azimuth if it is for
+    no device."""
     prefixes = {"".join(word.capitalize() for word in system.name.split("_")): system for system in System}
     fitting = [prefix for prefix in prefixes if command.startswith(prefix)]
     system = prefixes[max(fitting, key=len)] if fitting else System.AZIMUTH

@@ -1,4 +1,4 @@
-"""The safety system: causes, subcauses and effects, as the masks of event 30 have them.
+"""The safety system: causes, subcauses and effects, in the masks of event 30.
 
 A cause is present while its condition lasts. Some causes are stored: their effects stay after the condition
 has gone, until `SafetyReset` resets them.
@@ -28,8 +28,8 @@ MASKS = {
 """Number of bits of each mask that can be set. The effects follow from the causes."""
 
 MAX_INDEX = 39
-"""Largest index of a cause in `SafetyReset` (protocol-tma2022.rst, "The mock controller"); only 0 to 35 have
-a cause."""
+"""Largest index of a cause in `SafetyReset` (protocol-tma2022.rst, "The mock controller"); a cause exists
+only for 0 to 35."""
 
 LASTING: dict[int, tuple[int, ...]] = {
     4: (7, 14),  # AZbrake
@@ -140,7 +140,7 @@ class Safety:
         return indexes
 
     def reset(self, indexes: list[int]) -> None:
-        """Forget stored causes. A cause stays as long as its condition."""
+        """Forget stored causes. A cause stays in the mask as long as its condition is present."""
         for index in indexes:
             self._stored &= ~(1 << index)
         self._stored |= self.masks["causes"] & STORABLE

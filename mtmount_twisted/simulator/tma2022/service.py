@@ -1,10 +1,10 @@
 """The simulated tma2022 mount on its two sockets, as a Twisted service.
 
 `SimulatorService` owns one `SimulatedMount`, its command port and its telemetry port. When the command client
-disconnects, the mount keeps its state, and also which commander has command. Replies that can't be delivered
-are dropped.
+disconnects, the mount keeps its state, and the commander that has command keeps it. The service drops replies
+that it can't deliver.
 
-Next to read: `mount`, `connections`.
+It uses the network. Next to read: `mount`, `connections`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class SimulatorService(Service):
 
     :param host: address to listen on, for both ports.
     :param command_port: port for commands, replies and events; 0 for one of the system's choice.
-    :param telemetry_port: port for telemetry; 0 likewise.
-    :param event_period: interval in seconds at which the mount looks for changes, as the mock controller
-        does; 0 to send events at once.
+    :param telemetry_port: port for telemetry; 0 for one of the system's choice.
+    :param event_period: interval in seconds between two looks for changes, which the mock controller has,
+        too; 0 to send each event at once.
     :param noise: factor of the noise in telemetry, 0 to 1000; 0 for exact values.
-    :param noise_seed: seed of its random numbers.
+    :param noise_seed: seed of the random numbers of the noise.
     :param reactor: the reactor; the global one if None.
     :param faults: the initial faults.
     :param fault_seed: seed of the random numbers that decide when faults happen.
@@ -144,7 +144,8 @@ class SimulatorService(Service):
         return command, telemetry
 
     def stopService(self) -> Deferred[None]:
-        """Stop the mount and close its connections. It may be called before the start, and more than once.
+        """Stop the mount and close its connections. A caller may call this before the start, and more than
+        once.
 
         :return: a Deferred that fires with None when the sockets are gone.
         """
@@ -191,7 +192,7 @@ class SimulatorService(Service):
         self._plan_telemetry(tai)
 
     def _take(self, line: bytes) -> None:
-        """Execute a command. A line that is none is logged and not answered (protocol-tma2022.rst,
+        """Execute a command. If a line is no command, log it and do not answer (protocol-tma2022.rst,
         "Framing")."""
         try:
             command = tma2022.decode_command(line)

@@ -1,8 +1,9 @@
 """The settings of the simulated mount: events 40 and 41.
 
-The names that ``protocol-tma2022.rst`` tells have the values that it tells. All others are made up, so that
-the event has the shape and the size of a real one: 19 groups, about 1,300 values and 38 kB. The password in
-`BoschSystem` is made up, too: the event holds one in clear (protocol-tma2022.rst, "State and settings").
+The names that ``protocol-tma2022.rst`` lists have the values that it gives. All other names and values are
+made up, so that the event has the shape and the size of a real one: 19 groups, about 1,300 values and 38 kB.
+The password in `BoschSystem` is made up, too: the real event holds one in clear text (protocol-tma2022.rst,
+"State and settings").
 
 Pure. Next to read: `mount`.
 """
@@ -205,7 +206,7 @@ class Settings:
         self.set_name = name
 
     def restore(self) -> None:
-        """Go back to the default set."""
+        """Return to the default set."""
         self.set_name = DEFAULT
 
     def event(self, timestamp: float) -> DetailedSettingsAppliedReply:

@@ -3,10 +3,11 @@
 `Telemetry.measure` returns a topic with the values of one moment; the position and velocity of an axis are
 exact at that moment. `TelemetryClock` finds the topics that are due.
 
-A quantity that the simulated mount knows has its real value: see `KNOWN`. All others have a plausible value
-that follows from their unit, and that does not change except by noise.
+A quantity that the simulated mount knows has its real value: see `KNOWN`. Every other quantity has a
+plausible value for its unit, which only noise changes.
 
-Next to read: `service`, which sends the topics.
+This module reads the mount's clock, and touches nothing else. Next to read: `service`, which sends the
+topics.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TICK = 0.05
 telemetry")."""
 
 UNKNOWN_PERIOD = 1.0
-"""Period of topic 18, s; the real one is not known."""
+"""Period of topic 18, s; the real period is not known."""
 
 MAX_NOISE = 1000.0
 """Largest factor of noise."""
@@ -246,12 +247,12 @@ class TelemetryClock:
         self._last = round(tai // TICK)
 
     def due(self, tai: float) -> list[type[t.Topic]]:
-        """Return the topics that have become due since the last call. After a pause each is due once.
+        """Return the topics that have become due since the last call. After a pause each topic is due once.
 
         If TAI has been set back, nothing is due, and the topics go on from there.
         """
         last, now = self._last, int((tai + TICK / 10) / TICK)
-        if now == last - 1:  # a timer that was a little early
+        if now == last - 1:  # the timer was a little early
             return []
         self._last = now
         if now < last:

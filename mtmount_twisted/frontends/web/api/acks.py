@@ -2,7 +2,7 @@
 
 `AckTimes` times each command once, for the page and for `metrics`. For the page it counts the answers of each
 column of 5 s in bins of the time to Ack, so that a page opened later also shows earlier answers. A passing
-command changes only counts. Next to read: ``static/acks.js``, which draws the counts.
+command changes only counts. It does no I/O. Next to read: ``static/acks.js``, which draws the counts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`document`: the stream of events as AsyncAPI 3.0, generated from its route and the shapes of its events.
 
-OpenAPI can say only that ``/api/v1/events`` is a stream. This document has each event with its schema. Next
-to read: `openapi`, the rest of the API; `events.shapes`.
+OpenAPI can say only that ``/api/v1/events`` is a stream. This document has each event with its schema. No
+I/O. Next to read: `openapi`, the rest of the API; `events.shapes`.
 """
 
 from __future__ import annotations

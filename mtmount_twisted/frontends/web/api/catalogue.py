@@ -2,8 +2,8 @@
 
 A value has the JSON form that `shapes.json_value` writes: a member of an enumeration is its name, and a
 timestamp is ``2020-02-27T14:48:27.469Z``. JSON Schema does not define units, so a unit is in ``x-unit``; the
-names and numbers of an enumeration are in ``x-enum``. Next to read: `command_body`, which accepts the values
-that the schema of a command allows.
+names and numbers of an enumeration are in ``x-enum``. No I/O. Next to read: `command_body`, which accepts the
+values that the schema of a command allows.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 
 MOST = 2**31 - 1
 LEAST = -(2**31)
-"""The least and the largest integer in a command: those of 32 bits. The protocol states no bound, all its
-numbers fit, and a larger number may overflow in the mount."""
+"""The smallest and the largest integer in a command: the bounds of 32 bits. The protocol states no bound. All
+its numbers fit, and a larger number may overflow in the mount."""
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -2,8 +2,8 @@
 
 It accepts the values that the catalogue's schema allows: a member of an enumeration by name or number; only
 true and false for a bool; for an integer any number of 32 bits without a fraction, since JSON has one kind of
-number; for a timestamp ISO 8601 with ``Z`` or an offset. A number that no double can hold is rejected. Next
-to read: `catalogue`.
+number; for a timestamp ISO 8601 with ``Z`` or an offset. A number that no double can hold is rejected. No
+I/O. Next to read: `catalogue`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from mtmount_twisted.wire.messages import CommandMessage, FieldInfo
 from .catalogue import LEAST, MOST, offered
 
 LONGEST_SHOWN = 80
-"""The most characters of a wrong value or name in an answer."""
+"""The largest number of characters of a wrong value or name in an answer."""
 
 MOST_UNKNOWN = 20
-"""The most unknown names that are reported one by one: a search for similar names takes time, in which the
-mount's messages wait."""
+"""The largest number of unknown names that are reported one by one. The search for similar names takes time,
+in which the mount's messages wait."""
 
 _MEMBERS = ("command", "parameters")
 
@@ -93,7 +93,7 @@ def expected_of(info: FieldInfo) -> str:
 
 
 def read_value(info: FieldInfo, value: Json) -> object:
-    """A JSON value -> the field's own.
+    """Return the field's value for a JSON value.
 
     :raises ValueError: with the value and the expected values.
     """
@@ -111,8 +111,8 @@ def _header(dialect: Dialect) -> frozenset[str]:
 
 
 def spoken_in(body: Json, controller: Dialect) -> Dialect:
-    """Return the dialect of the command in a body: the controller's, or one that is translated to it and
-    alone has the name.
+    """Return the dialect of the command in a body: the controller's, unless only a dialect that is translated
+    to it has the command.
 
     :param body: as in `judge`.
     """
@@ -130,7 +130,7 @@ def judge(body: Json, dialect: Dialect, source: Source, sequence_id: int) -> Com
         ``parameters`` may be left out where none is required.
     :param dialect: the protocol of the command.
     :param source: the source that the command is to have.
-    :param sequence_id: and its sequence id: 1 to 2147483647.
+    :param sequence_id: the sequence id that the command is to have: 1 to 2147483647.
     :raises RequestError: with status 422 and each fault.
     """
     if not isinstance(body, dict):
@@ -190,7 +190,7 @@ def _values_of(
 def _unknown(
     path: str, what: str, given: dict[str, Json], known: tuple[str, ...], header: frozenset[str]
 ) -> Iterator[Fault]:
-    """Return a fault for each unknown name; beyond `MOST_UNKNOWN` one for all others."""
+    """Yield a fault for each of the first `MOST_UNKNOWN` unknown names, and one fault for all others."""
     unknown = [name for name in given if name not in known]
     expected = f"expected {', '.join(known)}" if known else "there are none"
     for name in unknown[:MOST_UNKNOWN]:

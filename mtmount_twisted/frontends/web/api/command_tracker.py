@@ -1,10 +1,10 @@
 """The state of each command that was sent through the web, and the requests that wait for it.
 
 `CommandTracker` receives each step from the event bus, and finds the command by its commander and sequence
-id. A step comes in the middle of the bridge's work, so the tracker notifies waiting requests in a turn of
-their own. The tracker keeps the last 10,000 lives of each commander, and as many more with a key of the
-sender; a life is the record of one command. The ids of one daemon never come again in another. Nothing here
-knows HTTP.
+id. A step comes in the middle of the bridge's work, so the tracker notifies waiting requests in a later turn
+of the reactor. A life is the record of one command. The tracker keeps the last 10,000 lives of each
+commander, and as many more with a key of the sender. The ids of one daemon never come again in another. This
+module does no I/O and knows no HTTP.
 
 Next to read: `commanders`, which sends the commands.
 """
@@ -37,16 +37,16 @@ Until = Literal["ack", "done"]
 """The goal of a wait: the Ack of a command, or its end. An end reaches both goals."""
 
 MAX_LIVES = 10_000
-"""The most lives of one commander; beyond it the tracker drops the life that ended longest ago. The tracker
-keeps the lives of pending commands, and the bridge bounds their number. Lasting lives are counted apart
-(`Kept`)."""
+"""The largest number of lives of one commander. If there are more, the tracker drops the life that ended
+longest ago. The tracker keeps the lives of pending commands, and the bridge bounds their number. Lasting
+lives are counted apart (`Kept`)."""
 
 LASTING = 3600.0
-"""How long a key is valid after the end of its command, in seconds. Until then the tracker never drops the
-life of a command that may have moved the mount; afterwards the key sends a new command."""
+"""The time that a key is valid after the end of its command, in seconds. Until then the tracker never drops
+the life of a command that may have moved the mount; afterwards the key sends a new command."""
 
 MAX_STEPS = 16
-"""The most steps of one command that are kept: a mount may repeat its Ack without end."""
+"""The largest number of steps of one command that are kept. A mount may repeat its Ack without end."""
 
 NEVER_SENT = frozenset(("refused", "busy", "malformed", "not_sent"))
 """The outcomes of commands that the bridge did not send to the mount."""
@@ -148,7 +148,7 @@ class CommandTracker:
     :param dialect: the dialect of the controller.
     :param clock: an ``IReactorTime``.
     :param stamps: converts the times of steps.
-    :param most: the most lives of each commander and sort.
+    :param most: the largest number of lives of each commander and sort.
     """
 
     def __init__(
@@ -188,7 +188,8 @@ class CommandTracker:
         return None if life is None or self._lasts_for(life) <= 0 else life
 
     def _lasts_for(self, life: TrackedCommand) -> float:
-        """Return how long the key of a life is still valid (s); for a pending command, at least."""
+        """Return the time that the key of a life is still valid (s); for a pending command, the shortest
+        time."""
         now = self._clock.seconds()
         return (now if life.ended_at is None else life.ended_at) + LASTING - now
 
@@ -252,7 +253,7 @@ class CommandTracker:
         if self._by_sequence.get(sequence) is life:
             del self._by_sequence[sequence]
         name = (life.commander, life.key.text if life.key else "")
-        if self._by_key.get(name) is life:  # else a later command has the key now
+        if self._by_key.get(name) is life:  # a later command may have the key now
             del self._by_key[name]
 
     # Steps
@@ -285,7 +286,7 @@ class CommandTracker:
     def wait(self, life: TrackedCommand, until: Until, seconds: float) -> Deferred[bool]:
         """Return a Deferred that fires with True once the command reaches the goal.
 
-        It fires with False after so many seconds, or at `close`.
+        It fires with False after these seconds, or at `close`.
         """
         if life.reached(until) or self._closed:
             return succeed(life.reached(until))
@@ -312,7 +313,8 @@ class CommandTracker:
 
 
 def _fire(life: TrackedCommand, everyone: bool = False) -> None:
-    """End the waits that reached their goal, or every wait; each fires with True if it reached its goal."""
+    """End the waits that reached their goal, or every wait. A wait fires with True if its command reached the
+    goal."""
     for until, waiters in tuple(life.waiters.items()):
         if everyone or life.reached(until):
             life.waiters.pop(until, None)  # an earlier waiter may have removed it

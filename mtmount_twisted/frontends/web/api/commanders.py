@@ -1,8 +1,8 @@
-"""The users of the web as commanders, and the commands that they send; users of the broker, too.
+"""The users of the web and of the broker as commanders, and the commands that they send.
 
 To the bridge, a user is a connected commander from its first command until it is absent: no request for a
-while, none that waits, no open event stream. So the bridge's rule for a commander that is gone also releases
-the command of a user that went away.
+while, no waiting request, no open event stream. So the bridge's rule for a commander that is gone also
+releases the command of a user that went away. It does no I/O.
 
 Next to read: `command_tracker`, the states of the commands; `leases`, which asks for command.
 """
@@ -109,7 +109,8 @@ LIFE_OR_VALIDATION = Content(
 def _bodies(dialect: Dialect) -> dict[str, Schema]:
     """Return the schema of the body of each command, by its name, and ``Command``, any of them.
 
-    A program that is made from the document then has a class for each, and knows by ``command`` which it is.
+    A program that is generated from the document then has a class for each body, and tells them apart by
+    ``command``.
     """
     known = catalogue(dialect)
     bodies = {
@@ -139,7 +140,8 @@ _LONGEST = 2**53 / 1000
 """The longest time to Done that is shown, in seconds; in ms, a double holds it exactly."""
 
 _STATUSES = {"refused": 409, "malformed": 409, "busy": 429, "not_sent": 503}
-"""The status of an answer where the bridge did not send the command; any other end is an outcome."""
+"""The status of the answer if the bridge did not send the command. Any other end is an outcome, with status
+200."""
 
 
 class Given(NamedTuple):
@@ -180,20 +182,20 @@ class WebCommander:
         self._last_id = 0
 
     def send(self, data: bytes) -> None:
-        """Read the time that an Ack announces; all else that the bridge sends is among the events, too."""
+        """Read the time that an Ack announces. Ignore all other replies, which are among the events, too."""
         for line in data.removesuffix(self._dialect.terminator).split(self._dialect.terminator):
             try:
                 reply = self._dialect.read_reply(line)
                 if isinstance(reply, EventEnvelope) or reply.meaning is not Meaning.ACKNOWLEDGED:
                     continue
                 self._dialect.decode_to_show(line, False)
-            except LineError:  # it counts as an Ack all the same, and announces nothing
+            except LineError:  # the tracker counts it as an Ack all the same; it announces nothing
                 continue
             timeout = self._dialect.deadlines.announced(reply.timeout)
             self._lives.acknowledged(self.name, reply.sequence_id, min(timeout, _LONGEST))
 
     def next_id(self) -> int:
-        """Return a sequence id that none of its commands in flight has."""
+        """Return a sequence id that no command of this commander in flight has."""
         while True:
             self._last_id = self._last_id % MAX_SEQUENCE_ID + 1
             if not self._lives.goes_on(self.name, self._last_id):
@@ -242,7 +244,7 @@ class Commanders:
         self._presences: dict[str, _Presence] = {}
 
     def _presence(self, user: User) -> _Presence:
-        """Return the presence of a user; it is kept: the bridge knows a commander by the object."""
+        """Return the presence of a user. It is kept, because the bridge knows a commander by its object."""
         presence = self._presences.get(user.name)
         if presence is None:
             dismissed = partial(self._dismissed, user.name)
@@ -253,7 +255,8 @@ class Commanders:
     # Presence
 
     def seen(self, user: User) -> None:
-        """Note a request of a user. A user with command for which the bridge waits is back by it."""
+        """Note a request of a user. If the user is the lost holder of command, the request counts as its
+        return."""
         presence = self._presences.get(user.name)
         if presence is None or self._closed:
             return
@@ -263,7 +266,7 @@ class Commanders:
             self._watch(presence)
 
     def noting(self, respond: Respond) -> Respond:
-        """Return a function that answers likewise, and counts each request as its user's presence."""
+        """Return a function with the same answers, which counts each request as its user's presence."""
 
         async def noted(call: Call) -> Answer:
             if call.headers.get(PRESENCE) != "none":
@@ -273,7 +276,7 @@ class Commanders:
         return noted
 
     def hold(self, user: User) -> Callable[[], None]:
-        """Keep a user present until the returned function is called; a second call of that has no effect."""
+        """Keep a user present until the returned function is called. A second call has no effect."""
         presence = self._presence(user)
         presence.holds += 1
         self.seen(user)
@@ -350,7 +353,7 @@ class Commanders:
         return life
 
     def why_not(self, user: User, given: Given, name: str | None = None) -> str:
-        """Return the reason for which the bridge would refuse a command now, or nothing.
+        """Return the reason why the bridge would refuse a command now; empty if it would accept the command.
 
         :param name: the connected commander that would send it; the user if None.
         :raises RequestError: if this commander is not connected.
@@ -364,7 +367,7 @@ class Commanders:
         return self._bridge.why_not(commander, header)
 
     async def wait(self, user: User, life: TrackedCommand, until: Until, seconds: float) -> bool:
-        """Wait as a user, and keep it present while it waits: see `CommandTracker.wait`."""
+        """Wait for a user, and keep the user present meanwhile; see `CommandTracker.wait`."""
         release = self.hold(user)
         try:
             return await self.lives.wait(life, until, seconds)

@@ -1,7 +1,7 @@
 """Examples of the answers about the motion of the mount, for the OpenAPI document.
 
-The mount tracks a star after a slew of 3 deg. Next to read: `telemetry`, `signal_history` and `slews`, which
-answer; `openapi`, the document.
+The mount tracks a star after a slew of 3 deg. Values only. Next to read: `telemetry`, `signal_history` and
+`slews`, which answer; `openapi`, the document.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def history() -> SignalHistory:
 
 
 def slews() -> Slews:
-    """Return an answer of ``/api/v1/slews``: a slew, and before it a move that was stopped."""
+    """Return an answer of ``/api/v1/slews``: a slew, and an earlier move that was stopped."""
     return Slews(
         slews=[
             SlewDone(
@@ -197,4 +197,5 @@ EXAMPLES: Mapping[str, Mapping[str, Callable[[], Struct]]] = {
     "list_slews": {"slews": slews},
     "list_limits": {"limits": limits},
 }
-"""The examples of answers with status 200, by the `Route.id` of the operation and by the name of each."""
+"""The examples of answers with status 200, by the `Route.id` of the operation and by the name of the
+example."""

@@ -16,12 +16,12 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 THREADS = 4
-"""The most threads at work. A user has at most one."""
+"""The largest number of threads at work. A user has at most one."""
 
 FOR_OBSERVERS = 1
-"""The most threads at work for observers. Python runs one thread at a time: with three that read, the reactor
-would wait for its lock at each system call, and the holder's commands with it (wire p99 20 ms instead of 8).
-The other threads are for users with the right to stop or command."""
+"""The largest number of threads at work for observers. Python runs one thread at a time. With three reading
+threads the reactor would wait for Python's lock at each system call, and delay the holder's commands (wire
+p99 20 ms instead of 8). The other threads are for users with the right to stop or command."""
 
 
 class InThread(Protocol):
@@ -102,7 +102,8 @@ class FairThreads:
             self._observers.discard(share)
 
     def _next_share(self) -> str | None:
-        """Return the share that has the next thread: one with rights, or an observer if it may."""
+        """Return the share that gets the next thread: first shares with rights, then an observer's if it
+        may."""
         ready = [share for share in self._waiting if share not in self._running]
         with_rights = [share for share in ready if share not in self._observers]
         if not with_rights and len(self._running & self._observers) >= FOR_OBSERVERS:

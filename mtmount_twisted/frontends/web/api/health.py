@@ -1,7 +1,7 @@
 """`Health`: probes for monitoring systems. `LoopWatch`: the lag of the event loop.
 
-A probe needs no token, so its answer is short and names no user. Next to read: `metrics`, which exports the
-lags of `LoopWatch`.
+A probe needs no token, so its answer is short and names no user. No I/O. Next to read: `metrics`, which
+exports the lags of `LoopWatch`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class StationNow(Part, frozen=True, kw_only=True):
 
 
 def station_now(leadership: ILeadership | None) -> StationNow | None:
-    """Return the place among several bridges; None without an election."""
+    """Return the role of this bridge in the election; None without an election."""
     if leadership is None:
         return None
     return StationNow(

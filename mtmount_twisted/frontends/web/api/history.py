@@ -1,7 +1,7 @@
 """``GET /api/v1/messages``: the journal in pages.
 
-`Shelf` reads the journal's file in threads. It ends a reading that takes long, and gives each user one thread
-at a time, so that no user delays another. `History` is the route. Next to read: ``journal.reading``.
+`Shelf` reads the journal's file in threads. It ends a reading that takes too long, and gives each user one
+thread at a time, so that no user delays another. `History` is the route. Next to read: ``journal.reading``.
 """
 
 from __future__ import annotations
@@ -70,20 +70,20 @@ from .fair_threads import FairThreads, InThread
 T = TypeVar("T")
 
 PER_USER = 2
-"""The most queries of one user at once: one runs, the other waits."""
+"""The largest number of queries of one user at once: one runs, the other waits."""
 
 MAX_LIMIT, LIMIT = 1000, 100
-"""The most entries of a page, and the default."""
+"""The largest number of entries of a page, and the default."""
 
 MAX_SCANNED = 50_000
-"""The most rows read for one page, with those that are not selected. Then the page ends, and the next page
+"""The largest number of rows read for one page, selected or not. After them the page ends, and the next page
 continues."""
 
 MAX_PAGE_BYTES = 2**20
 """The size of a page's lines at which the page ends, in bytes."""
 
 MAX_BODY_BYTES = 2**21
-"""The size at which a page ends, in bytes of JSON, in which a byte of a line may take eleven. The page
+"""The size at which a page ends, in bytes of JSON. A byte of a line may take eleven bytes of JSON. The page
 stays in memory while its client reads nothing."""
 
 PATIENCE = 10.0
@@ -106,8 +106,8 @@ WORK_TIME = 0.001
 """The computing time after which a thread that reads telemetry rests, in seconds."""
 
 OBSERVERS_REST = 3.0
-"""How many times as long as it works the reading of an observer rests. While it works, the reactor waits for
-Python's lock at each system call, and each command waits with it."""
+"""The reading of an observer rests this number of times as long as it works. While it works, the reactor
+waits for Python's lock at each system call, and delays each command."""
 
 OFF = "the journal is disabled: set [journal] enabled = true in the configuration, or omit --journal none"
 
@@ -149,7 +149,8 @@ def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 
 Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], None]], T]
-"""A function that reads the open file. It calls its second argument, which ends it by a `JournalError`."""
+"""A function that reads the open file. It calls its second argument now and then, which ends the reading by a
+`JournalError`."""
 
 
 class Shelf:
@@ -178,8 +179,8 @@ class Shelf:
     async def read(self, work: Work[T], share: str, observes: bool = False) -> T:
         """Call a function with the open file in a thread, and return its result; see `run`.
 
-        The function also receives a function that it must call now and then, which ends a reading that takes
-        too long, or whose request is gone. SQLite's own work ends by itself then.
+        `work` must call its second argument now and then. This call ends the reading if it takes too long or
+        its request is gone. SQLite's own work ends by itself then.
 
         :raises JournalError: if the file can't be read, or the reading takes longer than `PATIENCE`.
         """
@@ -277,7 +278,7 @@ class Query(NamedTuple):
 
     :ivar wanted: the conditions that SQLite checks.
     :ivar selection: the conditions that are checked for each row read.
-    :ivar limit: the most entries.
+    :ivar limit: the largest number of entries.
     :ivar before: entries before this id are read, the newest first; None for all.
     :ivar after: entries after this id are read, the oldest first; None for a query by `before`.
     """
@@ -320,7 +321,7 @@ def proceeding(
     :param stop: return True once the reading is to end: the function raises `JournalError`.
     :param why: the reason in this error.
     :param observes: True if the owner of the reading is an observer.
-    :param rest: rest for some seconds, so that the thread does not delay that of the reactor.
+    :param rest: rest for some seconds, so that the thread does not delay the reactor's thread.
     :param worked: return the computing time of the thread, in seconds.
     """
     rest = rest or (lambda seconds: Event().wait(seconds))
@@ -438,7 +439,7 @@ class History:
         return read_page(db, query, rest)
 
     async def _encoded(self, page: Found) -> Page:
-        """Return a page with its entries in JSON; it ends before the entry that has no room."""
+        """Return a page with its entries in JSON. The page ends before the first entry that has no room."""
         entries: list[Raw] = []
         size = 0
         for numbers in slices(page.entries):
@@ -482,7 +483,7 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     types = selection.selected_types or set(TYPES.values())
     tables = tuple(table for table in COLUMNS if TYPES[table] in types)
     peers, codes = tuple(sorted(selection.peers)), tuple(sorted(numbers))
-    # A name is that of a command in the controller's dialect; an earlier run may be in another.
+    # A name selects a command of the controller's dialect only; an earlier run may have another dialect.
     dialect_codes = tuple((dialect.name, code) for code in sorted(named))
     wanted = Wanted(since, until, peers, tables, codes, outcomes, dialect_codes=dialect_codes)
     return Query(wanted, selection, limit, before, after)
@@ -496,8 +497,8 @@ def _limit(text: str) -> int:
 
 @cache
 def _codes_by_name(dialect: Dialect) -> dict[str, set[int]]:
-    """Return the codes of commands by their names; by a name that only a translated dialect has, the codes of
-    the commands that it may become."""
+    """Return the codes of commands by their names. A name that only a translated dialect has selects the
+    codes of the commands that it may become."""
     kinds = [dialect.kind_of(code) for code in dialect.command_names]
     codes = {
         name.lower(): {kind.code} for kind in kinds for name in (str(kind.code), kind.code_name, kind.name)
@@ -511,7 +512,7 @@ def _codes_by_name(dialect: Dialect) -> dict[str, set[int]]:
 
 
 def _codes(text: str, dialect: Dialect) -> tuple[set[int], set[int]]:
-    """Return the codes in a list of commands: those of numbers, and those of names."""
+    """Return the codes in a list of commands: the codes given by number, and the codes given by name."""
     known, example = _codes_by_name(dialect), dialect.kind_of(dialect.example)
     names = [name.strip().lower() for name in text.split(",")]
     for name in names:

@@ -1,7 +1,7 @@
 """The lease over HTTP: take command, release it, request it from the holder, or grant it to a commander.
 
 To take and to release command, the user's commander sends ``AskForCommand``, under the bridge's rules. A
-request changes nothing: the holder receives it, and may grant it. Next to read: `commanders`,
+request changes nothing: the holder receives it, and may grant it. It does no I/O. Next to read: `commanders`,
 `bridge.arbiter`.
 """
 
@@ -27,7 +27,7 @@ REQUEST_TIME = 60.0
 """The time for which a request for command is valid, in seconds."""
 
 RENEW_TIME = 10.0
-"""The time in which a commander's further requests change nothing, in seconds: each request is an event for
+"""The time in which a commander's further requests are ignored, in seconds. Each request is an event for
 every reader, and a row of the journal."""
 
 ASK_TIME = 60.0

@@ -1,13 +1,14 @@
 """`Metrics`: figures of the bridge for a monitoring system, in Prometheus' exposition format.
 
 `Metrics` counts records in plain dicts as the event bus hands them out; `FIGURES` declares each figure and
-the reading of its value at a scrape. Label values are bounded: a kind of message without a name is ``other``,
-and the label of a commander is its name in the configuration, which for ``desk/3`` is ``desk``.
+the reading of its value at a scrape. The number of label values is bounded. A kind of message without a name
+is ``other``. The label of a commander is its name in the configuration: ``desk`` for ``desk/3``.
 
 Every series exists from the first scrape, with 0. If a series appeared with its first event, an alarm on it
 could not fire, since ``increase()`` and ``sum() == 0`` would have no earlier value to compare with.
 
-Only this module needs ``prometheus_client``. Next to read: `health`, ``docs/reference/web_metrics.rst``.
+Only this module needs ``prometheus_client``. It reads the system's figures of this process, and does no other
+I/O. Next to read: `health`, ``docs/reference/web_metrics.rst``.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ OTHER = "other"
 """The kind of a message with an unknown code or an unreadable header."""
 
 KEPT_TIME = 1.0
-"""How long a response is reused, in seconds: a new response takes some 5 ms of the reactor."""
+"""The time for which a response is reused, in seconds: a new response takes some 5 ms of the reactor."""
 
 OPEN_METRICS = "application/openmetrics-text"
 
@@ -124,13 +125,13 @@ class Metrics(Collector):
     :param configured: return the names of the configured commanders and ports.
     :param version: the version of this package.
     :param seconds: return the time, in seconds, monotonic.
-    :param kept_time: how long a response is reused, in seconds.
+    :param kept_time: the time for which a response is reused, in seconds.
     :param telemetry: the mount's telemetry; None if the bridge does not receive it.
     :param telemetry_ports: return the ports that serve telemetry.
     :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param recorder: the state of the recorder of telemetry, also of one that is turned off.
     :param broker: the state of the publication to a message broker; None without a station.
-    :param leadership: the place among several bridges; None without an election.
+    :param leadership: the role of this bridge in the election; None without an election.
     :ivar registry: holds these figures, and the figures of the process.
     """
 
@@ -246,7 +247,7 @@ class Metrics(Collector):
             self.cut_off[label_of(record.peer)] += 1
 
     def _kept(self, number: int) -> None:
-        """Count the gaps: each begins where the journal loses a row. A journal that is off has no gaps."""
+        """Count the gaps: a gap begins where the journal begins to lose rows."""
         if number:
             self._in_gap = False
         elif not self._in_gap:
@@ -316,12 +317,12 @@ class Metrics(Collector):
         return [((name,), name == held_by) for name in self.commanders()]
 
     def of_telemetry(self, value: Callable[[ITelemetry], float | None]) -> Samples:
-        """Return a value of the telemetry; no sample while there is none, 0 without telemetry."""
+        """Return a value of the telemetry; 0 without telemetry, and no sample while there is no value."""
         sample = 0 if self.telemetry is None else value(self.telemetry)
         return [] if sample is None else [((), sample)]
 
     def of_axes(self, value: Callable[[AxisPresent], float | None]) -> Samples:
-        """Return a value of each axis, by its name; none while it is not known or stale."""
+        """Return a value of each axis, by its name. Leave out an axis while its value is unknown or stale."""
         if self.motion is None:
             return []
         now = self.motion.present()

@@ -1,6 +1,6 @@
 """`document`: the whole API as OpenAPI 3.1, generated from the routes.
 
-A test generates requests from the document and sends them to a daemon. Next to read: `calls.Route`.
+A test generates requests from the document and sends them to a daemon. No I/O. Next to read: `calls.Route`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``GET /api/v1/telemetry/history``: the past of signals, thinned to the points that a reader asks for.
 
 A reading runs in a thread of `history.Shelf`, with its bounds for each user. The last hour comes from memory,
-older times from the recorder if there is one. Next to read: ``journal.recording.signals``;
-``upstream.signals``.
+older times from the recorder if there is one. The thread reads files. Next to read:
+``journal.recording.signals``; ``upstream.signals``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .history import Shelf, proceeding
 T = TypeVar("T")
 
 MAX_SIGNALS, MAX_POINTS, POINTS = 16, 4000, 1000
-"""The most signals and points of one query, and the default of points."""
+"""The largest numbers of signals and of points of one query, and the default number of points."""
 
 MAX_SPAN = 31 * 86_400.0
 """The longest time of one query, in seconds."""
@@ -190,8 +190,8 @@ class SignalHistoryRoutes:
         )
         times = bin_times(start, end, points)
         folder, recorded = self._recorder.folder, None
-        # The bins that memory has as a whole come from there: the last second may not be on the disk yet, and
-        # the recording that is being written has no digests, so a long query would read it line by line.
+        # Bins that lie in memory as a whole come from memory. The last second may not be on the disk yet. The
+        # recording that is being written has no digests, so a long query would read it line by line.
         older = points if memory_from is None else sum(time < memory_from for time in times)
         if folder is not None and older:
             limit = times[older] if older < points else end
@@ -216,8 +216,8 @@ class SignalHistoryRoutes:
 
 
 def _joined(recorded: list[float | None], kept: list[float | None], older: int) -> list[float | None]:
-    """Return a column of which the first bins come from recordings, where these have a value, and the others
-    from memory."""
+    """Return a column. Its first bins come from recordings if these have a value, and all others from
+    memory."""
     first = zip(recorded[:older], kept[:older], strict=True)
     return [ours if theirs is None else theirs for theirs, ours in first] + kept[older:]
 

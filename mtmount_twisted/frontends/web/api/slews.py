@@ -1,7 +1,7 @@
 """``GET /api/v1/slews``: the finished slews, with their figures.
 
-Those of this run are in memory; older ones are changes of the kind ``slew`` in the journal. Next to read:
-``motion.slews``, which finds and judges them; `telemetry`.
+The slews of this run are in memory. Older slews are changes of the kind ``slew`` in the journal, which a
+thread reads. Next to read: ``motion.slews``, which finds and judges them; `telemetry`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KIND = "slew"
 """The kind of a change that records a finished slew."""
 
 MAX_LIMIT, LIMIT = 500, 50
-"""The most slews in an answer, and the default."""
+"""The largest number of slews in an answer, and the default."""
 
 LATEST = 253_402_300_799.0
 """The end of the year 9999, the last that ISO 8601 can write plainly."""

@@ -1,7 +1,8 @@
 """``GET /api/v1/telemetry`` and its relatives: the mount's motion, its signals, its slews and limits.
 
-The classes are the shapes of the answers, of the event ``summary``, and of their schemas. Next to read:
-`signal_history`, the past; ``upstream.motion_watch``, the numbers; ``events.signals``, the live values.
+The classes are the shapes of the answers, of the event ``summary``, and of their schemas. Recordings are read
+in threads of `history.Shelf`. Next to read: `signal_history`, the past; ``upstream.motion_watch``, the
+numbers; ``events.signals``, the live values.
 """
 
 from __future__ import annotations
@@ -227,11 +228,12 @@ NOTHING = Present(
 """The motion of a mount without telemetry."""
 
 EVENTS_BEFORE, LINES_BEFORE = 12 * 3600.0, 20.0
-"""How long before a past moment the events of the mount are read, and the telemetry of its axes, in s: the
-mount sends an event only when something changes, and the RMS is over 15 s."""
+"""The time before a past moment from which the events of the mount are read, and the telemetry of its axes,
+in s. The mount sends an event only when something changes. The RMS is over 15 s."""
 
 MOST_ALARMS = 1000
-"""The most warnings and errors of a past moment: the latest ones. The present has no more either."""
+"""The largest number of warnings and errors of a past moment: the latest ones. The present has no more
+either."""
 
 EVENTS_AT_ONCE = 20
 """The number of recorded events that are decoded in one piece of work: some 0.5 ms."""
@@ -240,8 +242,8 @@ EVENT_BYTES = 4096
 """The bytes of events after which such a piece ends: a malformed event of 4 KiB takes 3 ms."""
 
 WHOLE_AFTER = 60.0
-"""Once memory is so old, it has a line of each topic. Where there is a recorder, younger memory is not read,
-in s."""
+"""The age at which memory has a line of each topic, in s. If there is a recorder, younger memory is not
+read."""
 
 NO_RECORDER = "there are no recordings: set [recorder] enabled = true in the configuration"
 
@@ -505,9 +507,10 @@ Devices: TypeAlias = dict[str, dict[str, Reported]]
 class PastSaid(NamedTuple):
     """The last reports of the mount before a past moment, as in the answer of ``/api/v1/state``.
 
-    :ivar devices: those about each device; None, as the others, if no recording has an event of that time.
-    :ivar warnings: those that are active.
-    :ivar errors: those that are active or latched, each with the time at which it began.
+    :ivar devices: the reports about each device. All three are None if no recording has an event of that
+        time.
+    :ivar warnings: the active warnings.
+    :ivar errors: the active or latched errors, each with the time at which it began.
     """
 
     devices: Devices | None = None
@@ -561,7 +564,7 @@ def read_memory(
 def read_events(
     events: Iterable[tuple[float, bytes]], format: TelemetryFormat, proceed: Callable[[], None]
 ) -> list[Event]:
-    """Return what events reported, each with its time (UTC, s). A malformed event is left out."""
+    """Return the reports of events, each with its time (UTC, s). A malformed event is left out."""
     found = []
     cost = EVENT_BYTES
     for time, line in events:
@@ -575,7 +578,7 @@ def read_events(
 
 
 def said_before(at: float, events: Sequence[Event], proceed: Callable[[], None] = lambda: None) -> PastSaid:
-    """Return what events reported last, at a time (UTC, s) after them."""
+    """Return the last reports of events, as seen at a time (UTC, s) after all of them."""
     last: dict[tuple[str, str], tuple[float, DeviceFact]] = {}
     alarms: dict[tuple[object, ...], tuple[float, AlarmFact]] = {}
     for number, event in enumerate(events):

@@ -1,8 +1,9 @@
 """``POST /api/v1/commands`` with ``"validate": true``: the expected answer to a command, which is not sent.
 
-The bridge names its own reason for a refusal, and `Dialect.preview` those of the mount, from the values that
-the mount told last. If a command is in flight or has just ended, these values may change at any moment:
-then no reason of the mount is certain. Next to read: `dialects.preview`; `commanders`, which has the route.
+The bridge names its own reason for a refusal. `Dialect.preview` names the reasons of the mount, from the
+values that the mount reported last. If a command is in flight or has just ended, these values may change at
+any moment, and no reason of the mount is certain. No I/O. Next to read: `dialects.preview`; `commanders`,
+which has the route.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Validation(Shape, frozen=True, kw_only=True):
 class Validator:
     """Predict the answer of the bridge and of the mount to a command.
 
-    :param devices: return the values that the mount told about its devices, by device and thing.
+    :param devices: return the values that the mount reported about its devices, by device and quantity.
     :param motion_of: return the motion of an axis, or None.
     :param limits_of: return the software limits of an axis, or None.
     """
@@ -96,7 +97,7 @@ class Validator:
         """Return the expected answer.
 
         :param command: the command for the controller.
-        :param why_not: the reason for which the bridge would refuse it; empty if there is none.
+        :param why_not: the reason why the bridge would refuse the command; empty if there is none.
         """
         reasons = [why_not] if why_not else []
         unknown: list[str] = []

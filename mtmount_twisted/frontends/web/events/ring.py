@@ -3,7 +3,7 @@
 `Feed` subscribes to the event bus. For each record `Feed` only appends to a ring in memory. Some 25 to 50 ms
 later `Feed` makes the gathered rows into server-sent events, once for all listeners, and sends them to a few
 listeners in each turn of the reactor (`Turns`), so that a command waits for one slice at most. A stream that
-resumes reads from the ring only. Next to read: `streams`.
+resumes reads from the ring only. It does no I/O: the listeners send. Next to read: `streams`.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from .selection import NOTICE, Selection
 from .shapes import Gone, Row, event_id, reply_kind, row_of, shape, shown_bytes
 
 GATHER = 0.025
-"""How long rows gather before listeners receive them, in seconds."""
+"""The time that rows gather before listeners receive them, in seconds."""
 
 SPREAD = 0.02
 """The time over which the sending of a batch is spread, in seconds: back-to-back slices would delay a command
 by one slice at each of its steps."""
 
 MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
-"""The most rows and bytes in the ring, and the bytes that a row counts for besides its line or text."""
+"""The largest numbers of rows and bytes in the ring, and the bytes that a row counts for besides its line or
+text."""
 
 BATCH_ROWS, BATCH_BYTES = 500, 2**15
-"""The most rows, and shown bytes of rows, in one batch. Each listener copies a batch that it sends at once;
-slow listeners share the batches in their backlogs."""
+"""The largest numbers of rows and of shown bytes in one batch. Each listener copies a batch that it sends at
+once. Slow listeners share the batches in their backlogs."""
 
 ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
-"""The most rows, and shown bytes of rows, that are made into JSON in one turn of the reactor."""
+"""The largest numbers of rows and of shown bytes that are made into JSON in one turn of the reactor."""
 
 STREAMS_PER_TURN = 8
-"""The most listeners that receive data in one turn of the reactor."""
+"""The largest number of listeners that receive data in one turn of the reactor."""
 
 NOT_IN_MEMORY = "memory no longer holds these rows"
 ANOTHER = "that id is not of this journal"
@@ -73,7 +74,7 @@ class Notice(NamedTuple):
 class _Kept(NamedTuple):
     """A row of the ring.
 
-    :ivar number: the number of its row in the file; 0 for a row that is not in the file.
+    :ivar number: the number of the row in the file; 0 for a row that is not in the file.
     :ivar latest: the largest number so far. It never falls, so that a search bisects the ring.
     """
 
@@ -95,7 +96,7 @@ def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
         case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
             own = line_dialect(peer, direction, line, dialect)
             entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, own)
-            if code is None or own is not dialect:  # the code is that of the controller's command
+            if code is None or own is not dialect:  # then `code` is not this line's
                 return row_of(entry)
             is_reply = not is_command(entry)
             kind = reply_kind(code, dialect) if is_reply else dialect.kind_of(code).code_name
@@ -261,7 +262,7 @@ class Feed:
 
         asleep:     there are no listeners
         idle:       the listeners have received every row
-        gathering:  there are new rows; they are sent together a little later
+        gathering:  there are new rows, to be sent together a little later
         sending:    rows are being sent, also when the last listener has left in the middle
 
     :param bus: the feed receives every record from the bus until `close`.
@@ -348,7 +349,8 @@ class Feed:
 
     @property
     def last_row(self) -> int:
-        """The id of the last row before the edge; 0 if the ring has no row before it, or none in the file."""
+        """The id of the last row before the edge; 0 if the ring has no earlier row, or no earlier row in the
+        file."""
         before = min(self.edge, self._end) - self.start
         return self._id(self._rows[before - 1].latest) if before > 0 else 0
 
@@ -360,7 +362,7 @@ class Feed:
     def oldest_row(self) -> int:
         """The id of the oldest row in the ring; 0 if none is known."""
         first = self._rows[0] if self._rows else _NONE
-        if not first.number:  # the next row in the file is the first with a larger number
+        if not first.number:  # the next row that is in the file is the first one with a larger number
             following = bisect_right(self._rows, first.latest, key=_latest)
             first = self._rows[following] if following < len(self._rows) else _NONE
         return self._id(first.number)

@@ -28,7 +28,7 @@ REQUEST = "request"
 """The notice that a commander asks for command."""
 
 MAX_NAMES = 100
-"""The most kinds, and the most peers, that one selection may name."""
+"""The largest number of kinds, and of peers, that one selection may name."""
 
 _CHANGES = frozenset(CHANGES)
 _TYPES = frozenset((*TYPES.values(), REQUEST))
@@ -57,8 +57,8 @@ def selection_parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 @cache
 def _kinds(dialect: Dialect) -> frozenset[str]:
-    """Return the kinds of changes, and of messages, of clients that speak another dialect than the controller
-    too."""
+    """Return the kinds of changes and of messages. They include the messages of clients that speak another
+    dialect than the controller."""
     spoken = filter(None, (dialect, dialect_translated_to(dialect)))
     names = (name for each in spoken for name in (*each.command_names.values(), *each.reply_names.values()))
     return frozenset((*names, UNREADABLE, *CHANGES))

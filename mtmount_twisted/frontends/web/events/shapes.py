@@ -43,9 +43,9 @@ UNREADABLE = "unreadable"
 """The kind of a message without a readable code."""
 
 KEPT_LINES = 256
-"""The most decoded lines that are kept. An event is two rows, one from the controller and one to everyone,
-and each reader that resumes soon after receives the same lines again. A line that is shown in part is not
-kept."""
+"""The largest number of decoded lines that are kept. An event has two rows, one from the controller and one
+to everyone. A reader that resumes soon after receives the same lines again. A line that is shown in part is
+not kept."""
 
 TYPES = {"message": "message", "step": "step", "event": "change"}
 """The API's type of the rows in each table of the journal."""
@@ -78,7 +78,7 @@ def json_value(value: object) -> Json:
     """
     match value:
         case datetime():
-            return f"{write_timestamp(value)}Z"  # as on the wire of tma2020, where a leap second is one
+            return f"{write_timestamp(value)}Z"  # as on the wire of tma2020, which can write a leap second
         case Enum():
             return int(value) if isinstance(value, IntFlag) else value.name
         case tuple():
@@ -119,7 +119,7 @@ def row_of(entry: Entry) -> Row:
 
 
 def shown_bytes(row: Row) -> int:
-    """Return roughly how many bytes of a row become JSON, which is the cost of its conversion."""
+    """Return roughly the number of bytes of a row that become JSON, which is the cost of its conversion."""
     return min(len(row.entry.line or b""), SHOWN_BYTES) + len(row.entry.text)
 
 
@@ -179,8 +179,8 @@ class Hello(Struct, frozen=True, kw_only=True):
 class Gone(Struct, frozen=True, kw_only=True):
     """The event for rows that a stream leaves out.
 
-    :ivar rows: how many; None if that is not known.
-    :ivar after: the id after which the journal has them; None if no id is known.
+    :ivar rows: the number of rows; None if that is not known.
+    :ivar after: the id after which the journal has these rows; None if no id is known.
     :ivar before: the id of the row with which the stream goes on; None if it is not known yet.
     """
 
@@ -197,7 +197,7 @@ def entry_schemas() -> dict[str, Schema]:
 
 
 def shape(row: Row) -> Message | Step | Change:
-    """Return a row in the shape of the API; a row that is not in the file has the id 0."""
+    """Return a row in the shape of the API. A row that is not in the file has the id None."""
     return _SHAPES[row.entry.table](row)
 
 
@@ -262,7 +262,7 @@ _SHAPES: dict[str, Callable[[Row], Message | Step | Change]] = {
 
 
 def text_of(line: bytes) -> tuple[str, bool]:
-    r"""Return a line for people, at most `SHOWN_BYTES` characters, and whether the line is longer.
+    r"""Return a line for people, at most `SHOWN_BYTES` characters, and True if the line is longer.
 
     A line feed becomes ``" | "``; another byte that is not printable ASCII becomes ``\xNN``.
     """
@@ -273,7 +273,7 @@ def text_of(line: bytes) -> tuple[str, bool]:
 
 @lru_cache(maxsize=KEPT_LINES)
 def _decoded(line: bytes, command: bool, dialect: Dialect) -> tuple[JsonObject | None, str, bool]:
-    """Return the fields of a line, its text, and whether it is longer; callers must not change the fields."""
+    """Return the fields of a line, its text, and True if it is longer. Callers must not change the fields."""
     return _fields(line, command, dialect), *text_of(line)
 
 

@@ -1,9 +1,9 @@
 """The mount's signals in an event stream: the latest values, at the rate that each reader asks for.
 
-`SignalStreams` sends each reader the latest values of its signals. Values are never queued: a reader whose
-connection has no room gets the next ones. Readers with the same signals share one encoding. A summary of the
-mount's motion follows once a second, encoded once for all readers. Next to read: `streams`, the streams
-themselves; ``upstream.signals``, the values.
+`SignalStreams` sends each reader the latest values of its signals. Values are never queued. If the connection
+of a reader has no room, the reader misses these values and gets later ones. Readers with the same signals
+share one encoding. A summary of the mount's motion follows once a second, encoded once for all readers. No
+I/O: the readers send. Next to read: `streams`, the streams themselves; ``upstream.signals``, the values.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SUMMARY = "summary"
 """The name that asks for the summary of the motion, once a second."""
 
 MAX_SIGNALS = 64
-"""The most signals of one stream."""
+"""The largest number of signals of one stream."""
 
 LEAST_RATE, MOST_RATE, RATE = 0.1, 20.0, 4.0
 """The lowest and the highest rate of a stream's signals, and the default, in Hz. The mount measures its axes
 20 times a second."""
 
 TICK = 0.5 / MOST_RATE
-"""The time between two looks at which readers are due, in seconds. A reader at the highest rate gets every
-value of the axes, although the mount's telemetry and these looks do not keep step."""
+"""The time between two checks of which readers are due, in seconds. A reader at the highest rate gets every
+value of the axes, although the mount's telemetry and these checks do not keep step."""
 
 SUMMARY_INTERVAL = 1.0
 """The time between two summaries, in seconds."""
@@ -85,7 +85,7 @@ class Wanted:
     """The signals that a reader asks for.
 
     :ivar names: the names, without ``summary``.
-    :ivar rate: how often they come, in Hz.
+    :ivar rate: the rate at which the values come, in Hz.
     :ivar summary: True if the reader also wants summaries.
     """
 
@@ -102,7 +102,7 @@ def read_wanted(query: Mapping[str, str], faults: list[Fault], signals: ISignals
 
     :param faults: receives a fault for each wrong name, and for a wrong rate.
     :param signals: the known signals; if None, the mount sends no telemetry, and any name is accepted, so
-        that a reader needs not know the mount's generation.
+        that a reader need not know the mount's generation.
     """
     rate = _rate(query, faults)
     if "signals" not in query:
@@ -167,7 +167,7 @@ class Reader(Protocol):
 class _Group:
     """The readers of the same signals at the same rate.
 
-    :ivar due: when they get the next values (clock, s).
+    :ivar due: the time at which they get the next values (clock, s).
     :ivar sent_at: the time of the values that they got last.
     :ivar is_sending: True while values are on their way to them.
     """
@@ -249,7 +249,7 @@ class SignalStreams:
     def _frame(self, names: tuple[str, ...], sent_at: float | None = None) -> tuple[float | None, bytes]:
         """Return the time of the newest value, and the event; no time if there is nothing to send.
 
-        :param sent_at: the time of the values that were sent last: these are not encoded again.
+        :param sent_at: the time of the values that were sent last. Values of this time are not encoded again.
         """
         if names == (SUMMARY,):
             return self._clock.seconds(), frame(SUMMARY, as_json(self._summary()))
@@ -261,7 +261,8 @@ class SignalStreams:
         return at, frame("signals", as_json(event))
 
     def _new_frame(self, names: tuple[str, ...], sent_at: float | None) -> tuple[float | None, bytes]:
-        """Return `_frame`. After an error of our own, the readers of other signals get theirs."""
+        """Return the result of `_frame`. Log an error, so that the readers of other signals get their
+        values."""
         try:
             return self._frame(names, sent_at)
         except Exception:

@@ -1,9 +1,9 @@
 """`Stamps`: moments of the monotonic clock as times of day.
 
-The daemon keeps a start time, such as that of the link, as a moment of the monotonic clock, and
-converts the moment to a time of day for each request. So the age stays true when the system's clock is set,
-e.g. by NTP after boot. A record in the journal or in an
-event has the time of day of its recording. Next to read: `state`.
+The daemon keeps a start time, such as that of the link, as a moment of the monotonic clock, and converts the
+moment to a time of day for each request. So the age stays true when the system's clock is set, e.g. by NTP
+after boot. A record in the journal or in an event has the time of day of its recording. It only reads the
+clocks. Next to read: ``api.state``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 from .shapes import iso
 
 STEP = 0.05
-"""The smallest move of the system's clock that counts as a setting of the clock, in seconds. Below it a
-moment keeps its time of day, so that two requests return the same time."""
+"""The smallest move of the system's clock that counts as a setting of the clock, in seconds. After a smaller
+move a moment keeps its time of day, so that two requests return the same time."""
 
 _LATEST = 253_402_300_799.0  # the end of the year 9999, the last that ISO 8601 can write plainly
 

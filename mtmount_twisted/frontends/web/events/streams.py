@@ -1,7 +1,7 @@
 """``GET /api/v1/events``: server-sent events of every record, for any number of readers.
 
 `Stream` is the bounded output to one reader, `Streams` the set of all streams. If a reader is a slow
-consumer, the service closes its stream, by the bridge's rule for its own clients, and the reader can resume.
+consumer, the service closes the stream, by the bridge's rule for slow clients. The reader can resume.
 A stream resumes with the rows that memory holds; an event ``gone`` names the id after which
 ``/api/v1/messages`` has the other rows. Next to read: `ring`.
 """
@@ -49,8 +49,8 @@ KEEP_ALIVE = 15.0
 COMMENT = b":\n\n"
 
 RESUMING = (
-    Parameter("Last-Event-ID", "header", EventId, "Begin with what came after this event."),
-    Parameter("last_event_id", "query", EventId, "The same, for who can't send the header."),
+    Parameter("Last-Event-ID", "header", EventId, "Begin with the entries after this event."),
+    Parameter("last_event_id", "query", EventId, "The same, for a client that can't send the header."),
 )
 """The parameters by which a stream resumes."""
 
@@ -65,12 +65,12 @@ HEADERS = {
 class Bounds:
     """The bounds on streams.
 
-    :ivar max_behind_bytes: the most bytes in one reader's backlog, besides its connection's own buffer.
+    :ivar max_behind_bytes: the largest backlog of one reader in bytes, without its connection's own buffer.
     :ivar max_behind_seconds: the longest time that the oldest byte of a backlog may wait (s).
-    :ivar per_user: the most streams of one user; without tokens, of one address.
-    :ivar per_address: the most streams of all users at one address, or in one /64 of IPv6.
-    :ivar total: the most streams.
-    :ivar observers: the most streams of observers.
+    :ivar per_user: the largest number of streams of one user; without tokens, of one address.
+    :ivar per_address: the largest number of streams of all users at one address, or in one /64 of IPv6.
+    :ivar total: the largest number of streams.
+    :ivar observers: the largest number of streams of observers.
     """
 
     max_behind_bytes: int
@@ -317,7 +317,7 @@ class Streams:
             self._keep_alive = self._clock.callLater(KEEP_ALIVE, self._keep_all_alive)
 
     def _greet(self, stream: Stream, resumes: bool) -> None:
-        """Send the stream's position; with its id, if the stream will send every row after that id."""
+        """Send the stream's position. If the stream will send every row after it, send it with its id."""
         run = self._feed.journal.run
         last = event_id(run, self._feed.last_row)
         data = as_json(Hello(run=run, last_id=last, epoch=self._bus.epoch))

@@ -1,10 +1,10 @@
-"""The types of the API's answers: each class is the shape, the JSON Schema and the encoding of one of them.
+"""The types of the API's answers. A class is the shape, the JSON Schema and the encoding of one answer.
 
 This module defines the types of single values, the bases of all answers, and the answers that several areas
 use. The module of an area defines its own answers. An object is encoded in the order of its members. The name
 of a class is the name of its schema in the OpenAPI document. Programs generated from the document import that
-name, so a class is never renamed. Next to read: `encoding.as_json`; `calls.Route`, which names the answers of
-a route.
+name, so a class is never renamed. Values only. Next to read: `encoding.as_json`; `calls.Route`, which names
+the answers of a route.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mtmount_twisted.journal.reading import OUTCOMES
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """Any JSON value."""
 
-# `msgspec` knows no recursive type such as `Json`: it makes a schema, and an encoder, of `Any`.
+# `msgspec` knows no recursive type such as `Json`, but makes a schema and an encoder of `Any`.
 JsonObject: TypeAlias = dict[str, Any]  # type: ignore[explicit-any]
 """A JSON object with any members."""
 
@@ -68,7 +68,7 @@ class Shape(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(Shape, frozen=True):
-    """An object within others. The document has its schema where it stands, and no schema of its name."""
+    """An object within others. The document repeats its schema at each use, and has no schema of its name."""
 
 
 class Fault(Part, frozen=True):
@@ -141,7 +141,7 @@ def reference(name: str) -> Schema:
 def schemas_of(types: Iterable[type[Struct]]) -> dict[str, Schema]:
     """Return the schemas of some answers, and of the objects in them, by name.
 
-    A `Part` is written out where it stands: a generator of programs names its class by that place.
+    A `Part` is written out at each use: a generator of programs names its class by that place.
     """
     _, found = msgspec.json.schema_components(types, ref_template=reference("{name}")["$ref"])
     parts = {part.__name__ for part in Part.__subclasses__()}

@@ -1,8 +1,8 @@
 """Requests, answers and problems as values, and the routes between them.
 
 A route has a function ``async def respond(call: Call) -> Answer`` that may raise `RequestError`. The guard
-has identified the user and accepted the request before the function receives the call. Next to read:
-`answers`, the classes of the answers; `routing`, which calls the routes.
+has identified the user and accepted the request before the function receives the call. Values only. Next to
+read: `answers`, the classes of the answers; `routing`, which calls the routes.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class Call:
     :ivar parts: the parts of the path that match a name in braces in the route, by that name.
     :ivar query: the last value of each parameter.
     :ivar body: the JSON value of the body; None if there is none.
-    :ivar headers: the last value of each header, by its name in lower case; all values of those in `LISTS`.
+    :ivar headers: the last value of each header, by its name in lower case; of a header in `LISTS`, all
+        values.
     :ivar request: Twisted's request, for a route that answers with a stream; None in a call by a program.
     :ivar only_headers: True for a HEAD request, which starts no stream.
     :ivar network: the peer's network if there are no tokens, because all peers are then one user; else empty.
@@ -165,7 +166,7 @@ class Answer:
 
     :ivar body: an answer of `answers` or of an area, sent as JSON; or bytes, sent as they are, of the kind
         that ``Content-Type`` in `headers` names.
-    :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` is that of the body as it is; a
+    :ivar headers: by their names as RFC 9110 spells them. An ``ETag`` belongs to the plain body. A
         ``Location`` on this daemon begins with ``/``.
     :ivar streams: True if the route itself writes to the call's request, now and later.
     :ivar gzipped: the body in gzip, where it exists already; else None.
@@ -179,8 +180,8 @@ class Answer:
 
 
 MAX_BODY = 4096
-"""The largest body of a route that names no other bound, in bytes: that of the longest command has 500. To
-parse and judge a body of 64 KiB takes ten milliseconds."""
+"""The largest body of a route that names no other bound, in bytes. The body of the longest command has 500.
+To parse and judge a body of 64 KiB takes ten milliseconds."""
 
 Respond = Callable[[Call], Awaitable[Answer]]
 """The function that answers at a path."""
@@ -210,7 +211,7 @@ class Content:
     """JSON for which the API's document has more facts than one class has.
 
     :ivar name: the name of its schema.
-    :ivar schemas: makes that schema, and those that it refers to, by name.
+    :ivar schemas: makes that schema, and the schemas that it refers to, by name.
     """
 
     name: str
@@ -224,12 +225,12 @@ class Route:
     :ivar path: with names in braces: ``/api/v1/commands/{id}``.
     :ivar role: the role that a user needs; None if none is needed, not even a token.
     :ivar doc: its purpose, in a line.
-    :ivar id: the name of the operation in programs that are made from the document: no other route's, and
+    :ivar id: the name of the operation in programs that are generated from the document. It is unique and
         never changed, because a change breaks these programs.
     :ivar tag: the name of its group, one of `openapi.TAGS`.
     :ivar answers: the answers that are no `answers.Problem`, by status: the class of a JSON answer or its
         `Content`, or media types separated by commas; empty if there is no body.
-    :ivar problems: the statuses of an `answers.Problem`, beyond those that each route has.
+    :ivar problems: the statuses of an `answers.Problem`, beyond the statuses of every route.
     :ivar body: the body that the route takes; None if it takes none.
     :ivar max_body: the length of the longest body, in bytes; the configuration may lower it.
     """

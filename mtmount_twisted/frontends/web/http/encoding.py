@@ -1,9 +1,9 @@
 """The form of an answer's body: plain, in gzip, or empty because the client already has it (304).
 
-This module handles complete answers only. A stream of events is never compressed, because a compressor holds
-back bytes until more arrive. No answer contains a secret, so the length of compressed data reveals none
-(BREACH; see ``docs/explanation/security.rst``). Next to read: `routing`, which sends the result of
-`negotiated`.
+This module is pure, and handles complete answers only. A stream of events is never compressed, because a
+compressor holds back bytes until more arrive. No answer contains a secret, so the length of compressed data
+reveals none (BREACH; see ``docs/explanation/security.rst``). Next to read: `routing`, which sends the result
+of `negotiated`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 So many requests of one user delay another user's request by one request only. A flood with a user's token
 delays a request with the same token from another place by one request only, too. Values only: no Twisted.
-Next to read: `site`: its requests wait here.
+Next to read: `site`, whose requests wait here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class FairQueue(Generic[T]):
     """Items in the order of their turns; of one user's network, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._users: dict[str, dict[str, deque[T]]] = {}  # whose turn is next comes first
+        self._users: dict[str, dict[str, deque[T]]] = {}  # the user with the next turn comes first
 
     def __bool__(self) -> bool:
         return bool(self._users)

@@ -1,9 +1,10 @@
 """Access to the HTTP server: `Guard` checks a request's host, its origin, its token and the user's role.
 
 A browser sends requests of any page to any address. `Guard.admit` therefore checks every request: its host
-must be a name of this daemon (an attacker may point another name at it, by DNS rebinding), and its origin
-must be the daemon's own page or an allowed one. `Guard.user` identifies the user. It also rejects a request
-from another site's page that has no origin, such as the request for a picture. Next to read: `tokens`.
+must be a name of this daemon (by DNS rebinding, an attacker may point another name at the daemon), and its
+origin must be the daemon's own page or an allowed one. `Guard.user` identifies the user. It also rejects a
+request from another site's page that has no origin, such as the request for a picture. No I/O. Next to read:
+`tokens`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The page's files, from the folder ``static``. They are read once; no other file of the disk is served.
+"""The page's files, from the folder ``static``. They are read once, when `Pages` is made. No other file of
+the disk is served.
 
 Next to read: ``static/index.html``.
 """
@@ -45,7 +46,8 @@ class Page:
     gzipped: bytes
 
     def answer(self) -> Answer:
-        """Return the file. With ``no-cache`` a browser asks for changes each time, and shows no old page."""
+        """Return the file. With ``no-cache``, a browser asks for changes each time and never shows an old
+        page."""
         headers = {"Cache-Control": "no-cache", "ETag": self.tag, "Content-Type": self.content_type}
         return Answer(self.data, headers=headers, gzipped=self.gzipped)
 

@@ -62,9 +62,9 @@ class Place(Generic[C]):
 class Places(Generic[C]):
     """The places of all connections, by address; an IPv6 address counts as its /64 network.
 
-    :param total: the most connections.
-    :param per_address: the most connections of one address. A user on a Unix socket, which stands for an
-        address, has no such bound, because it may be a proxy.
+    :param total: the largest number of connections.
+    :param per_address: the largest number of connections of one address. A user on a Unix
+        socket, which stands for an address, has no such bound, because it may be a proxy.
     :param now: returns the monotonic clock, in seconds.
     :param close: starts to close a connection that gives way. It returns True if it has aborted the
         connection: the place is then free at once; otherwise the place is free once the connection is gone.
@@ -79,7 +79,7 @@ class Places(Generic[C]):
         self._now = now
         self._close = close
         self._places: ByNetwork[Place[C]] = ByNetwork()
-        self._staying: ByNetwork[Place[C]] = ByNetwork()  # those that are not leaving
+        self._staying: ByNetwork[Place[C]] = ByNetwork()  # the places that are not leaving
         self._known = KnownAddresses(now)
         self._count = 0
 
@@ -155,7 +155,8 @@ class Places(Generic[C]):
         return [*strange, *filter(None, observers)]
 
     def _make_room(self, newest: Place[C]) -> None:
-        """Close one connection if few places are left in the address, half or total of the newest place."""
+        """Close one connection if few places are left for the address of the newest place, in its half, or in
+        total."""
         network = newest.network
         places, groups = self._staying.of(network), [each for _, each in self._staying.groups()]
         strange = self._strange() if newest.observes or not self.is_known(network) else []

@@ -1,8 +1,8 @@
 """`Router`: a request -> its route; the answer, or an error -> HTTP.
 
-The router asks the guard first. Then it finds the route, the user and the body, and only if all of them are
-valid does the route receive a `Call`. The router knows nothing of the areas that it serves. Next to read:
-`guard`, the rights of users; `site`, the connections.
+The router asks the guard first. Then it finds the route, the user and the body. If all three are valid, the
+route receives a `Call`. The router knows nothing of the areas that it serves. It writes to the request only.
+Next to read: `guard`, the rights of users; `site`, the connections.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ DEEPEST = 32
 """The deepest nesting of arrays and objects in a body."""
 
 MOST_DIGITS = 400
-"""The most digits of a whole number in a body; a double holds one of 309."""
+"""The largest number of digits of a whole number in a body. A double holds 309 digits."""
 
 LONGEST_LIST = 1000
-"""The longest part of a header with a list that is read, in characters: each item takes microseconds."""
+"""The number of characters that are read of a header with a list: each item takes microseconds."""
 
 WRITES = ("POST", "PUT", "PATCH")
 """The methods that need a body's type even without a body: a form of another site's page can send these."""

@@ -1,11 +1,11 @@
 """HTTP connections with absolute deadlines, bounded bodies, and a bounded number of connections.
 
-Twisted's own time-out measures idleness, so that a byte a second keeps a connection open for ever; it is not
-used. `WebSettings.deadline` bounds the request line and headers, counted from the connection or the end of
-the previous answer, and then the body, counted from the end of the headers. An answer has no deadline,
-because a stream lasts for days. Each turn of the reactor answers one request and reads a few KiB, so that the
-mount's messages wait no longer. The body of a rejected request is not read. Next to read: `routing`, which
-answers.
+Twisted's own time-out measures idleness, so that a byte a second keeps a connection open for ever. This
+module does not use it. `WebSettings.deadline` bounds the time of the request line and headers, from the
+connection or the end of the previous answer. It also bounds the time of the body, from the end of the
+headers. An answer has no deadline, because a stream lasts for days. Each turn of the reactor answers one
+request and reads a few KiB, so that the mount's messages wait no longer. The body of a rejected request is
+not read. Next to read: `routing`, which answers.
 """
 
 from __future__ import annotations
@@ -51,20 +51,23 @@ CLOSE_TIME = 0.5
 """The longest time for a connection to close when the service ends, in seconds."""
 
 MAX_FRAMING = 8192
-"""The most bytes of a body's chunk sizes, chunk extensions and trailers: enough for 1,000 chunks."""
+"""The largest number of bytes of a body's chunk sizes, chunk extensions and trailers: enough for 1,000
+chunks."""
 
 MAX_HEADERS, MAX_HEAD = 64, 8192
-"""The most headers of a request, and the most bytes of its request line and headers. A browser sends 20; each
-costs a hundredth of a millisecond."""
+"""The largest number of headers of a request, and of bytes of its request line and headers. A browser sends
+20 headers. Each header costs a hundredth of a millisecond."""
 
 MAX_REQUEST_LINE = LONGEST_URL + 300
 """The most bytes of a request line: method, the URL with a scheme and the longest host name, and version."""
 
 EAGER = 16_384
-"""The most unread bytes of one connection; beyond it the connection receives no more until some are read."""
+"""The largest number of unread bytes of one connection. If it has more, it receives no more until some are
+read."""
 
 MOST_AHEAD = 8
-"""The most requests that may command which are answered in a row while a request of another kind waits."""
+"""The largest number of requests that may stop the mount, and are answered in a row while another request
+waits."""
 
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]*)(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 """A request target that is a whole URL (RFC 9112, 3.2.2)."""
@@ -109,7 +112,7 @@ class WebRequest(http.Request):
 
     def gotLength(self, length: int | None) -> None:
         """Prepare to receive the body, at the end of the headers."""
-        self.content = BytesIO()  # Twisted would use a file for a long body; here it is bounded
+        self.content = BytesIO()  # Twisted would use a file for a long body; here a body is bounded
         if not self.channel.body_begins(self, length):
             # RFC 9110, 10.1.1: a final status replaces 100 (Continue), which Twisted would still send.
             self.requestHeaders.removeHeader(b"expect")
@@ -188,7 +191,7 @@ class Connection(http.HTTPChannel):
     the received data and their unread answers would fill the memory.
     """
 
-    requestFactory = WebRequest  # type: ignore[assignment] # with fewer parameters
+    requestFactory = WebRequest  # type: ignore[assignment] # it has fewer parameters
     site: WebSite
     transport: ConnectionTransport  # type: ignore[assignment]
     _state = OPEN
@@ -241,7 +244,8 @@ class Connection(http.HTTPChannel):
         return self._ends[1]
 
     def dataReceived(self, data: bytes) -> None:
-        """Keep the data until the connection has its turn; behind a refusal, drop it and receive in turn."""
+        """Keep the data until the connection has its turn. After a refusal, drop the data, and receive in
+        turns."""
         if self._state is REFUSED and not self.transport.disconnecting:
             self.transport.pauseProducing()
             self.site.input_turns.add(self)
@@ -263,10 +267,10 @@ class Connection(http.HTTPChannel):
         self._idle_since = None  # an answer that ends in this slice sets it again
         data = bytes(self._unread[:most])
         del self._unread[:most]
-        self._parsed += len(data)  # such an answer sets this to 0, too
+        self._parsed += len(data)  # an answer that ends in this slice sets this to 0
         try:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
-        except Exception:  # it would end another connection, whose data started this turn
+        except Exception:  # the error would end the connection whose data started this turn
             self.site.log_fault()
             self._stop_reading()
             self.transport.abortConnection()
@@ -276,7 +280,8 @@ class Connection(http.HTTPChannel):
 
     def _read_on(self) -> None:
         if self._unread and not self._answering and self._state is OPEN:
-            # A program's stop fits in one slice, and a browser's in a few: neither waits for longer requests.
+            # A program's stop fits in one slice, and a browser's stop in a few: no stop waits for longer
+            # requests.
             early = Rank.THIRD if self._parsed < EARLY else Rank.USUAL
             self.site.input_turns.add(self, early if self._parsed else Rank.SECOND)
 
@@ -354,7 +359,7 @@ class Connection(http.HTTPChannel):
         return self.accepts_body(length or 0)
 
     def accepts_body(self, length: int) -> bool:
-        """Return True if a body of this length is accepted, in bytes; otherwise refuse the request."""
+        """Return True if a body of this length is accepted, in bytes; else refuse the request."""
         if length > self._max_body and self._state is not REFUSED:
             self.refuse(RequestError(413, f"the body is longer than {self._max_body} bytes"))
         return self._state is not REFUSED
@@ -464,7 +469,7 @@ class Connection(http.HTTPChannel):
         return read
 
     def _has_one_framing(self) -> bool:
-        """Return True if every proxy finds the end of the body in the same place.
+        """Return True if every proxy must find the end of the body at the same byte.
 
         Twisted ignores the obsolete ``Transfer-Encoding: identity``, and a proxy may not. An unknown encoding
         is refused (RFC 9112, 6.1).
@@ -499,7 +504,7 @@ class Connection(http.HTTPChannel):
             return
         self._body_bytes += len(data)
         super().rawDataReceived(data)
-        goes_on = self.length is None and self._state is not REFUSED  # in chunks, before the last one
+        goes_on = self.length is None and self._state is not REFUSED  # before the last of several chunks
         if goes_on and self._body_bytes - self.requests[-1].received > MAX_FRAMING:
             why = f"the chunks' lengths and the trailers take more than {MAX_FRAMING} bytes"
             self.refuse(RequestError(400, f"{why}: send longer chunks, or Content-Length"))
@@ -560,8 +565,8 @@ class WebSite(http.HTTPFactory):
             Connection.give_up_place,
         )
         self._waiting: deque[WebRequest] = deque()  # at most one of each connection
-        self._commanding: FairQueue[WebRequest] = FairQueue()  # those that may stop the mount; they go first
-        self._ahead = 0  # of these, the number answered in a row
+        self._commanding: FairQueue[WebRequest] = FairQueue()  # requests that may be stops; they go first
+        self._ahead = 0  # the number of requests of `_commanding` answered in a row
         self._next: IDelayedCall | None = None  # the next turn, if this one has answered a request
         self._closing = False
         self._gone: Waiters[None] = Waiters()
@@ -577,7 +582,7 @@ class WebSite(http.HTTPFactory):
         """Close nothing, because `startFactory` opens nothing."""
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:  # type: ignore[override]
-        """Return the protocol of a connection; None, by which Twisted closes it, if there are too many."""
+        """Return the protocol of a connection. If there are too many, return None, and Twisted closes it."""
         address = host_of(addr)
         connection = Connection()
         connection.site = self
@@ -590,7 +595,7 @@ class WebSite(http.HTTPFactory):
         return connection
 
     def is_known(self, network: str) -> bool:
-        """Return whether a network is known; see `Places.is_known`."""
+        """Return True if a network is known; see `Places.is_known`."""
         return self._places.is_known(network)
 
     def accepted(self, connection: Connection, known: bool, observes: bool) -> None:
@@ -625,7 +630,7 @@ class WebSite(http.HTTPFactory):
                 self.answer(request)
 
     def log_refusal(self, peer: IAddress, why: HandshakeTooLongError) -> None:
-        """Log that the handshake of a peer was ended."""
+        """Log that this side ended the handshake of a peer."""
         self._limited_log.warning("web: refused %s: the TLS handshake failed: %s", peer, why)
 
     def log_fault(self) -> None:

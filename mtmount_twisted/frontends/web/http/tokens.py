@@ -10,7 +10,8 @@
 
 The daemon's user or root owns the file, and no other user may read it, unless systemd or a container provides
 it. An error gives the position of a fault and never quotes the file, because the text may be a secret in the
-wrong place. Next to read: `guard`, which looks up the user of a secret in `Tokens`.
+wrong place. Only `load_file` reads the disk. Next to read: `guard`, which looks up the user of a secret in
+`Tokens`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from mtmount_twisted.wire.secret import Secret, digest_of
 from .calls import Role, User
 
 MOST_PROBLEMS = 20
-"""The most problems of a file that are listed."""
+"""The largest number of problems of a file that are listed."""
 
 SHORTEST = 16
-"""The fewest characters of a secret."""
+"""The smallest number of characters of a secret."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 INCLUDED: dict[Role, frozenset[Role]] = {
@@ -108,8 +109,8 @@ def load_file(path: str | os.PathLike[str], users: Collection[int] = ()) -> Toke
 def _is_private(path: str, mode: int) -> bool:
     """Return True if a file of this mode may hold secrets.
 
-    Orchestrators mount a secret with owner root and mode 0440, readable by a group of the daemon. Docker uses
-    mode 0444, in a folder that exists only within the container.
+    Orchestrators mount a secret with owner root and mode 0440, readable by a group that the daemon is in.
+    Docker uses mode 0444, in a folder that exists only within the container.
     """
     if _is_credential(path) or not mode & (stat.S_IRWXG | stat.S_IRWXO):
         return True
