@@ -21,13 +21,14 @@ from pathlib import Path
 from mtmount_twisted.frontends.broker.words import DATA_FD
 
 MOST_MEMORY = 256 * 2**20
-"""The most memory of the child, in bytes; it usually has 50 MiB. A message of a broker may be longer."""
+"""The largest memory of the child, in bytes; it usually has 50 MiB. The bound is needed because a broker may
+send messages of any length."""
 
 
 def bound_memory() -> None:
     """Bound the memory, and let the system end this process first if the memory of the service is used up.
-
-    The daemon shares its ``MemoryMax`` with this process. Where the unit forbids the one, the other remains.
+    The daemon shares its ``MemoryMax`` with this process. If the unit forbids one of the two measures, the
+    other one remains.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
@@ -57,7 +58,8 @@ def main() -> int:
     if not is_ours:
         sys.stderr.write("mtmount_twisted.station: only mtmount-bridge starts this program, by [station]\n")
         return 2
-    # Ctrl-C in a terminal reaches the whole group of processes; the daemon says when this one ends.
+    # Ctrl-C in a terminal reaches the whole group of processes, but the daemon decides when this process
+    # ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     bound_memory()
     from .child import serve

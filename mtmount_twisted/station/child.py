@@ -1,6 +1,6 @@
-"""The child process: it reads the daemon's lines, and publishes until the daemon ends.
+"""The child process: it reads the daemon's lines, and publishes to the broker until the daemon ends.
 
-It ends as soon as the daemon's connection is closed, so that none is left behind. Next to read:
+It ends as soon as the daemon's connection is closed, so that no child outlives its daemon. Next to read:
 `daemon_link`; `outbox`; ``frontends.broker.supervisor``, which starts the process.
 """
 
@@ -54,7 +54,7 @@ from .waits import pause
 
 LAST_TIME = 2.0
 """The longest time to publish the last rows after the daemon's `End`, in seconds; the daemon kills the
-process earlier if it has less time."""
+process earlier if the daemon itself has less time."""
 
 
 def streams_of(begin: Begin) -> list[StreamSettings]:
@@ -120,7 +120,8 @@ class Child:
             self._journal.close()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a part beside the lines of the daemon; an error in it ends the process, with its traceback."""
+        """Run a part beside the reading of the daemon's lines. An error in the part ends the process, with a
+        traceback."""
         reading = asyncio.current_task()
         task = asyncio.create_task(work)
         self._tasks.append(task)
@@ -186,6 +187,6 @@ async def serve(fd: int = DATA_FD) -> None:
     begin = await link.line()
     if isinstance(begin, Begin):
         engine = NatsEngine(begin.servers, streams_of(begin), login_of(begin), link.log)
-        gc.freeze()  # what was imported stays: the collector need not look at it again
+        gc.freeze()  # imported modules stay: the collector need not look at them
         await Child(begin, link, engine).run()
     await link.close()

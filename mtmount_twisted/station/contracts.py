@@ -3,7 +3,8 @@
 `nats_engine` implements them with NATS, and ``mtmount_twisted.testing.broker`` in memory; one suite of tests
 runs on both (``tests/station/engine_contract.py``). The rules that each implementation keeps:
 
-* A write that was not confirmed is unknown, and never failed: it raises `EngineUnreachable`.
+* The outcome of a write without a confirmation is unknown, and never "failed": the write raises
+  `EngineUnreachable`.
 * Nothing is buffered while the engine is not connected: a write then raises `EngineUnreachable` at once.
 * A reading survives the loss of a connection: it continues after the last position that it delivered.
 * A key is words with dots between them, such as ``mt.t1.a.ev.message.ACK``. In a pattern, ``*`` stands for
@@ -36,7 +37,7 @@ class Start(Enum):
 class Stored(NamedTuple):
     """A message in a log.
 
-    :ivar position: its place in the log: 1 for the first; later messages have larger ones.
+    :ivar position: its place in the log: 1 for the first message; later messages have larger positions.
     :ivar time: the time when the broker stored it, by the clock of the broker (s, Unix time).
     """
 
@@ -50,13 +51,13 @@ class IRegister(Interface):
     """A value that only one writer can change at a time: compare and swap."""
 
     async def get() -> tuple[bytes | None, int]:
-        """Return the value and its revision; None and 0 if it was never set.
+        """Return the value and its revision; None and 0 if the value was never set.
 
         :raises EngineUnreachable: if the broker does not answer.
         """
 
     async def swap(value: bytes, revision: int) -> int:
-        """Set the value if it is unchanged since a revision.
+        """Set the value if it has not changed since a revision.
 
         :param revision: the revision that the caller saw; 0 for a register that was never set.
         :returns: the new revision; 0 if another writer was first.
@@ -70,10 +71,10 @@ class ILog(Interface):
     async def append(key: str, body: bytes, id: str | None = None, after: int | None = None) -> int:
         """Store a message.
 
-        :param id: the identity of the message. A message with the id of another one, which was stored in the
-            last two minutes, is not stored again: the result is the position of the other one.
-        :param after: the position of the last message with this key, 0 for none: the message is stored only
-            if that is so; None for no condition.
+        :param id: the identity of the message. If a message with the same id was stored in the last two
+            minutes, this one is not stored: the result is the position of the earlier one.
+        :param after: store the message only if the last message with this key is at this position, or, for 0,
+            if there is none; None for no condition.
         :returns: the position; 0 if the condition does not hold.
         :raises EngineUnreachable: if the outcome is unknown.
         :raises EngineFull: if there is no room.
@@ -83,7 +84,8 @@ class ILog(Interface):
     async def send(key: str, body: bytes, id: str | None = None, after: int | None = None) -> Future[int]:
         """Hand a message over to the connection; the future is the result of `append`.
 
-        Messages are stored in the order of the calls, as long as each of them is stored.
+        Messages are stored in the order of the calls, except that one that is not stored does not hold up the
+        next ones.
 
         :raises EngineUnreachable: if the engine is not connected. The message is not stored then.
         """
@@ -117,8 +119,8 @@ class IReceiver(Interface):
     async def gap(first: int, last: int) -> None:
         """Handle the loss of the messages between two positions, both included.
 
-        They were deleted before they were read, or they were read and the broker has lost them since then. In
-        the latter case the log goes on at `first`.
+        Either they were deleted before they were read, or they were read and the broker has lost them since
+        then. In the latter case the next messages have positions from `first` on.
         """
 
 
@@ -139,10 +141,10 @@ class IPresence(Interface):
     """A sign of life that others can ask for."""
 
     async def here() -> None:
-        """Be present, also after each reconnection, until `leave` or until the engine is closed."""
+        """Be present until `leave` or until the engine is closed, also after each reconnection."""
 
     async def leave() -> None:
-        """Be present no more. Without a connection nothing has to be done."""
+        """Be present no longer. Without a connection, do nothing."""
 
     async def gone() -> bool:
         """Return True if no process is present. A process that is present and hangs is not gone.
@@ -184,4 +186,4 @@ class IEngine(Interface):
         """Wait until a reading ends by an unexpected error, and raise it. Without one it waits for ever."""
 
     async def close() -> None:
-        """Close the connection, and stop all readings. It may be called twice."""
+        """Close the connection, and stop all readings. A caller may call this twice."""

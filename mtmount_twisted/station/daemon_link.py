@@ -1,7 +1,7 @@
 """`DaemonLink`: the child's end of the socket pair to the daemon, on asyncio.
 
-Lines to the daemon are bounded: while the daemon does not read, further lines for its log are dropped and
-counted. Next to read: ``frontends.broker.words``, the lines.
+The backlog of lines to the daemon is bounded: while the daemon does not read, this module drops and counts
+further lines for its log. Next to read: ``frontends.broker.words``, the lines.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from mtmount_twisted.frontends.broker.words import (
 )
 
 MAX_BACKLOG = 2**16
-"""The most bytes that wait for the daemon."""
+"""The largest number of bytes that wait for the daemon."""
 
 LINES_AT_ONCE = 20
-"""The most lines for the log in `LOG_TIME`; further ones are dropped and counted."""
+"""The largest number of lines for the log in `LOG_TIME`; further lines are dropped and counted."""
 
 LOG_TIME = 60.0
-"""The time in which the lines for the log are counted together, in seconds."""
+"""The time to which `LINES_AT_ONCE` applies, in seconds."""
 
 
 class DaemonLink:
@@ -52,7 +52,7 @@ class DaemonLink:
         return cls(*(await asyncio.open_unix_connection(sock=own, limit=MAX_LINE)))
 
     async def line(self) -> ToChild | None:
-        """Return the next line of the daemon; None once the daemon has closed the connection.
+        """Return the next line of the daemon; None if the daemon has closed the connection.
 
         :raises msgspec.DecodeError: if a line is malformed.
         """
@@ -88,7 +88,8 @@ class DaemonLink:
     def hand(self, line: OfDesk) -> bool:
         """Send a line about commands.
 
-        :returns: False if it is not sent: the daemon does not read, or the line is too long for it.
+        :returns: False if the line is not sent, because the daemon does not read, or because the line is too
+            long.
         """
         return self._send(encode(line))
 
@@ -99,10 +100,11 @@ class DaemonLink:
         return True
 
     async def close(self) -> None:
-        """Close the connection, after what was sent."""
+        """Send the waiting lines, then close the connection."""
         self._writer.close()
 
 
 def _sendable(text: str) -> str:
-    """Return a text that UTF-8 can have: the JSON of a broker may have half of a surrogate pair."""
+    """Return a text that can be encoded in UTF-8: the JSON of a broker may contain half of a surrogate
+    pair."""
     return text.encode("utf-8", "replace").decode()

@@ -1,17 +1,18 @@
 """`Desk`: requests of users at the broker -> commands for the daemon, and one outcome for each request.
 
-Each request gets at most one claim and one outcome: both are written on one subject, each on the condition
-that the subject's last message is the one before. A command goes to the daemon after its claim is confirmed.
-A stop goes first, and is claimed behind. So a request is never sent twice, except a stop. A new session gives
-``outcome_unknown`` to each claim of another bridge that has no outcome, asks the daemon about its own ones,
-and judges a request without a claim anew.
+Each request gets at most one claim and one outcome: the desk writes both on the same subject, each on the
+condition that the last message of the subject is still the one that the desk knows. A command goes to the
+daemon after its claim is confirmed. A stop goes to the daemon first, and its claim follows. So no request
+except a stop is ever sent twice. A new session gives ``outcome_unknown`` to each claim of another bridge that
+has no outcome, asks the daemon about its own claims, and judges a request without a claim anew.
 
-Every user has a log, a reading and a queue of its own: the requests of one user never delay those of another,
-and never take their room. Each claim and outcome has the position up to which all requests of its user have
-ended, so that a new session does not read what is settled.
+Every user has a log, a reading and a queue of its own: the requests of one user never delay the requests
+of another, and never take their room. Each claim and outcome has the position up to which all requests of its
+user have ended, so that a new session does not read settled requests again.
 
 The desk serves while the tenure is active. A command that was handed over before the end of the tenure keeps
-its claim: the same desk writes its outcome later, on the condition that none was written meanwhile.
+its claim: the same desk writes its outcome later, on the condition that no other outcome was written
+meanwhile.
 
 `reached` marks the places where the process can die; tests and chaos end it there. Next to read: `requests`,
 the messages; ``frontends.broker.desk``, the daemon's side.
@@ -63,19 +64,21 @@ from .streams import LONGEST_REQUEST
 from .waits import pause
 
 MOST_OPEN = 16
-"""The most commands of one user that were handed over and have no outcome at the broker; as many stops."""
+"""The largest number of commands of one user that were handed over and have no outcome at the broker; the
+same bound applies to stops."""
 
 MOST_WAITING = 100
-"""The most requests of one user that wait for their claim; further ones are refused as ``busy``."""
+"""The largest number of requests of one user that wait for their claim; further requests are refused as
+``busy``."""
 
 MOST_ENDING = 64
-"""The most outcomes of one user, of requests that were not handed over, that the broker has not confirmed."""
+"""The largest number of unconfirmed outcomes of one user, for requests that were not handed over."""
 
 RETRY_AFTER = 0.5
 """The time to the next attempt if the broker does not answer, or has no room, in seconds."""
 
 SEEN_INTERVAL = 1.0
-"""The least time between two lines about the presence of a user, in seconds."""
+"""The shortest time between two lines about the presence of a user, in seconds."""
 
 ROOM_INTERVAL = 5.0
 """The time between two looks at the room of the logs, and at the broker's clock, in seconds."""
@@ -111,10 +114,10 @@ def reached(point: str) -> None:
 class _Item:
     """A request of a user.
 
-    :ivar position: its position in the log; 0 if that is not known.
+    :ivar position: its position in the log; 0 if the position is not known.
     :ivar epoch: the epoch of the session that read it.
     :ivar read_at: the time when it was read (`moment`).
-    :ivar until: the time after which it is too old (`moment`).
+    :ivar until: the time after which the request is too old (`moment`).
     :ivar claim: the position of its claim; 0 if there is none, or another session has it.
     :ivar outcome: fires with the outcome of the daemon.
     """
@@ -136,7 +139,7 @@ class _Lives:
     """Receives the last claims and outcomes of a user, up to a position."""
 
     def __init__(self, last: int) -> None:
-        self.found: dict[str, tuple[int, Life]] = {}  # by id: the position, and the last word
+        self.found: dict[str, tuple[int, Life]] = {}  # by id: the position and content of the last message
         self.done = Event()
         self.progress = 0
         self._last = last
@@ -149,7 +152,7 @@ class _Lives:
             self.done.set()
 
     async def gap(self, first: int, last: int) -> None:
-        """Note that older ones are gone."""
+        """Note that messages are gone. If the last one is among them, the reading is done."""
         if last >= self._last:
             self.done.set()
 
@@ -158,8 +161,8 @@ class Desk:
     """Serve the users of the broker.
 
     :param engine: the connection to the broker, which the caller starts and closes.
-    :param logs: its logs for commands, by the user.
-    :param hand: sends the daemon a line; False if that is not possible now.
+    :param logs: the logs for commands, by the user.
+    :param hand: send a line to the daemon; return False if this is not possible now.
     :param report: receives lines for the log.
     :param wall_clock: return the time (s, Unix time).
     :ivar ended: the number of outcomes that the broker has confirmed.
@@ -199,7 +202,7 @@ class Desk:
         self._told: set[str] = set()
 
     def settle_tenure(self, epoch: int, active: bool) -> None:
-        """Serve from now on in a session, or no longer."""
+        """Begin to serve, in a new session, or stop serving."""
         if (epoch, active) != (self.epoch, self.active):
             self.epoch, self.active = epoch, active
             self._notify()
@@ -221,7 +224,7 @@ class Desk:
 
     @property
     def is_done(self) -> bool:
-        """True if no outcome of a command that was handed over is still to be written."""
+        """True if all outcomes of the commands that were handed over have been written."""
         return not any(desk.writes for desk in self._users.values())
 
     async def run(self) -> None:
@@ -288,10 +291,10 @@ class Desk:
     def age_of(self, stamp: float) -> float:
         """Return the age of a message in seconds, by the broker's clock; never negative.
 
-        The broker's time goes on by a clock that no one sets: a jump of this machine's clock makes no request
-        younger.
+        The broker's time is extrapolated by the monotonic clock, so that a jump of this machine's clock makes
+        no request younger.
 
-        :param stamp: the time when the broker stored it (s, Unix time).
+        :param stamp: the time at which the broker stored the message (s, Unix time).
         """
         offset = self.engine.offset or 0.0
         if offset != self._offset:
@@ -309,11 +312,11 @@ class Desk:
     # Writing
 
     async def write(self, log: ILog, key: str, body: bytes, after: int) -> int:
-        """Store a claim or an outcome, on the condition that the last message of its subject is another one.
+        """Store a claim or an outcome, on a condition about the last message of its subject.
 
         If the outcome of an attempt is unknown, look and try again until it is known.
 
-        :param after: the position of this last message; 0 for none.
+        :param after: the position that this last message must have; 0 if there must be none.
         :returns: the position; 0 if the condition does not hold.
         """
         unsure = False
@@ -344,7 +347,7 @@ class _UserDesk:
         self.log = log
         self._desk = desk
         self._user = user
-        self._items: dict[str, _Item] = {}  # handed over, or to be recalled, without an outcome at the broker
+        self._items: dict[str, _Item] = {}  # handed over, or to be recalled; no outcome at the broker
         self._unsettled: dict[int, None] = {}  # the positions of requests without an outcome, in their order
         self._frontier = 0  # every request before this position was read
         self._lives: dict[str, tuple[int, Life]] = {}
@@ -404,9 +407,9 @@ class _UserDesk:
             await reading.stop()
 
     async def _read_lives(self, start: int, last: Stored) -> dict[str, tuple[int, Life]]:
-        """Return the last words about the user's requests that are not settled.
+        """Return the last claim or outcome of each of the user's requests that are not settled.
 
-        :raises EngineUnreachable: if they do not come.
+        :raises EngineUnreachable: if the broker does not deliver them.
         """
         lives = _Lives(last.position)
         reading = await self.log.read(self._desk.subjects.life(self._user.name, "*"), start, lives)
@@ -423,7 +426,8 @@ class _UserDesk:
         return lives.found
 
     def _take_over(self, id: str, claim: int, session: str) -> None:
-        """Care for a claim without an outcome, of another bridge or of an earlier process or session here.
+        """Bring about an outcome for a claim without one, of another bridge or of an earlier process or
+        session here.
 
         A daemon that does not know the command answers that its outcome is unknown.
         """
@@ -439,7 +443,7 @@ class _UserDesk:
     # Requests
 
     async def received(self, message: Stored) -> None:
-        """Judge a request as far as that needs no claim. It waits while too many requests wait."""
+        """Judge a request as far as possible without a claim. Wait here while too many requests wait."""
         self._frontier = message.position + 1
         place = place_of(message.key)
         if not is_word(place.id):
@@ -466,7 +470,7 @@ class _UserDesk:
             why = self._read(item, message, age)
         except ValueError as error:
             why = f"malformed: {error}"
-        except Exception as error:  # it must not come again and again to each process after this one
+        except Exception as error:  # or it would come again to each process after this one
             self._desk.tell(f"a request can't be read:\n{traceback.format_exc()}")
             why = f"malformed: the bridge can't read it ({type(error).__name__})"
         if why:
@@ -478,17 +482,18 @@ class _UserDesk:
         else:
             self._waiting.append(item)
             self._more.set()
-        await pause(0)  # the next request may be here already: other users have their turn first
+        await pause(0)  # the next request may be here already; other users have their turn first
 
     async def gap(self, first: int, last: int) -> None:
-        """Note that requests are gone: by their age, or since the broker has lost its last messages."""
+        """Note that requests are gone, because of their age, or because the broker has lost its last
+        messages."""
         if last >= self._frontier:
             self._frontier = last + 1
             return
         self._frontier = min(self._frontier, first)
         self._unsettled = {each: None for each in self._unsettled if each < first}
         for item in (*self._items.values(), *self._waiting):
-            if item.position >= first:  # others will have these positions
+            if item.position >= first:  # other requests will get these positions
                 item.position = 0
 
     def _note_seen(self) -> None:
@@ -497,9 +502,9 @@ class _UserDesk:
             self._desk.hand(Seen(self._user.name))
 
     def _read(self, item: _Item, message: Stored, age: float) -> str:
-        """Read a request, and return the reason why it is not sent; empty if it is.
+        """Read a request, and return the reason why it is not sent; empty if it may be sent.
 
-        :raises ValueError: if it is malformed.
+        :raises ValueError: if the request is malformed.
         """
         user, desk = self._user, self._desk
         wanted = read_request(message.body, Place(user.name, item.id))
@@ -560,7 +565,7 @@ class _UserDesk:
         return await desk.write(self.log, key, body, 0)
 
     async def _stop(self, item: _Item) -> None:
-        """Hand over a stop, and claim it behind."""
+        """Hand over a stop, then claim it."""
         if self._open(stops=True) >= MOST_OPEN:
             await self._end(item, f"busy: {MOST_OPEN} stops of {self._user.name} are in flight")
             return
@@ -585,7 +590,7 @@ class _UserDesk:
     # Outcomes
 
     async def _finish(self, item: _Item) -> None:
-        """Write the outcome of a command that was claimed, once it is there."""
+        """Wait for the outcome of a command that was claimed, and write it."""
         desk = self._desk
         outcome = await item.outcome
         reached("ended")
@@ -609,7 +614,8 @@ class _UserDesk:
         self._more.set()
 
     async def _end(self, item: _Item, why: str) -> None:
-        """Write the outcome of a request that is not claimed; wait only while many such ones are written."""
+        """Write the outcome of a request that is not claimed. Wait only while many such outcomes are being
+        written."""
         while len(self._ending) >= MOST_ENDING:
             await asyncio.wait(tuple(self._ending), return_when=asyncio.FIRST_COMPLETED)
 

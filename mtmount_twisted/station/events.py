@@ -17,7 +17,7 @@ from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.reading import Entry
 
 MAX_BODY = 2**16
-"""The longest body of an event, in bytes: a longer one loses its decoded fields."""
+"""The longest body of an event, in bytes. A longer body is published without its decoded fields."""
 
 LONGEST_KIND = 64
 """The longest kind in a subject, in characters."""
@@ -66,7 +66,7 @@ def kind_word(kind: str) -> str:
 
 @lru_cache(maxsize=16)
 def _constants(source: Source) -> tuple[bytes, str, str]:
-    """Return the beginning of a body up to its id, that of a subject, and that of an identity."""
+    """Return the beginnings of a body (up to its id), of a subject and of an identity."""
     head = b'{"specversion":"1.0","type":"mtmount.row","source":"%b","id":"' % source.uri.encode()
     return head, f"{source.prefix}.ev.", f"{source.uri}/"
 
@@ -89,7 +89,7 @@ def event_of(entry: Entry, source: Source) -> Event:
     body = b'%b%b","time":"%b"%b,"epoch":%d,"datacontenttype":"application/json","data":%b}' % (
         *(head, id.encode(), when.encode(), _subject_attribute(told.peer), told.epoch, data),
     )
-    # A journal that begins anew has the ids of the earlier one again: its rows are others all the same.
+    # A new journal uses the ids of the earlier one again, for other rows: the time makes the identity unique.
     return Event(f"{subject}{told.type}.{kind}", body, f"{identity}{id}/{when}")
 
 
@@ -120,7 +120,7 @@ def telemetry_of(topic: str, number: int, line: bytes, time: str, source: Source
     """Return a line of telemetry as a message.
 
     :param topic: name of the topic, or its number.
-    :param number: how many lines of this run came before, so that each id is another one.
+    :param number: the number of earlier lines of this run, which makes each id unique.
     :param line: the line of the mount, which is a JSON object.
     :param time: the time of its arrival, in ISO 8601.
     """

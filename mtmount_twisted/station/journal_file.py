@@ -1,4 +1,4 @@
-"""`JournalFile`: the journal's file, read-only, as the outbox follows it.
+"""`JournalFile`: the journal's file, read-only, for the outbox, which follows it.
 
 The file may be missing, or another file may take its place: each look notices that. Next to read:
 ``journal.reading``.
@@ -16,7 +16,7 @@ from mtmount_twisted.journal.schema import COLUMNS
 from mtmount_twisted.journal.times import iso
 
 MOST_COUNTED = 100_000
-"""The most rows of one table that are counted, which takes some 10 ms."""
+"""The largest number of rows of one table to count, which takes some 10 ms."""
 
 _EVERYTHING = Wanted()
 
@@ -24,7 +24,7 @@ _EVERYTHING = Wanted()
 class JournalFile:
     """The journal's file.
 
-    :param path: its path.
+    :param path: the path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class JournalFile:
         return self._db
 
     def rows(self, after: int, up_to: int) -> Iterator[Entry]:
-        """Yield the rows between two ids, without the first and with the last one.
+        """Yield the rows with ids above `after` and up to `up_to`.
 
         :raises JournalError: if the file can't be read.
         """
@@ -76,7 +76,7 @@ class JournalFile:
         return count, None if first is None else first.time
 
     def close(self) -> None:
-        """Close the file. It may be called twice."""
+        """Close the file. A caller may call this twice."""
         db, self._db = self._db, None
         if db is not None:
             db.close()

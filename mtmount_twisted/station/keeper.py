@@ -15,7 +15,8 @@ from mtmount_twisted.frontends.broker.words import MAX_VALUE, Answer, Question
 from .contracts import IEngine
 
 MOST_QUESTIONS = 20
-"""The most questions that wait; a further one is answered at once, as one that the broker did not answer."""
+"""The largest number of waiting questions. A further question gets at once the answer for a broker that does
+not answer."""
 
 AT_ONCE = 8
 """The questions whether a process is present that are asked at the same time. A process that dies or hangs,
@@ -23,8 +24,9 @@ or a host that is gone, answers none of them: the next one must not wait for tha
 
 
 class Keeper:
-    """Ask the broker for the daemon: one question after another about the register, beside them one after
-    another that change this bridge's own presence, and beside both whether a process is present.
+    """Ask the broker for the daemon, in three rows that never wait for each other: the questions about the
+    register, one after another; the changes of this bridge's own presence, one after another; and the
+    questions whether another process is present, up to `AT_ONCE` at a time.
 
     :param reply: sends an answer to the daemon.
     """
@@ -58,7 +60,7 @@ class Keeper:
             try:
                 answer = await self._answer(question)
             except (EngineUnreachable, EngineFull, EngineRefused):
-                # The daemon has no use for the difference: in each case it does not have the lease.
+                # To the daemon all these errors are the same: in each case it does not have the lease.
                 answer = Answer(number=question.number, known=False)
             self._reply(answer)
 
@@ -68,7 +70,7 @@ class Keeper:
             case "get":
                 value, revision = await self._register.get()
                 if value is not None and len(value) > MAX_VALUE:
-                    value = b""  # no bridge wrote that
+                    value = b""  # no bridge wrote this value
                 text = None if value is None else value.decode("utf-8", "replace")
                 return Answer(number=number, known=True, value=text, revision=revision)
             case "swap":

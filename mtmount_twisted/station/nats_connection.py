@@ -39,7 +39,8 @@ CONNECT_TIME = 2.0
 """The longest time for each step of opening a connection, in seconds."""
 
 PING_INTERVAL = 1.0
-"""The time between two checks of the connection, in seconds; two without an answer end it."""
+"""The time between two checks of the connection, in seconds; two checks without an answer end the
+connection."""
 
 REQUEST_TIME = 1.0
 """The longest time in which another client answers a request, in seconds."""
@@ -48,7 +49,7 @@ WRONG_SEQUENCE = 10071
 """JetStream's error if a condition on the last message of a subject does not hold."""
 
 NO_ROOM = frozenset([10023, 10028, 10047, 10077])
-"""JetStream's errors if there is no room: of the server, of an account, or of a stream
+"""JetStream's errors if the server, an account or a stream has no room
 (``server/errors.json`` of nats-server)."""
 
 MOST_FAULTS = 2
@@ -96,7 +97,7 @@ class Login(NamedTuple):
     """The proof of identity at a server.
 
     :ivar credentials: path of a file with the seed of an NKey, or with a JWT and a seed; empty for none.
-    :ivar tls: the certificates to trust; None for the system's.
+    :ivar tls: the certificates to trust; None for the system's certificates.
     :ivar inbox: the beginning of the subjects for answers.
     """
 
@@ -313,11 +314,11 @@ class Connection:
             async with asyncio.timeout(3 * CONNECT_TIME):
                 await self._client.connect(
                     [server],
-                    allow_reconnect=False,  # a new connection sends nothing that this one has kept
+                    allow_reconnect=False,  # a loss ends this connection: see the head of the module
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     connect_timeout=CONNECT_TIME,  # type: ignore[arg-type]  # a float is as good
-                    ping_interval=3600,  # `_watch` looks more closely
+                    ping_interval=3600,  # `_watch` checks more often
                     pending_size=0,  # no buffer while there is no connection
                     skip_subject_validation=True,  # the subjects are our own
                     error_cb=self._note_error,
@@ -439,7 +440,8 @@ class Connection:
         return future
 
     def _sweep(self) -> None:
-        """Fail the requests whose time is over, and look again when that of the next one is."""
+        """Fail the requests whose time is over, and do this again when the time of the next request is
+        over."""
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
@@ -506,9 +508,9 @@ class Connection:
             raise EngineUnreachable(str(error)) from None
 
     async def unsubscribe(self, *subscriptions: Any) -> None:
-        """End subscriptions, and wait until the server has done that.
+        """End subscriptions, and wait until the server has ended them.
 
-        :raises EngineUnreachable: if it does not answer.
+        :raises EngineUnreachable: if the server does not answer.
         """
         try:
             for subscription in subscriptions:
@@ -533,14 +535,15 @@ class Connection:
     async def flush(self) -> None:
         """Wait until the server has processed what was sent before.
 
-        A request does that, and ``Client.flush`` does not: its PING overtakes what `nats-py` has yet to send.
+        A request has this effect, but ``Client.flush`` does not: its PING overtakes the bytes that `nats-py`
+        has not sent yet.
 
-        :raises EngineUnreachable: if it does not answer.
+        :raises EngineUnreachable: if the server does not answer.
         """
         await (await self.send("$JS.API.INFO", b""))
 
     def new_inbox(self) -> str:
-        """Return a subject for answers that no one else has."""
+        """Return a unique subject for answers."""
         return self._client.new_inbox()
 
 

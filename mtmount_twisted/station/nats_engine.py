@@ -1,9 +1,9 @@
 """`NatsEngine`: the contracts of `contracts`, with NATS and JetStream.
 
 A log is a stream. A register is a subject whose last message is the value. A presence is a subscription: the
-server itself answers ``no responders`` if there is none. Each connection is new (`nats_connection`): after
-it, the engine looks at the server's version and at the streams, and readings make their consumers anew. Next
-to read: `nats_reading`; `streams`, which declares the streams.
+server itself answers ``no responders`` if there is none. After a loss the engine makes a new connection
+(`nats_connection`): on each, it looks at the server's version and at the streams, and readings make their
+consumers anew. Next to read: `nats_reading`; `streams`, which declares the streams.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RETRY_AFTER = 0.25
 """The time from the loss of a connection to the next attempt, and between two attempts, in seconds."""
 
 REFUSED_RETRY = 10.0
-"""The time to the next attempt at a server of a version that is refused, in seconds."""
+"""The time to the next attempt at a server whose version is refused, in seconds."""
 
 RIGHTS_TIME = 1.0
 """The longest time for the question about the rights of this user, in seconds."""
@@ -52,7 +52,7 @@ CLOSE_TIME = 0.5
 """The longest time to take a presence away at the end, in seconds."""
 
 CONTENT_TYPE = "application/cloudevents+json"
-"""The type of each body in a log, as CloudEvents asks for it in a header."""
+"""The content type of each body in a log, which CloudEvents requires in a header."""
 
 NO_BOUND = 2**62
 """The room of a stream without a bound, in bytes."""
@@ -92,7 +92,7 @@ class NatsEngine:
 
     :param servers: URLs such as ``nats://127.0.0.1:4222``; they are tried in turn.
     :param streams: the streams that the engine uses, and makes if they are missing.
-    :param report: receives lines for the log; each once, until it changes.
+    :param report: receives lines for the log. A repeated line is reported only once.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class NatsEngine:
         self._changed = asyncio.Event()
         self._task: Task[None] | None = None
         self._readings: set[NatsReading] = set()
-        self._error: BaseException | None = None  # of a reading
+        self._error: BaseException | None = None  # the error that ended a reading
         self._failed = asyncio.Event()
         self._present: set[str] = set()
         self._signs: dict[str, Any] = {}  # the subscriptions of the presences, by subject
@@ -167,7 +167,7 @@ class NatsEngine:
             await self._changed.wait()
 
     async def wait_changed(self) -> None:
-        """Wait for the next connection, loss, or attempt that fails."""
+        """Wait for the next connection, the next loss or the next failed attempt."""
         await self._changed.wait()
 
     async def wait_lost(self) -> None:
@@ -261,7 +261,8 @@ class NatsEngine:
             await self.be_present(connection, subject)
 
     async def _look_at_rights(self, connection: Connection) -> None:
-        """Report if this user may publish everywhere. A user whose rights are narrow gets no answer here."""
+        """Report a user that may publish to every subject. The server does not answer a user with narrow
+        rights here."""
         try:
             message = await (await connection.send("$SYS.REQ.USER.INFO", b"", within=RIGHTS_TIME))
             found = json.loads(message.data).get("data", {})
@@ -306,7 +307,7 @@ class NatsEngine:
             self._report(level, text)
 
     async def be_present(self, connection: Connection, subject: str) -> None:
-        """Answer the questions whether this process is present."""
+        """Answer the questions about the presence of this process."""
 
         async def answer(message: Msg) -> None:
             if message.reply:
@@ -323,14 +324,14 @@ class NatsEngine:
             await self.be_present(connection, subject)
 
     async def note_absent(self, subject: str) -> None:
-        """Be present no more, now and after each reconnection."""
+        """Be present no longer, now and after each reconnection."""
         self._present.discard(subject)
         sign = self._signs.pop(subject, None)
         if sign is not None and self.connected:
             await self.connection().unsubscribe(sign)
 
     def note_reading(self, reading: NatsReading, going: bool) -> None:
-        """Note that a reading goes on, or that it has ended."""
+        """Note that a reading has begun, or that it has ended."""
         (self._readings.add if going else self._readings.discard)(reading)
 
 

@@ -1,8 +1,8 @@
 """`NatsReading`: a reading of a stream by a pull consumer, which is made anew whenever its messages stop.
 
-The consumer asks for a few messages at a time, so that a slow receiver holds back the server and fills no
-memory here. The reading remembers the position that it delivered last. After a new connection, after a
-silence, and after a hole in the consumer's own count, it makes a new consumer, which begins after that
+The consumer asks for a few messages at a time, so that a slow receiver holds the server back instead of
+filling memory here. The reading remembers the last position that it delivered. After a new connection, after
+a silence, and after a hole in the consumer's own count, it makes a new consumer, which begins after that
 position. Next to read: `nats_engine`.
 """
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from .nats_engine import NatsEngine
 
 BATCH = 32
-"""The number of messages that a consumer is asked for at once: what each reading can have in memory."""
+"""The number of messages to ask a consumer for at once, which is also the largest number of messages of a
+reading in memory."""
 
 SILENCE = 5.0
-"""The longest time without a message or a heartbeat of the server, in seconds; then the consumer is made
+"""The longest time without a message or a heartbeat of the server, in seconds; after it the consumer is made
 anew."""
 
 HEARTBEAT = 1.0
@@ -53,7 +54,7 @@ class _Anew(Exception):
 
 @implementer(IReading)
 class NatsReading:
-    """A reading. Its parameters are those of `ILog.read`."""
+    """A reading. It has the parameters of `ILog.read`."""
 
     def __init__(
         self, engine: NatsEngine, stream: str, keys: str, start: int | Start, receiver: IReceiver
@@ -66,7 +67,7 @@ class NatsReading:
         self._task: Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, with the first consumer, so that the caller learns of a right that is missing.
+        """Begin, with the first consumer, so that the caller learns of a missing right.
 
         :raises EngineUnreachable: if the broker does not answer.
         :raises EngineRefused: if a right or the stream is missing.
@@ -121,7 +122,7 @@ class NatsReading:
         else:
             if self._start is Start.NEW and not self._next:
                 self._next = last + 1
-            if self._next - 1 > last:  # the broker lost the end of the stream: it goes on there
+            if self._next - 1 > last:  # the broker lost the end of the stream: reading goes on there
                 lost, self._next = self._next - 1, last + 1
                 await self._receiver.gap(last + 1, lost)
             elif self._next < first and first > 1:
@@ -166,10 +167,10 @@ class _Consumer:
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
         self._delete_subject = f"$JS.API.CONSUMER.DELETE.{stream}.{name}"
         self._inbox = connection.new_inbox()
-        self._queue: Queue[Msg | None] = Queue()  # a batch that was asked for; None: the connection is lost
+        self._queue: Queue[Msg | None] = Queue()  # the requested batch; None: the connection is lost
         self._subscription: Any = None
-        self._left = 0  # messages of the batch that have not come
-        self._count = 0  # messages that the consumer has delivered
+        self._left = 0  # the number of messages of the batch that have not come
+        self._count = 0  # the number of messages that the consumer has delivered
 
     async def open(self) -> None:
         """Begin to receive."""
@@ -210,7 +211,7 @@ class _Consumer:
             return Stored(message.subject, message.data, position, stamp / SECOND)
 
     async def _received(self) -> Msg:
-        """Return what comes next: a message, or a word of the server."""
+        """Return the next message, which may be a status message of the server."""
         try:
             async with asyncio.timeout(SILENCE):
                 message = await self._queue.get()
@@ -224,7 +225,7 @@ class _Consumer:
         self._queue.put_nowait(None)
 
     async def close(self) -> None:
-        """End the consumer, also at the server if that is still there."""
+        """End the consumer, also at the server if the connection is up."""
         self._connection.lost.remove_done_callback(self._note_loss)
         with suppress(EngineUnreachable, TimeoutError):
             async with asyncio.timeout(HEARTBEAT):

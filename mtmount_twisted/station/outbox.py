@@ -1,9 +1,9 @@
 """`Outbox`: every row of the journal -> the log of the broker, once, in the order of the journal.
 
-The journal is the buffer: nothing else waits for the broker. The outbox keeps no position of its own. After
-each connection it asks the log for the last rows that the log has, and goes on there; so a broker that lost
-its tail gets the rows again, and none is doubled. Up to a window of messages is sent before the first of
-them is confirmed. If the broker stores a later one and not an earlier one, as while a stream elects its
+The journal is the buffer: nothing else waits for the broker. The outbox keeps no position of its own. On each
+connection it asks the log for its last rows, and continues after them; so a broker that has lost its last
+rows gets them again, and no row is doubled. A window of messages may be sent before the first of them is
+confirmed. If the broker stores a later message and not an earlier one, as it can while a stream elects its
 leader, the log has a hole. So after each fault the outbox looks at the last window of the log, and fills the
 holes first. Next to read: `events`, the messages; `journal_file`.
 """
@@ -29,7 +29,7 @@ from .journal_file import JournalFile
 from .waits import pause
 
 MAX_UNCONFIRMED = 2**20
-"""The most bytes that the broker has not confirmed."""
+"""The largest number of bytes that the broker has not confirmed."""
 
 RETRY_AFTER = 1.0
 """The time to the next attempt after a fault, in seconds."""
@@ -38,7 +38,7 @@ SOON = 0.1
 """The time to the next attempt if the broker did not answer, as during an election, in seconds."""
 
 LOOK_BACK = 512
-"""The number of positions of the log that are looked at first for the last rows; twice as many each time."""
+"""The number of positions of the log in which to look first for the last rows; it doubles each time."""
 
 LOOK_TIME = 10.0
 """The longest time to read the last rows of the log, in seconds."""
@@ -47,10 +47,10 @@ Report = Callable[[int, str], None]
 
 
 class Lag(NamedTuple):
-    """How far the broker is behind the journal's file.
+    """The distance of the broker behind the journal's file.
 
     :ivar rows: the number of rows that are not confirmed.
-    :ivar seconds: the age of the oldest of them, in seconds.
+    :ivar seconds: the age of the oldest of these rows, in seconds.
     """
 
     rows: int
@@ -80,7 +80,7 @@ class Outbox:
 
     :param engine: the connection to the broker, which the caller starts and closes.
     :param log: its log for events.
-    :param window: the most messages that are not confirmed.
+    :param window: the largest number of unconfirmed messages.
     :param report: receives lines for the log.
     :param wall_clock: return the time (s, Unix time).
     :ivar published: the number of rows that the broker has confirmed.
@@ -102,12 +102,12 @@ class Outbox:
         self._report = report
         self._wall_clock = wall_clock
         self._settled = 0
-        self._position: int | None = None  # every row up to here is confirmed; None until the log was asked
+        self._position: int | None = None  # every row up to it is confirmed; None: the log was not asked
         self._unconfirmed: deque[tuple[int, int, Future[int]]] = deque()
         self._bytes = 0
         self._failure: Exception | None = None
         self._changed = Signal()
-        self._lost: asyncio.Future[None]  # while the outbox publishes
+        self._lost: asyncio.Future[None]  # exists while the outbox publishes
         self._fault = ""
 
     def settle(self, id: int) -> None:
@@ -122,7 +122,7 @@ class Outbox:
         return self._position is not None and self._position >= self._settled and not self._unconfirmed
 
     def lag(self) -> Lag:
-        """Return how far the broker is behind. It reads the journal's file if it is behind."""
+        """Return the lag. If there is one, this reads the journal's file."""
         if self.is_done:
             return Lag(0, 0.0)
         try:
@@ -164,8 +164,8 @@ class Outbox:
         self._bytes = 0
 
     async def _publish(self) -> None:
-        """Publish what the log lacks, then each new row, until the connection is lost."""
-        while not self._settled:  # the daemon says soon how far the file goes
+        """Publish the rows that the log lacks, then each new row, until the connection is lost."""
+        while not self._settled:  # the daemon soon sends the last id in the file
             self._changed.clear()
             await self._wait()
         holes, position = await self._look()
@@ -194,7 +194,8 @@ class Outbox:
         event = event_of(entry, self._source)
         size = len(event.body)
         if len(self._unconfirmed) >= self._window or self._bytes + size > MAX_UNCONFIRMED:
-            # Half of the window at once: a wait for each single message takes longer than the message.
+            # Wait for half of the window at once: a wait for each single message takes longer than the
+            # message.
             while len(self._unconfirmed) > self._window // 2 or self._bytes > MAX_UNCONFIRMED // 2:
                 self._changed.clear()
                 await self._wait()
@@ -204,7 +205,7 @@ class Outbox:
         future.add_done_callback(self._note_confirmation)
 
     def _note_confirmation(self, future: Future[int]) -> None:
-        """Count the confirmed rows at the front of those that were sent."""
+        """Count the confirmed rows at the front of the sent rows."""
         while self._unconfirmed and self._unconfirmed[0][2].done():
             id, size, first = self._unconfirmed.popleft()
             self._bytes -= size
@@ -272,7 +273,7 @@ class Outbox:
         return [], 0
 
     async def _tail(self, last: Stored) -> Iterable[Stored]:
-        """Return the last messages of this bridge in the log: a window of them, if there are so many."""
+        """Return the last messages of this bridge in the log: a full window of them, if there are enough."""
         back = max(LOOK_BACK, 2 * self._window)
         while True:
             start = max(1, last.position - back)

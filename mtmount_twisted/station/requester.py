@@ -7,9 +7,9 @@
         print(outcome.state, outcome.explanation)
 
 A request whose confirmation is lost is sent again with the same id, so that it never runs twice. The outcome
-is read from the stream. What a subscription delivers only says that it is time to look, because a subscriber
-also receives messages that the stream refuses. While the requester is open, it sends a keep-alive every 5 s.
-Next to read: `requests`, the messages; `desk`, the other side.
+is read from the stream. A message from a subscription is only a sign that it is time to look at the stream,
+because a subscriber also receives messages that the stream refuses. While the requester is open, it sends a
+keep-alive every 5 s. Next to read: `requests`, the messages; `desk`, the other side.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ LOOK_AGAIN = 0.5
 """The longest time between two looks for an outcome, in seconds."""
 
 SOON = 0.0005
-"""The time to the next look after a message that the stream does not have yet, in seconds; it doubles."""
+"""The time to the next look if a message came that the stream does not have yet, in seconds; it doubles each
+time."""
 
 RETRY_AFTER = 0.25
 """The time from the loss of a connection to the next attempt, in seconds."""
 
 HERE = "here"
-"""The id of the keep-alives: they need no outcome, so that all of them may have one subject."""
+"""The id of the keep-alives: they need no outcome, so all of them may have the same subject."""
 
 
 class Requester:
@@ -82,7 +83,7 @@ class Requester:
         """Wait for the connection.
 
         :param timeout: the longest wait, in seconds.
-        :raises EngineUnreachable: if there is none by then; the text has the reason.
+        :raises EngineUnreachable: if there is no connection by then; the error text has the reason.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -102,11 +103,12 @@ class Requester:
 
         :param command: the name of the command, as in the API.
         :param parameters: its parameters.
-        :param expires: the age at which it is too old to be sent, in seconds; None for the user's.
+        :param expires: the age at which the command is too old to be sent, in seconds; None for the setting
+            of the user.
         :param timeout: the longest wait for the outcome, in seconds.
-        :param id: the id of the request, which no other has; None for a new one.
+        :param id: the id of the request, which no other request has; None for a new id.
         :returns: the outcome: ``state``, ``explanation`` and ``steps``.
-        :raises EngineUnreachable: if there is no outcome in time; the command may be sent all the same.
+        :raises EngineUnreachable: if there is no outcome in time; the command may still be sent.
         :raises EngineRefused: if the server does not let this user send it, or the request is too long.
         :raises EngineFull: if the stream has no room.
         """
@@ -138,7 +140,7 @@ class Requester:
             await pause(RETRY_AFTER)
 
     async def _outcome(self, id: str) -> OutcomeEvent:
-        """Return the outcome of a request once the stream has it."""
+        """Wait for the outcome of a request in the stream, and return it."""
         subject, changed = self._last_message(id), self._waiting[id]
         wait = LOOK_AGAIN
         while True:

@@ -1,6 +1,6 @@
 """The messages of commands by the broker, as values: requests, claims and outcomes.
 
-A request stands on ``mt.MOUNT.cmd.req.USER.ID``; its claim, and then its outcome, on
+A request is on ``mt.MOUNT.cmd.req.USER.ID``; its claim, and then its outcome, on
 ``mt.MOUNT.cmd.life.USER.ID``. A body is a CloudEvent 1.0 in structured JSON (``docs/reference/station.rst``).
 No I/O. Next to read: `desk`, which reads the requests; `requester`, which sends them.
 """
@@ -26,7 +26,7 @@ MOST_STEPS = 32
 """The most steps that an outcome names; it has the last ones."""
 
 Word = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
-"""The id of a request, and the name of a user, which has 32 characters at most."""
+"""The id of a request, or the name of a user, which may have at most 32 characters."""
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
@@ -73,7 +73,8 @@ class Wanted(Struct, frozen=True):
 
     :ivar command: the name of the command.
     :ivar parameters: its parameters, as in a request of the API.
-    :ivar expires_s: the age in seconds at which the command is too old, if that is less than the user's.
+    :ivar expires_s: the age in seconds at which the command is too old, if it is less than the setting of the
+        user.
     """
 
     command: str
@@ -103,7 +104,7 @@ class Claimed(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """The word of a bridge that it is about to send a command, or has sent a stop; one for each id."""
+    """The statement of a bridge that it is about to send a command, or has sent a stop; one for each id."""
 
     specversion: Literal["1.0"]
     type: Literal["mtmount.claim"]
@@ -161,7 +162,7 @@ class _Life(Struct, frozen=True):
 
 
 class Life(NamedTuple):
-    """The last word about a request.
+    """The last claim or outcome of a request.
 
     :ivar claimed_by: the session of a claim; None for an outcome.
     """
@@ -261,7 +262,8 @@ def _bounded(text: str) -> str:
 
 
 def read_life(body: bytes) -> Life:
-    """Return a claim or an outcome as far as a bridge needs it; a malformed body counts as an outcome."""
+    """Return the parts of a claim or an outcome that a bridge needs. A malformed body counts as an
+    outcome."""
     try:
         found = _read_life(body)
     except (msgspec.DecodeError, RecursionError):

@@ -47,12 +47,13 @@ def _questions(consumer: str) -> tuple[str, str]:
 
 
 def inbox_of(user: str) -> str:
-    """Return the beginning of the subjects for answers to a user: those of others are not its to read."""
+    """Return the beginning of the subjects for answers to a user, who may not read the answers to others."""
     return f"_INBOX_{user}"
 
 
 def requester_rights(mount: str, user: str) -> dict[str, dict[str, list[str]]]:
-    """Return the rights of a user who sends commands: it writes its requests, and reads their lives."""
+    """Return the rights of a user who sends commands: the user writes requests, and reads their claims and
+    outcomes."""
     subjects = Subjects(mount)
     life = subjects.life(user, "*")
     return {

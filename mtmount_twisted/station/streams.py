@@ -1,4 +1,5 @@
-"""The streams that a bridge uses, as values; and the differences of a stream from them.
+"""The streams that a bridge uses, as values; and the differences of an existing stream from these values.
+Pure.
 
 Next to read: `nats_engine`, which makes a missing stream.
 """
@@ -22,21 +23,23 @@ LONGEST_REQUEST = 2**13
 """The longest message of a stream for commands with its headers, in bytes: a command has half of it."""
 
 MOST_OF_SUBJECT = 8
-"""The most messages of a subject for commands: a request has one, a claim and its outcome are two, and a user
-that repeats a keep-alive on one subject fills no stream."""
+"""The largest number of messages on a subject for commands. A request is one message, a claim and its outcome
+are two, and a user that repeats a keep-alive on one subject can't fill the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """A stream.
 
-    :ivar subjects: the subjects of its messages; in each ``*`` is one word, and ``>`` the rest.
+    :ivar subjects: the subjects of its messages; ``*`` in a subject stands for one word, and ``>`` for the
+        rest.
     :ivar max_age: the age at which a message is deleted, in seconds; 0 for no bound.
     :ivar max_bytes: the largest size, in bytes; -1 for no bound.
-    :ivar discard: what a full stream does: delete ``old`` messages, or refuse ``new`` ones.
-    :ivar duplicate_window: the time in which a message with the same id is not stored again, in seconds.
+    :ivar discard: the messages that a full stream discards: ``old`` ones, or the ``new`` one, which it
+        refuses.
+    :ivar duplicate_window: the time for which a second message with the same id is not stored, in seconds.
     :ivar max_message: the longest message, in bytes; -1 for no bound.
-    :ivar max_of_subject: the most messages of one subject; -1 for no bound.
+    :ivar max_of_subject: the largest number of messages of one subject; -1 for no bound.
     :ivar direct: True if the last message of a subject can be read without a consumer, from any replica.
     """
 
@@ -113,13 +116,14 @@ def telemetry_stream() -> StreamSettings:
 def lease_stream(replicas: int) -> StreamSettings:
     """Return the stream with the register of each mount, which names the bridge that has the lease.
 
-    It has no direct reads: these may come from a server that lags behind (nats-server, issue 4162).
+    It has no direct reads, because the answer may come from a server that lags behind (nats-server, issue
+    4162).
     """
     return StreamSettings(LEASE, ("mt.*.lease",), max_bytes=2**24, replicas=replicas, max_of_subject=64)
 
 
 def _covers(pattern: str, subject: str) -> bool:
-    """Return True if a pattern has every subject of another pattern, or a subject."""
+    """Return True if a pattern covers a subject, or every subject of another pattern."""
     wide, narrow = pattern.split("."), subject.split(".")
     for number, word in enumerate(wide):
         if word == ">":
@@ -132,7 +136,8 @@ def _covers(pattern: str, subject: str) -> bool:
 def differences(wanted: StreamSettings, found: Mapping[str, Any]) -> Iterator[str]:
     """Yield a phrase for each setting of a stream that breaks a promise of the bridge.
 
-    An administrator may keep messages for longer or shorter, and in more replicas: that is not reported.
+    An administrator may keep messages for a longer or shorter time, and in more replicas: this yields no
+    phrase.
 
     :param found: the stream in the form of JetStream's API.
     """

@@ -1,7 +1,7 @@
 """`TelemetryOutbox`: the latest line of each telemetry topic -> the log of the broker.
 
-Telemetry is conflated and never queued: while a line of a topic is not confirmed, the next one waits, and a
-newer one takes its place. What the broker misses is not sent later. Next to read: `outbox`, for events.
+Telemetry is conflated and never queued: while a line of a topic is not confirmed, the next line waits, and a
+newer line replaces it. Lines that the broker misses are not sent later. Next to read: `outbox`, for events.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .contracts import IEngine, ILog
 from .events import Source, telemetry_of
 
 MAX_LINE = 60 * 1024
-"""The longest line that is published, in bytes."""
+"""The longest line to publish, in bytes."""
 
 
 def strict_json(line: bytes) -> bytes | None:
-    """Return a line of the mount as JSON that every reader takes: with null for NaN and infinity.
+    """Return a line of the mount as JSON that every reader accepts: with null for NaN and infinity.
 
     :returns: None if it is not JSON, or nested too deeply.
     """
@@ -59,7 +59,7 @@ class TelemetryOutbox:
         self._engine, self._log, self._format, self._source = engine, log, format, source
         self._wall_clock = wall_clock
         self._number = 0
-        self._latest: dict[int, tuple[bytes, str]] = {}  # by topic: a line that waits, and when it came
+        self._latest: dict[int, tuple[bytes, str]] = {}  # by topic: a waiting line, and its time of arrival
         self._under_way: set[int] = set()
         self._changed = asyncio.Event()
 
