@@ -1,8 +1,8 @@
-"""`SleepGuard`: notices that the process stood still, before anything is sent to or read from the mount.
+"""`SleepGuard`: notices that the process stood still, before the process sends to the mount or reads from it.
 
-SIGSTOP, a suspended machine and a disk that hangs look the same from inside: time has passed in which nothing
-was done. Another bridge may command the mount by then. The guard comes before the rule that late timers let
-the reactor read first (`net.deadlines`): a bridge that slept reads nothing more from its old link.
+SIGSTOP, a suspended machine and a disk that hangs look the same from inside: time has passed in which the
+process did nothing. Another bridge may command the mount by then. The guard comes before the rule that late
+timers let the reactor read first (`net.deadlines`): a bridge that slept reads nothing more from its old link.
 
 Next to read: `service`, which drops the link.
 """
@@ -17,16 +17,16 @@ from twisted.internet.abstract import FileDescriptor
 
 
 def boot_time() -> float:
-    """Return the time since the start of the machine (s), with the time in which it was suspended."""
+    """Return the time since the start of the machine (s), including the time in which it was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class SleepGuard:
-    """Compare the time of each turn and each send with the one before.
+    """Compare the time of each turn and each send with the time of the one before.
 
-    :param limit: the time from which on the process counts as having slept (s).
+    :param limit: the shortest pause that counts as a sleep of the process (s).
     :param slept: called with the time away (s).
-    :param clock: return a time that goes on while the machine is suspended (s).
+    :param clock: return a time that also advances while the machine is suspended (s).
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SleepGuard:
         self._last = clock()
 
     def check(self) -> bool:
-        """Return False if the process has slept; then `slept` was called."""
+        """If the process has slept, call `slept` and return False."""
         now = self._clock()
         away, self._last = now - self._last, now
         if away < self._limit:

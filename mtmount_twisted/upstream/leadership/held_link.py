@@ -1,4 +1,5 @@
-"""`HeldLink`: the link to the controller that a standby does not have, for those that show the link.
+"""`HeldLink`: stands for the link to the controller, which a standby does not have, so that the page can
+always show one.
 
 A standby neither connects to the controller nor listens for its replies. Next to read: ``upstream.link``.
 """
@@ -17,7 +18,7 @@ class HeldLink:
 
     :param make: return a link, which begins to connect.
     :param host: the host of the controller.
-    :param port: its port for commands.
+    :param port: the port of the controller for commands.
     :ivar current: the link; None while it is closed.
     """
 
@@ -39,7 +40,7 @@ class HeldLink:
 
     @property
     def up(self) -> bool:
-        """True while both are up."""
+        """True while both connections are up."""
         return self.current is not None and self.current.up
 
     def open(self) -> None:
@@ -53,7 +54,7 @@ class HeldLink:
             self.current.try_now()
 
     def abort(self, why: str) -> Deferred[None]:
-        """Abort the link at once; what was not sent is dropped.
+        """Abort the link at once, and drop all bytes that were not sent.
 
         :returns: fires when the sockets are gone.
         """

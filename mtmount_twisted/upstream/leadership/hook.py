@@ -1,6 +1,5 @@
-"""`Hook`: runs the site's program that takes or gives the address, one run after another.
-
-Next to read: `service`, its user.
+"""`Hook`: runs the site's program that takes or gives the address, one run after another. It starts
+processes. Next to read: `service`, its user.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class _Run(ProcessProtocol):
 class Hook:
     """Run a program with the word ``take`` or ``give``.
 
-    :param program: its path.
+    :param program: the path of the program.
     :param reactor: starts the process.
     """
 
@@ -60,10 +59,9 @@ class Hook:
         self._deadline: IDelayedCall | None = None
 
     def run(self, word: str, ended: Callable[[], None]) -> None:
-        """Run the program after the runs before; call a function at its end, also after an error.
+        """Run the program after all earlier runs, and call a function at its end, also after an error.
 
-        An error is logged. It changes nothing else: a bridge without the address commands the mount all the
-        same.
+        Log an error, which has no other effect: a bridge without the address still commands the mount.
         """
         self._waiting.append((word, ended))
         if self._run is None:
@@ -97,12 +95,12 @@ class Hook:
         if self._process is not None:
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess("KILL")
-            # The run ends with its pipes, and a process that it left behind may hold these open.
+            # The run ends when its pipes are closed, and a process that it left behind may hold them open.
             self._process.loseConnection()
 
 
 def _why(reason: Failure) -> str:
-    """Return the reason why a run failed; empty if it did not."""
+    """Return the reason why a run failed; empty if it succeeded."""
     status = getattr(reason.value, "exitCode", 1)
     if status == 0:
         return ""

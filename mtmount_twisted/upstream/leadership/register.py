@@ -1,6 +1,6 @@
 """The value of the register ``mt.MOUNT.lease``: the bridge that has the lease, as JSON.
 
-Next to read: `tenure`, which reads and writes it.
+Pure. Next to read: `tenure`, which reads and writes it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from msgspec import Meta, Struct
 class Commander(Struct, frozen=True):
     """The commander that has command at the bridge.
 
-    :ivar holder: its name.
+    :ivar holder: the name of this commander.
     :ivar source: the name of its source.
-    :ivar number: the number of its lease of command at the bridge.
+    :ivar number: the number of the commander's lease of command at the bridge.
     """
 
     holder: str
@@ -28,8 +28,8 @@ class RegisterValue(Struct, frozen=True):
     """The value.
 
     :ivar holder: the node of the bridge that has the lease; empty if none has it.
-    :ivar epoch: the number of the tenure; each taking of the lease counts it up.
-    :ivar link: True while that bridge has the link to the controller.
+    :ivar epoch: the number of the tenure; each taking of the lease increases it by one.
+    :ivar link: True while this bridge has the link to the controller.
     :ivar command: the commander that has command there; None if there is none.
     """
 

@@ -90,7 +90,7 @@ class Broker(Protocol):
         value: str = "",
         revision: int = 0,
     ) -> bool:
-        """Ask; return False if the question could not be sent."""
+        """Send a question. Return False if it could not be sent."""
 
     def announce(self, epoch: int, active: bool) -> None:
         """Tell the child the tenure."""
@@ -98,7 +98,7 @@ class Broker(Protocol):
 
 @implementer(ILeadership)
 class Leadership(Service):
-    """The election, as a service. Start it once the bridge's service and the child are started.
+    """The election, as a service. Start it after the bridge's service and the child.
 
     :param hook: the path of the site's program; None for none.
     :param reactor: the reactor; the global one if None.
@@ -162,7 +162,7 @@ class Leadership(Service):
         return 0 if self._tenure is None else self._tenure.epoch
 
     def why_withheld(self, moves: bool) -> str:
-        """Return the reason for which a command is not sent now; empty if there is none.
+        """Return the reason why a command is not sent now; empty if it may be sent.
 
         :param moves: False for a command that moves nothing, such as a stop.
         """
@@ -198,7 +198,7 @@ class Leadership(Service):
     def finish(self) -> Deferred[None]:
         """Give up the address and the lease, after the link is closed.
 
-        :returns: fires at the end; it may be cancelled.
+        :returns: fires at the end; a caller may cancel it.
         """
         tenure = self._tenure
         if tenure is None or tenure.is_over:
@@ -209,7 +209,7 @@ class Leadership(Service):
         return over
 
     def stopService(self) -> None:
-        """End all timers. It may be called twice."""
+        """End all timers. A caller may call this twice."""
         super().stopService()  # type: ignore[no-untyped-call]
         for timer in (self._turn, self._attempt):
             if timer is not None and timer.active():
@@ -263,7 +263,7 @@ class Leadership(Service):
         self._perform()
 
     def child_started(self) -> None:
-        """Let a new child be present, if its predecessor was."""
+        """Let a new child announce its presence, if its predecessor did."""
         self._forget_questions()
         if self._is_present:
             self._ask_presence()
@@ -282,7 +282,7 @@ class Leadership(Service):
     # Effects
 
     def _perform(self) -> None:
-        """Perform all effects, in order. Inside itself it does nothing."""
+        """Perform all effects, in order. Do nothing in a call from within this method."""
         if self._is_performing:
             return
         self._is_performing = True
@@ -323,7 +323,7 @@ class Leadership(Service):
             case Announce(epoch, active):
                 self._broker.announce(epoch, active)
             case Became(state, detail):
-                self._log.info("%s", f"{state.value}: {detail}")  # no peer, as a name in front would be
+                self._log.info("%s", f"{state.value}: {detail}")  # a name in front would look like a peer
                 self._house.record_tenure(f"{state.value}: {detail}")
             case Log():
                 self._limited_log.log(effect.level, "%s", effect.text)

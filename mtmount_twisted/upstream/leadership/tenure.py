@@ -1,20 +1,21 @@
 """`Tenure`: the decisions by which exactly one of several bridges commands the mount.
 
-Two things are to be had. The link: both connections to the controller are up. The lease: the register at the
-broker names this bridge. `Tenure` has no I/O and no clock: its owner passes the time, the answers of the
-broker and the state of the link, and performs the effects that it appends to a list. Rules:
+A bridge can have two things. It has the link if both its connections to the controller are up. It has the
+lease if the register at the broker names it. `Tenure` has no I/O and no clock: its owner passes the time, the
+answers of the broker and the state of the link, and performs the effects that it appends to a list. Rules:
 
-* The mount takes one peer (`Rules.one_peer`): its refusal is the last fence. A bridge that has the link keeps
-  it while the broker is away, and takes the lease from a bridge that has none.
-* If the mount takes many peers, each command that moves needs a lease that is younger than `FRESH` of
-  `Rules.take_over_after`. A lease counts as lost only after all of that time, so no two bridges move the
-  mount.
-* An unanswered question is unknown, and never failed: the register is read again before anything else.
+* The mount takes one peer (`Rules.one_peer`): its refusal of a second one is the last fence. A bridge that
+  has the link keeps it while the broker is away, and takes the lease from a bridge without a link.
+* If the mount takes many peers, each command that moves the mount needs a lease that is younger than `FRESH`
+  of `Rules.take_over_after`. A lease counts as lost only after the whole of `Rules.take_over_after`, so no
+  two bridges move the mount.
+* The outcome of an unanswered question is unknown, and never "failed": the register is read again before any
+  other step.
 * The time of a revision counts only while this bridge's own questions are answered. Otherwise an outage of
   the broker would become a change of the active bridge.
-* A broker without a listener for the presence says that the active bridge's process is gone. That counts only
-  after `Rules.take_over_after` of answered questions, because all bridges reconnect after an outage, and one
-  of them is the first. If the mount takes many peers, it does not count at all: a bridge that lost only the
+* If the broker has no listener for the presence, the active bridge's process is gone. This counts only after
+  `Rules.take_over_after` of answered questions, because all bridges reconnect after an outage, and one of
+  them is the first. If the mount takes many peers, it does not count at all: a bridge that lost only the
   broker still has the link, and its lease may be fresh.
 
 Next to read: `service`, the owner; `register`, the value of the register.
@@ -41,7 +42,8 @@ ASK_PRESENCE = 1 / 16
 """The time between two questions about the presence, as a part of `Rules.take_over_after`."""
 
 ANSWER = 1 / 3
-"""The longest time until an answer, as a part of `Rules.take_over_after`; then it is unknown."""
+"""The longest time until an answer, as a part of `Rules.take_over_after`; after it, the outcome is
+unknown."""
 
 FRESH = 2 / 3
 """The age up to which a lease is fresh, as a part of `Rules.take_over_after`."""
@@ -72,15 +74,15 @@ class State(Enum):
     """The states of a bridge in the election."""
 
     STANDBY = "standby"
-    """Another bridge is active, or none: the link is closed, and so are the ports."""
+    """Another bridge is active, or none is: the link and the ports are closed."""
     CANDIDATE = "candidate"
-    """It opens the link, with the lease; or without one, if the broker was lost before."""
+    """This bridge opens the link: with the lease, or without it if the broker was lost before."""
     ACTIVE = "active"
-    """It has the lease and the link."""
+    """This bridge has the lease and the link."""
     ALONE = "alone"
-    """It has the link. The broker is away, or the lease is not its own yet."""
+    """This bridge has the link. The broker is away, or this bridge does not have the lease yet."""
     LEAVING = "leaving"
-    """It closes the link."""
+    """This bridge closes the link."""
 
 
 STANDBY, CANDIDATE, ACTIVE, ALONE, LEAVING = State
@@ -101,7 +103,7 @@ class Rules:
     :ivar node: the name of this bridge.
     :ivar one_peer: True if the mount refuses a second peer.
     :ivar take_over_after: the time after which a lease counts as lost (s).
-    :ivar preferred: True if this bridge opens the link when there is no broker at the start.
+    :ivar preferred: True if this bridge opens the link if no broker answers at the start.
     :ivar has_hook: True if a program moves the address.
     """
 
@@ -116,7 +118,7 @@ class Rules:
 
 
 class Ask(Struct, frozen=True):
-    """Ask the broker. The answer has the same number.
+    """Ask the broker. The answer has the number of the question.
 
     :ivar value: the new value of a swap.
     :ivar revision: the revision that a swap replaces.
@@ -129,7 +131,7 @@ class Ask(Struct, frozen=True):
 
 
 class BePresent(Struct, frozen=True):
-    """Answer the questions about the presence from now on, or answer them no more."""
+    """Begin to answer the questions about the presence, or stop answering them."""
 
     present: bool
 
@@ -151,7 +153,7 @@ class OpenLink(Struct, frozen=True):
 
 
 class CloseLink(Struct, frozen=True):
-    """Abort the link; what was not sent is dropped."""
+    """Abort the link, and drop all bytes that were not sent."""
 
     why: str
 
@@ -172,7 +174,7 @@ class ClosePorts(Struct, frozen=True):
 
 
 class EndMoves(Struct, frozen=True):
-    """End the commands that move the mount and were not sent yet."""
+    """End the commands that move the mount and have not been sent yet."""
 
     why: str
 
@@ -227,10 +229,10 @@ class Tenure:
     :param now: the time of the start (s, monotonic); each `now` of the methods has the same clock.
     :ivar state: the state.
     :ivar epoch: the number of the last tenure of this bridge; 0 before the first.
-    :ivar seen: the value of the register, as last read or written.
+    :ivar seen: the value of the register at the last read or write.
     :ivar linked: True while the link is up.
     :ivar serves: True while the ports are open.
-    :ivar is_over: True once the lease is given up after `stop`.
+    :ivar is_over: True when the lease is given up after `stop`.
     """
 
     def __init__(self, rules: Rules, effects: list[Effect], now: float) -> None:
@@ -251,21 +253,21 @@ class Tenure:
         self._next_gone = now
         self._heard_gone = False  # the presence is gone: take the lease if the register is unchanged
         self._revision = 0
-        self._unchanged_since: float | None = None  # the revision; None until an answer
+        self._unchanged_since: float | None = None  # since when it is unchanged; None until an answer
         self._answered_since: float | None = None
         self._without_link_since: float | None = None  # the holder of the lease, as far as it is known
-        self._was_answered = False  # since the start
+        self._was_answered = False  # True after the first answer since the start
         self._has_lease = False
         self._confirmed = now  # when the last confirmed write of the lease was asked for
-        self._tried: RegisterValue | None = None  # of a swap with an unknown outcome
+        self._tried: RegisterValue | None = None  # the value of a swap with an unknown outcome
         self._command: Commander | None = None
         self._hook_number = 0
         self._waits_for: int | None = None  # the number of a hook
         self._took_address = False
-        self._highest = 0  # epoch that the register ever had
+        self._highest = 0  # the highest epoch that the register ever had
         self._stopping = False
         self._is_closed = False
-        self._releases = False  # the lease, as soon as no question is open
+        self._releases = False  # True to release the lease as soon as no question is open
         self._ended_moves = False
         self._announced: tuple[int, bool] = (0, False)
 
@@ -306,7 +308,8 @@ class Tenure:
     # Inputs
 
     def time_passed(self, now: float) -> None:
-        """Ask the next questions, and judge the open ones. Call it at least each `ASK_PRESENCE` of T."""
+        """Ask the next questions, and judge the open ones. Call this at least once in `ASK_PRESENCE` of
+        `Rules.take_over_after`."""
         limit = ANSWER * self._rules.take_over_after
         if self._question is not None and now - self._asked > limit:
             self._unanswered(now)
@@ -334,7 +337,7 @@ class Tenure:
             self.answered_get(number, value, revision, now)
 
     def answered_get(self, number: int, value: str | None, revision: int, now: float) -> None:
-        """Process the value of the register. The answer to an earlier question is dropped."""
+        """Process the value of the register. Drop the answer to an earlier question."""
         if self._question is None or self._question.number != number:
             return
         self._question = None
@@ -373,7 +376,7 @@ class Tenure:
                 self._look(now)
 
     def unanswered(self, number: int, now: float) -> None:
-        """Note that the broker did not answer a question: nothing is known."""
+        """Note that the broker did not answer a question, so that its outcome is unknown."""
         if self._gone_questions.pop(number, None) is not None:
             return
         if self._question is not None and self._question.number == number:
@@ -391,7 +394,7 @@ class Tenure:
             self._look(now)
 
     def link_down(self, now: float) -> None:
-        """Note that the link to the controller is down. It is opened again by its owner."""
+        """Note that the link to the controller is down. The owner opens it again."""
         self.linked = False
         if self.state in (ACTIVE, ALONE) and not self._stopping:
             self._become(CANDIDATE, "the link to the controller is lost")
@@ -487,7 +490,7 @@ class Tenure:
             self._answered_since = now
 
     def _unanswered(self, now: float) -> None:
-        """Count anew: nothing is known about the time without an answer."""
+        """Begin to count time anew, because nothing is known about the time without an answer."""
         self._question = None
         self._answered_since = self._unchanged_since = self._without_link_since = None
         self._heard_gone = False
@@ -515,7 +518,7 @@ class Tenure:
         if self._releases:
             self._release(now)
         elif is_ours and tried is not None and seen.epoch == tried.epoch > self.epoch:
-            # The swap with the unknown outcome was stored. The age of the lease is known after the next one.
+            # The swap with the unknown outcome was stored. The age of the lease is known after the next swap.
             self._swap(now, replace(tried, link=self.linked))
         elif is_ours and self.state is not STANDBY and seen.epoch == self.epoch > 0:
             self._swap(now, self._own_value())
@@ -576,7 +579,7 @@ class Tenure:
             self._look(now)
 
     def _release(self, now: float) -> None:
-        """Write a value that names no bridge: a standby takes the lease at once."""
+        """Write a value that names no bridge, so that a standby takes the lease at once."""
         if self._has_lease and self.seen.holder == self._rules.node:
             self._has_lease = False
             self._swap(now, replace(self._own_value(), holder="", link=False))
@@ -584,7 +587,7 @@ class Tenure:
             self._end()
 
     def _lost_lease(self, changed: bool, now: float) -> None:
-        """Act on a register that names another bridge, none, or an earlier tenure of this one.
+        """Act on a register that names another bridge, no bridge, or an earlier tenure of this bridge.
 
         :param changed: True if the register has changed since this bridge read or wrote it.
         """
@@ -608,7 +611,7 @@ class Tenure:
         elif self._unchanged_since is not None and (
             now - self._unchanged_since >= self._rules.take_over_after
         ):
-            self._take(now)  # the value is from an earlier run: its bridge does not renew it
+            self._take(now)  # the value is old: the bridge in it does not renew it
 
     # Time
 
@@ -677,7 +680,7 @@ class Tenure:
         self._command = self._tried = None
 
     def _stand_by(self, why: str, now: float) -> None:
-        """Become a standby at once. The address is given back behind it."""
+        """Become a standby at once, and give the address back afterwards."""
         self._close(why)
         self._become(STANDBY, why)
         self._waits_for = None
@@ -700,7 +703,7 @@ class Tenure:
             self._become(STANDBY, why)
 
     def _left(self, now: float) -> None:
-        """Go on after the hook ``give``."""
+        """Continue after the hook ``give``."""
         if not self._stopping:
             self._become(STANDBY, "the address is given back")
             return
