@@ -40,7 +40,7 @@ EVERYONE = "everyone"
 OBSERVERS = "observers"
 """The peer name of all observers, which receive each reply too."""
 
-RESERVED_NAMES = ("bridge", CONTROLLER, EVERYONE, OBSERVERS, "web")
+RESERVED_NAMES = ("bridge", "broker", CONTROLLER, EVERYONE, OBSERVERS, "web")
 """Names that no commander may have. These names, and names that begin with one of them and ``/``, have a
 meaning of their own."""
 
