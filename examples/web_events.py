@@ -74,8 +74,8 @@ class Reader:
 
 
 def row(number: str) -> int:
-    """The row of an id: in RUN.ROW it counts up over all runs."""
-    return int(number.partition(".")[2])
+    """The row of an id, RUN.ROW, or the position of one of another bridge: both count up."""
+    return int(number.rpartition(".")[2])
 
 
 def opened(path: str, headers: dict[str, str] | None = None) -> Any:

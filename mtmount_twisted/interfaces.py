@@ -223,12 +223,40 @@ class IBrokerState(Interface):
     restarts: int = Attribute("Number of restarts of the process for the broker. It never falls.")
 
 
+class IOtherBridges(Interface):
+    """The events of the other bridges of the mount, which the message broker has."""
+
+    follows: bool = Attribute("True while this bridge stands by, and shows the events of the other ones.")
+    malformed: int = Attribute(
+        "Number of events of the broker that were left out, because they are malformed."
+    )
+
+    def subscribe(receiver: Any) -> None:
+        """Give a `frontends.web.events.others.Receiver` the events from now on, until `unsubscribe`."""
+
+    def unsubscribe(receiver: Any) -> None:
+        """Give a receiver no more events. If it is not subscribed, do nothing."""
+
+    def search(query: Any, share: str) -> Any:
+        """Search for a page of the events of all bridges.
+
+        :param query: a `frontends.web.events.others.StreamQuery`.
+        :param share: the owner of the search, who has one at a time.
+        :returns: fires with a `frontends.web.events.others.StreamPage`; it fails with a
+            `frontends.web.http.calls.RequestError` that has the reason.
+        """
+
+
 class ILeadership(Interface):
     """Place of this bridge among the bridges of a mount. Nothing here blocks."""
 
     state: str = Attribute("One of standby, candidate, active, alone, leaving.")
     node: str = Attribute("Name of this bridge.")
     holder: str = Attribute("Name of the bridge that has the lease, as far as it is known; empty for none.")
+    commander: Any = Attribute(
+        "Commander with command at the bridge with the lease, as far as it is known: an "
+        "`upstream.leadership.register.Commander`, or None."
+    )
     epoch: int = Attribute("Number of the last tenure of this bridge; 0 before the first.")
 
 
@@ -417,6 +445,7 @@ class IServed(Interface):
     broker: IBrokerState | None = Attribute(
         "The state of the publication to a message broker; None without a station."
     )
+    others: IOtherBridges | None = Attribute("Events of the other bridges; None without an election.")
     leadership: ILeadership | None = Attribute("Place among several bridges; None without an election.")
     telemetry_ports: Sequence[ITelemetryPort] = Attribute("The ports that serve telemetry.")
     handshakes: Any = Attribute("The turns in which TLS handshakes are computed: a `net.turns.Turns`.")

@@ -751,6 +751,8 @@ def _elect(
     )
     leadership = bridge.leadership = Leadership(rules, bridge, Asking(broker), log, station.hook, reactor)
     broker.elect(leadership)
+    if broker.shows_others:
+        bridge.others = broker.others
     longest = station.take_over_after + (HOOK_TIME if station.hook is not None else 0.0)
     if config.dialect == "tma2022" and longest > SAFE_TAKE_OVER:
         log.warning(

@@ -41,7 +41,7 @@ from mtmount_twisted.frontends.tcp.commanders import (
 )
 from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
-from mtmount_twisted.interfaces import IBrokerState, IRecorderState, IServed, ITelemetryPort
+from mtmount_twisted.interfaces import IBrokerState, IOtherBridges, IRecorderState, IServed, ITelemetryPort
 from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
@@ -217,6 +217,7 @@ class BridgeService(Service):
         it before the start.
     :ivar telemetry: the link to the mount's telemetry; None if the mount sends none.
     :ivar broker: the state of the publication to a message broker; None without a station.
+    :ivar others: the events of the other bridges; None without an election.
     :ivar signals: the mount's signals; None if the mount sends no telemetry.
     :ivar motion: the mount's motion; None if the mount sends no telemetry.
     :ivar handshakes: the turns in which the TLS handshakes of all ports and of the page are computed.
@@ -231,6 +232,7 @@ class BridgeService(Service):
     signals: SignalMemory | None = None
     motion: MotionWatch | None = None
     broker: IBrokerState | None = None
+    others: IOtherBridges | None = None
     leadership: Leadership | None = None
 
     def __init__(

@@ -21,24 +21,29 @@ from mtmount_twisted.frontends.broker.words import (
     DATA_FD,
     Begin,
     End,
+    Follow,
     More,
     Outcome,
     Ping,
     Pong,
     Question,
+    Search,
     Telemetry,
     Tenure,
+    Took,
 )
 
 from .contracts import IEngine
 from .daemon_link import DaemonLink
 from .desk import Desk
 from .events import Source
+from .following import Following
 from .journal_file import JournalFile
 from .keeper import Keeper
 from .nats_connection import Login
 from .nats_engine import NatsEngine
 from .outbox import Lag, Outbox
+from .searching import Searching
 from .streams import (
     EVENTS,
     TELEMETRY,
@@ -100,6 +105,12 @@ class Child:
         if begin.users is not None:
             logs = {user.name: engine.log(commands_name(user.name)) for user in begin.users}
             self.desk = Desk(engine, logs, source, begin.users, dialect, link.hand, link.log)
+        self.following: Following | None = None
+        self.searching: Searching | None = None
+        if begin.events and begin.election:
+            log = engine.log(EVENTS)
+            self.following = Following(engine, log, source, dialect, link.deliver, link.log)
+            self.searching = Searching(log, source, dialect, link.deliver)
         format = dialect.telemetry
         if begin.telemetry and format is not None:
             self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
@@ -108,7 +119,8 @@ class Child:
         """Publish until the daemon ends."""
         self._engine.start()
         self._start(self._engine.wait_failed())
-        for part in (self.outbox, self.telemetry, self.desk, self.keeper):
+        following = (self.following, self.searching)
+        for part in (self.outbox, self.telemetry, self.desk, self.keeper, *following):
             if part is not None:
                 self._start(part.run())
         try:
@@ -149,6 +161,12 @@ class Child:
                     self.desk.note_outcome(outcome)
                 case Question() as question if self.keeper is not None:
                     self.keeper.ask(question)
+                case Follow() as follow if self.following is not None:
+                    self.following.follow(follow)
+                case Took() as taken if self.following is not None:
+                    self.following.took(taken)
+                case Search() as search if self.searching is not None:
+                    self.searching.add(search)
                 case End():
                     await self._finish()
                     return
@@ -169,6 +187,7 @@ class Child:
             loss=self._engine.loss[:500],
             ignored=0 if self.desk is None else self.desk.ignored,
             full=[] if self.desk is None else list(map(commands_name, self.desk.full)),
+            malformed=0 if self.following is None else self.following.malformed,
         )
 
     async def _finish(self) -> None:

@@ -99,6 +99,14 @@ class ILog(Interface):
         :raises EngineUnreachable: if the broker does not answer.
         """
 
+    async def first(keys: str, position: int = 1) -> Stored | None:
+        """Return the first message at a position, or behind it, whose key matches a pattern.
+
+        :returns: None if there is none.
+        :raises EngineUnreachable: if the broker does not answer.
+        :raises EngineRefused: if a right or the stream is missing.
+        """
+
     async def read(keys: str, start: int | Start, receiver: Any) -> IReading:
         """Deliver the messages whose keys match a pattern to an `IReceiver`: stored ones, then new ones.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
 
 import msgspec
 
@@ -19,6 +20,7 @@ from mtmount_twisted.frontends.broker.words import (
     Answer,
     Log,
     OfDesk,
+    OfStream,
     Pong,
     ToChild,
     encode,
@@ -92,6 +94,12 @@ class DaemonLink:
             long.
         """
         return self._send(encode(line))
+
+    async def deliver(self, line: OfStream) -> None:
+        """Send a line about events, and wait until the daemon reads."""
+        self._writer.write(encode(line) + b"\n")
+        with suppress(ConnectionError):  # `line` notices the end of the daemon
+            await self._writer.drain()
 
     def _send(self, line: bytes) -> bool:
         if len(line) >= MAX_ANSWER or self._writer.transport.get_write_buffer_size() > MAX_BACKLOG:

@@ -343,8 +343,12 @@ def _time(text: str) -> float:
 
 async def last_message(connection: Connection, stream: str, keys: str) -> Stored | None:
     """Return the last message of a stream whose subject matches a pattern; None if there is none."""
+    return await _one_message(connection, stream, {"last_by_subj": keys})
+
+
+async def _one_message(connection: Connection, stream: str, which: dict[str, Any]) -> Stored | None:
     try:
-        found = await connection.ask(f"STREAM.MSG.GET.{stream}", {"last_by_subj": keys})
+        found = await connection.ask(f"STREAM.MSG.GET.{stream}", which)
     except ApiRefused as error:
         if error.number == NO_MESSAGE:
             return None
@@ -380,6 +384,10 @@ class _NatsLog:
         self._engine.note_time(found, before)
         most = int(found["config"].get("max_bytes", -1))
         return NO_BOUND if most < 0 else max(0, most - int(found["state"]["bytes"]))
+
+    async def first(self, keys: str, position: int = 1) -> Stored | None:
+        which = {"seq": max(1, position), "next_by_subj": keys}
+        return await _one_message(self._engine.connection(), self._name, which)
 
     async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
         reading = NatsReading(self._engine, self._name, keys, start, receiver)

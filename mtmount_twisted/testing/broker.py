@@ -326,6 +326,11 @@ class _MemoryLog:
         self._engine.note_time()
         return 0 if self._engine.broker.log(self._name).is_full else 2**62
 
+    async def first(self, keys: str, position: int = 1) -> Stored | None:
+        self._engine.check()
+        found = self._engine.broker.log(self._name).since(position)
+        return next((each for each in found if matches(keys, each.key)), None)
+
     async def read(self, keys: str, start: int | Start, receiver: IReceiver) -> IReading:
         self._engine.check()
         return _MemoryReading(self._engine, self._name, keys, start, receiver)

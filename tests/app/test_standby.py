@@ -77,6 +77,18 @@ class StateTests(StandbyCase):
         self.assertEqual(told, ["not sent: standby"] * 3)
         self.assertEqual(bridge.hand_command(night, "csc"), "not sent: standby")
 
+    def test_page(self) -> None:
+        """A standby reads the events of the others, and knows the holder of command there."""
+        self.assertEqual((self.a.station.follows, self.b.station.follows), (False, True))
+        self.assertEqual(self.b.leadership.commander, None)
+        self.commands(self.a)
+        self.pass_time(T)
+        commander = self.b.leadership.commander
+        self.assertEqual(commander and (commander.holder, commander.source), ("csc", "CSC"))
+        self.a.kill()
+        self.until_active(self.b)
+        self.assertFalse(self.b.station.follows)
+
     def test_journal(self) -> None:
         """The journal has each change of the state."""
         told = [event[3] for event in self.a.journal.events if event[0] == "tenure"]

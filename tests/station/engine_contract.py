@@ -141,6 +141,20 @@ class EngineContract:
 
         self.on_stage(test)
 
+    def test_first(self) -> None:
+        """The first message from a position on is found, by a pattern."""
+
+        async def test(stage: Stage, engine: Any) -> None:
+            log, prefix = engine.log(stage.log), stage.prefix
+            self.assertEqual(await log.first(f"{prefix}.>"), None)
+            for key in ("a", "b", "a"):
+                await log.append(f"{prefix}.{key}", b"")
+            found = [await log.first(f"{prefix}.{key}", place) for key in "ab>" for place in range(5)]
+            positions = [None if each is None else each.position for each in found]
+            self.assertEqual(positions, [1, 1, 3, 3, None, 2, 2, 2, None, None, 1, 1, 2, 3, None])
+
+        self.on_stage(test)
+
     def test_same_id(self) -> None:
         """A message with the id of a stored one is not stored again: it has the position of that one."""
 

@@ -40,12 +40,13 @@ class MemoryStation:
     """The child process of a bridge, in memory: the questions of the election, and its `Keeper`.
 
     :ivar tenures: what the child was told.
+    :ivar follows: True while it reads the events of the other bridges.
     :ivar is_cut: True while this bridge alone does not reach the broker.
     """
 
     def __init__(self, broker: MemoryBroker, loop: asyncio.AbstractEventLoop) -> None:
         self.tenures: list[tuple[int, bool]] = []
-        self.is_cut = False
+        self.is_cut = self.follows = False
         self.leadership: Any = None
         self._loop = loop
         self._answers: list[Answer] = []
@@ -70,6 +71,10 @@ class MemoryStation:
     def announce(self, epoch: int, active: bool) -> None:
         """See ``leadership.service.Broker``."""
         self.tenures.append((epoch, active))
+
+    def follow(self, is_standby: bool) -> None:
+        """See ``leadership.service.Broker``."""
+        self.follows = is_standby
 
     def turn(self) -> bool:
         """Let the child work; return True if it had an answer."""

@@ -102,7 +102,7 @@ class WebHouse(House):
     def served(self) -> Any:
         """The services of the daemon, as the web sees them; they receive no telemetry."""
         parts = {"bridge": self.bridge, "link": self.ways, "names": []}
-        none = dict.fromkeys(("telemetry", "signals", "motion", "broker", "leadership"))
+        none = dict.fromkeys(("telemetry", "signals", "motion", "broker", "leadership", "others"))
         return SimpleNamespace(**parts, **none, recorder=RecorderOff())
 
     def publish(self, name: str, data: object) -> None:

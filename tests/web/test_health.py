@@ -35,7 +35,7 @@ class HealthTests(SynchronousTestCase):
         self.pair = SimpleNamespace(listen_error=None)
         self.bridge = SimpleNamespace(link=object())
         parts = {"bridge": self.bridge, "all_pairs": [self.pair], "port_failures": []}
-        self.service = SimpleNamespace(**parts, broker=None, leadership=None)
+        self.service = SimpleNamespace(**parts, broker=None, leadership=None, others=None)
         self.journal = SimpleNamespace(fault="", losing=False, lost=5, lost_unprivileged=2)
         self.health = Health(self.service, self.journal)
 

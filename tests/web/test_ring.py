@@ -287,7 +287,7 @@ class FeedTests(SynchronousTestCase):
         RecordMaker(bus.publish, bus.now).line("csc", "from", 1, b"1\n32\n1\n" + STAMP)
         clock.advance(1)
         self.assertEqual((ear.events[0].id, ear.events[0].data["id"]), (None, None))
-        self.assertEqual((feed.oldest_row, feed.last_row, feed.position_after(0, 1)), (0, 0, None))
+        self.assertEqual((feed.oldest_row, feed.last_row, feed.position_after((0, 1))), (0, 0, None))
 
     def test_a_reader_who_resumes_costs_a_few_looks(self) -> None:
         """Where a stream begins is found in a full ring with a few looks at its rows: a reader resumes at
@@ -296,7 +296,7 @@ class FeedTests(SynchronousTestCase):
             looks = Looks()
             feed = ring_of([Looked(number, looks) for number in numbers], base=0)
             for row in (0, 1, 50, 9_999, 19_999):
-                feed.position_after(1, row)
+                feed.position_after((1, row))
             self.assertEqual(feed.last_row, max(numbers))
             feed.oldest_row  # noqa: B018
             self.assertLess(looks.count, 400)
@@ -305,11 +305,11 @@ class FeedTests(SynchronousTestCase):
         """The position after a row is that behind it, so that what has no number and came later is told."""
         feed = ring_of([0, 4, 0, 0, 5, 0, 7, 0], base=10, max_rows=7)  # the first is gone
         self.assertEqual((feed.start, feed.oldest_row, feed.last_row), (1, 14, 17))
-        positions = [feed.position_after(1, row) for row in (12, 13, 14, 15, 16, 17, 18)]
+        positions = [feed.position_after((1, row)) for row in (12, 13, 14, 15, 16, 17, 18)]
         self.assertEqual(positions, [None, 1, 2, 5, 5, 7, None])
-        self.assertIsNone(feed.position_after(2, 14))
+        self.assertIsNone(feed.position_after((2, 14)))
         without = ring_of([4, 0, 0], base=10, max_rows=2)  # no row in the file is left
-        self.assertEqual((without.oldest_row, without.last_row, without.position_after(1, 14)), (0, 14, 1))
+        self.assertEqual((without.oldest_row, without.last_row, without.position_after((1, 14))), (0, 14, 1))
 
     def test_a_fault_does_not_end_it(self) -> None:
         """If an event can't be made, the log says so, and what comes after is told."""

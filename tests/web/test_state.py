@@ -13,8 +13,10 @@ import mtmount_twisted
 from mtmount_twisted.bridge.last_values import KnownEntry
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import ReplyCode, Source
-from mtmount_twisted.frontends.web.api.state import Said
+from mtmount_twisted.frontends.web.api.state import Said, StateRoutes
+from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
+from mtmount_twisted.upstream.leadership.register import Commander
 from tests.support.commanders import STATE
 from tests.support.web_houses import WebCase, user
 
@@ -54,6 +56,22 @@ class StateTests(WebCase):
         """Who may observe may see it."""
         routes = [(route.method, route.path, route.role) for route in self.house.state.routes()]
         self.assertIn(("GET", "/api/v1/state", "observe"), routes)
+
+    def test_standby(self) -> None:
+        """The lease at a standby is that of the active bridge; the register of the broker is not trusted."""
+        house = self.house
+        for state, commander, expected in (
+            ("standby", Commander("csc", "CSC", 7), ("csc", "CSC", 7)),
+            ("standby", Commander("csc", "nonsense", 7), ("csc", None, 7)),
+            ("standby", None, (None, None, 0)),
+            ("active", Commander("csc", "CSC", 7), (None, None, 0)),
+        ):
+            place = SimpleNamespace(node="b", state=state, holder="a", epoch=0, commander=commander)
+            parts = house.bridge, house.bus, house.ways, JournalOff(), house.leases
+            routes = StateRoutes(*parts, house.clock, house.stamps, None, place)  # type: ignore[arg-type]
+            self.addCleanup(routes.close)
+            lease = routes.shape(user()).lease
+            self.assertEqual((lease.holder, lease.source, lease.number), expected)
 
     def test_link(self) -> None:
         """The link's two sockets, its epoch, and since when it is up, or down."""

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from mtmount_twisted.interfaces import IBrokerState, ITelemetry
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 
+from .reading import StreamReading
 from .supervisor import Supervisor
 from .words import (
     CONNECTING,
@@ -29,11 +30,13 @@ from .words import (
     End,
     More,
     OfDesk,
+    OfStream,
     Outcome,
     Pong,
     Question,
     Telemetry,
     Tenure,
+    ToChild,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +85,10 @@ class Asking:
         """Tell the child the tenure."""
         self._service.settle_tenure(Tenure(epoch, active))
 
+    def follow(self, is_standby: bool) -> None:
+        """Read the events of the other bridges while this one stands by."""
+        self._service.others.follow(is_standby and self._service.shows_others)
+
 
 @implementer(IBrokerState)
 class BrokerService(Service):
@@ -92,6 +99,7 @@ class BrokerService(Service):
     :param reactor: the reactor; the global one if None.
     :param desk: make the desk for commands, once the bridge has started, given a function that sends the
         child a line; None without commands.
+    :ivar others: the events of the other bridges, for the page.
     """
 
     name = "mtmount-broker"
@@ -125,6 +133,19 @@ class BrokerService(Service):
         self._desk: Desk | None = None
         self._tenure = self._sent_tenure = NO_TENURE
         self._elector: Elector | None = None
+        self.others: StreamReading = StreamReading(self._send, lambda: self.problem, lambda: self._clock)
+
+    @property
+    def shows_others(self) -> bool:
+        """True if the bridges of the mount share their events at the broker."""
+        return self._begin.events and self._begin.election
+
+    def _send(self, line: ToChild) -> bool:
+        return self._supervisor is not None and self._supervisor.send(line)
+
+    @property
+    def _clock(self) -> IReactorTime:
+        return cast(IReactorTime, self._reactor)
 
     def elect(self, elector: Elector) -> None:
         """Pass the answers about the election on. Call it before the start."""
@@ -132,7 +153,7 @@ class BrokerService(Service):
 
     def ask(self, question: Question) -> bool:
         """Ask the broker. Return False if the question can't be sent; then no answer comes."""
-        return self._supervisor is not None and self._supervisor.send(question)
+        return self._send(question)
 
     # IBrokerState
 
@@ -262,12 +283,14 @@ class BrokerService(Service):
         self._send_tenure()
         if self._elector is not None:
             self._elector.child_started()
+        self.others.child_started()
         self._send_settled()
 
     def child_ready(self) -> None:
         """See `supervisor.Owner`."""
         self._send_tenure()
         self._send_settled()
+        self.others.child_ready()
         if self._desk is not None:
             self._desk.child_ready()
 
@@ -276,6 +299,10 @@ class BrokerService(Service):
         if self._desk is not None:
             self._desk.received(line)
 
+    def child_read(self, line: OfStream) -> None:
+        """See `supervisor.Owner`."""
+        self.others.received(line)
+
     def child_replied(self, answer: Answer) -> None:
         """See `supervisor.Owner`."""
         if self._elector is not None:
@@ -283,6 +310,7 @@ class BrokerService(Service):
 
     def child_answered(self, pong: Pong) -> None:
         """See `supervisor.Owner`."""
+        self.others.note_malformed(pong.malformed)
         assert self._limited_log is not None
         now = cast(IReactorTime, self._reactor).seconds()
         for name in pong.full if self._state is None else set(pong.full) - set(self._state.full):
@@ -311,6 +339,7 @@ class BrokerService(Service):
     def child_ended(self) -> None:
         """See `supervisor.Owner`."""
         self._state = None
+        self.others.child_ended()
         if self._elector is not None:
             self._elector.child_ended()
 
@@ -327,6 +356,7 @@ class BrokerService(Service):
         """
         if self._round is not None and self._round.active():
             self._round.cancel()
+        self.others.close()
         assert self._supervisor is not None
         return self._supervisor.stop(within, End())
 

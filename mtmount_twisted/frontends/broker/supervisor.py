@@ -39,11 +39,13 @@ from mtmount_twisted.visible import visible
 from .words import (
     DATA_FD,
     MAX_ANSWER,
+    MAX_EVENT_LINE,
     Answer,
     Command,
     FromChild,
     Log,
     OfDesk,
+    OfStream,
     Ping,
     Pong,
     ToChild,
@@ -65,17 +67,24 @@ START_TIME = 30.0
 
 MOST_BYTES = 2**16
 """The largest number of bytes of lines, and of text on its standard output and error, that a child may send
-between two answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted
-apart."""
+between two answers. An answer with a few lines for the log has less than 4 KiB. Commands and events are
+counted apart."""
 
 MOST_COMMANDS = 2**21
 """The largest number of bytes of commands that a child may send between two answers."""
+
+MOST_STREAMED = 2**23
+"""The most bytes of events of other bridges that a child may send between two answers. The daemon takes at
+most `words.EVENT_WINDOW` of them in each `reading.PACE`, and some pages of at most `words.MAX_PAGE`."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 """The time from the end of a child to the start of the next one, in seconds; it doubles each time."""
 
 GOOD_LIFE = 60.0
 """The time after which a child counts as good, in seconds. The pause after its end is `LEAST_PAUSE` again."""
+
+_LONG_LINES = (b'{"type":"other",', b'{"type":"found",')
+"""The beginnings of the lines that may be as long as `MAX_EVENT_LINE`."""
 
 KEPT_OUTPUT = 2000
 """The number of characters of a child's standard error that the log shows when it ends."""
@@ -99,6 +108,9 @@ class Owner(TypingProtocol):
 
     def child_asked(self, line: OfDesk) -> None:
         """Process a line about commands of the broker."""
+
+    def child_read(self, line: OfStream) -> None:
+        """Process a line about the events of other bridges."""
 
     def child_replied(self, answer: Answer) -> None:
         """Process the answer to a question about the election."""
@@ -125,7 +137,7 @@ class _Link(Protocol):
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._child.line_received(line)
-        if len(self._rest) > MAX_ANSWER:
+        if len(self._rest) > (MAX_EVENT_LINE if self._rest.startswith(_LONG_LINES) else MAX_ANSWER):
             self._child.kill("it sends a line that is too long")
 
     def pauseProducing(self) -> None:
@@ -166,6 +178,7 @@ class _Child:
         self.killed: str = ""  # the reason
         self._bytes = 0
         self._command_bytes = 0
+        self._streamed_bytes = 0
         self._asked = 0
         self._link = _Link(self)
         self._output = _Output(self)
@@ -221,10 +234,15 @@ class _Child:
             if self._command_bytes > MOST_COMMANDS:
                 self.kill("it floods the daemon")
                 return
+        elif isinstance(told, OfStream):
+            self._streamed_bytes += len(line)
+            if self._streamed_bytes > MOST_STREAMED:
+                self.kill("it floods the daemon")
+                return
         else:
             self.count(len(line) + 1)
         if isinstance(told, Pong):
-            self._bytes = self._command_bytes = 0
+            self._bytes = self._command_bytes = self._streamed_bytes = 0
             if self._deadline is not None:
                 self._deadline.cancel()
             self._deadline = Deadline(self._reactor, ANSWER_TIME, self.kill, "it does not answer")
@@ -328,6 +346,8 @@ class Supervisor:
             self._owner.child_replied(told)
         elif isinstance(told, Pong):
             self._owner.child_answered(told)
+        elif isinstance(told, OfStream):
+            self._owner.child_read(told)
         else:
             self._owner.child_asked(told)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from mtmount_twisted.frontends.web.http.answers import JsonObject
 
@@ -22,6 +22,18 @@ MAX_TELEMETRY = MAX_LINE // 4
 
 MAX_ANSWER = 2**13
 """The longest line from the child, in bytes."""
+
+MAX_ENTRY: int = 2**16
+"""The longest event of another bridge in a line from the child, in bytes of JSON."""
+
+MAX_EVENT_LINE: int = MAX_ENTRY + MAX_ANSWER
+"""The longest line with such an event, in bytes."""
+
+EVENT_WINDOW: int = 64
+"""The most events of other bridges that the daemon has not taken yet."""
+
+MAX_PAGE: int = 2**20
+"""The most bytes of the entries of a page."""
 
 MAX_TEXT = 1000
 """The longest text of a line for the log, in characters."""
@@ -148,6 +160,40 @@ class Question(Struct, tag="question", frozen=True, kw_only=True):
     revision: int = 0
 
 
+class Follow(Struct, tag="follow", frozen=True):
+    """Read the events of the other bridges, or read them no more.
+
+    :ivar after: the position of the last event that the daemon has; 0 to begin with new events.
+    """
+
+    follow: bool
+    after: Annotated[int, Meta(ge=0)] = 0
+
+
+class Took(Struct, tag="took", frozen=True):
+    """The daemon has processed some events of other bridges."""
+
+    events: Annotated[int, Meta(ge=1)]
+
+
+class Search(Struct, tag="search", frozen=True, kw_only=True):
+    """A question for a page of the events of all bridges of the mount; see ``others.StreamQuery``.
+
+    :ivar types: the types, kinds and peers of a ``selection.Selection``.
+    :ivar before: the id of an event; empty for none, and so are the other texts.
+    """
+
+    number: int
+    limit: Annotated[int, Meta(ge=1, le=1000)]
+    types: list[str] = []
+    kinds: list[str] = []
+    peers: list[str] = []
+    before: str = ""
+    after: str = ""
+    since: str = ""
+    until: str = ""
+
+
 class End(Struct, tag="end", frozen=True):
     """The daemon ends: publish what the journal has, and end."""
 
@@ -164,6 +210,7 @@ class Pong(Struct, tag="pong", frozen=True, kw_only=True):
     :ivar loss: the reason of the last loss.
     :ivar ignored: the number of requests without an outcome since the start: their subject ends in no word.
     :ivar full: the names of the streams for commands that have no room.
+    :ivar malformed: the number of malformed events of other bridges since the start.
     """
 
     number: int
@@ -177,6 +224,7 @@ class Pong(Struct, tag="pong", frozen=True, kw_only=True):
     loss: str = ""
     ignored: int = 0
     full: list[str] = []
+    malformed: int = 0
 
 
 class Log(Struct, tag="log", frozen=True):
@@ -241,9 +289,57 @@ class Seen(Struct, tag="seen", frozen=True):
     user: str
 
 
-ToChild: TypeAlias = Begin | More | Ping | Telemetry | Tenure | Question | Outcome | End
+class Other(Struct, tag="other", frozen=True, kw_only=True):
+    """An event of another bridge.
+
+    :ivar id: its ``shapes.StreamId``.
+    :ivar entry_type: ``message``, ``step`` or ``change``.
+    :ivar kind: its kind, by which a reader selects.
+    :ivar entry: the event in the form of the API, with this id, in ASCII.
+    """
+
+    id: str
+    entry_type: str
+    kind: str
+    peer: str
+    entry: Raw
+
+
+class Missing(Struct, tag="missing", frozen=True):
+    """The broker does not have some events any more.
+
+    :ivar position: the position behind which the stream goes on.
+    """
+
+    position: Annotated[int, Meta(ge=0)]
+
+
+class Found(Struct, tag="found", frozen=True, kw_only=True):
+    """An entry of a page, in the order of the page."""
+
+    number: int
+    entry: Raw
+
+
+class Searched(Struct, tag="searched", frozen=True, kw_only=True):
+    """The end of a page.
+
+    :ivar next: the id from which the next page continues; None at the end.
+    :ivar status: the status of HTTP if there is no page; 0 if there is one.
+    """
+
+    number: int
+    next: str | None = None
+    status: int = 0
+    problem: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+
+
+ToChild: TypeAlias = (
+    Begin | More | Ping | Telemetry | Tenure | Question | Outcome | Follow | Took | Search | End
+)
 OfDesk: TypeAlias = Command | Recall | Written | Seen
-FromChild: TypeAlias = Pong | Log | Answer | OfDesk
+OfStream: TypeAlias = Other | Missing | Found | Searched
+FromChild: TypeAlias = Pong | Log | Answer | OfDesk | OfStream
 
 encode: Callable[[object], bytes] = msgspec.json.encode
 """Return a value as JSON, without the end of the line."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -95,6 +96,9 @@ class Areas:
         bridge, link = served.bridge, served.link
         turns = Turns(reactor)
         feed = Feed(bus, bridge.dialect, journal, reactor, turns, log=log)
+        others = served.others
+        if others is not None:
+            others.subscribe(feed)
         shelf = Shelf(journal.path, reactor)
         stamps = Stamps(reactor, wall_clock)
         lives = CommandTracker(bus, bridge.dialect, reactor, stamps)
@@ -122,12 +126,13 @@ class Areas:
             motion=served.motion,
             recorder=served.recorder,
             broker=served.broker,
+            others=others,
             leadership=served.leadership,
             telemetry_ports=lambda: served.telemetry_ports,
         )
         past = SignalHistoryRoutes(served.signals, served.recorder, shelf, wall_clock)
         slews = SlewRoutes(served.motion, shelf, wall_clock)
-        history = History(shelf, turns, wall_clock, bridge.dialect)
+        history = History(shelf, turns, wall_clock, bridge.dialect, others=others)
         usual = {name: LIMITS[axis] for name, axis in NAMES.items()}
         limits_of = usual.get if served.motion is None else served.motion.limits_of
         validator = Validator(bridge, bus, reactor, state.devices, state.motion_of, limits_of)
@@ -144,7 +149,8 @@ class Areas:
             *(validator, streams, commanders, leases, state, lives),
             *(acks, metrics, live, feed, shelf, turns),
         )
-        self._closing = (watch.stop, *(part.close for part in closing))
+        unsubscribe = () if others is None else (partial(others.unsubscribe, feed),)
+        self._closing = (watch.stop, *unsubscribe, *(part.close for part in closing))
 
     def close(self) -> None:
         """End all waits, and receive no more records. If one part fails, close the others all the same."""

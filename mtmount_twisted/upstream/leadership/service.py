@@ -95,6 +95,9 @@ class Broker(Protocol):
     def announce(self, epoch: int, active: bool) -> None:
         """Tell the child the tenure."""
 
+    def follow(self, is_standby: bool) -> None:
+        """Read the events of the other bridges while this one stands by."""
+
 
 @implementer(ILeadership)
 class Leadership(Service):
@@ -157,6 +160,11 @@ class Leadership(Service):
         return "" if self._tenure is None else self._tenure.holder
 
     @property
+    def commander(self) -> Commander | None:
+        """See `ILeadership`."""
+        return None if self._tenure is None else self._tenure.holding_commander
+
+    @property
     def epoch(self) -> int:
         """See `ILeadership`."""
         return 0 if self._tenure is None else self._tenure.epoch
@@ -186,6 +194,7 @@ class Leadership(Service):
         self._hook = None if self._program is None else Hook(self._program, self._log, self._reactor)
         self._tenure = Tenure(self._rules, self._effects, self._time.seconds())
         self.guard = SleepGuard(FRESH * self._rules.take_over_after, self._slept, self._boot_time)
+        self._broker.follow(True)
         self._log.info("standby: the link and the ports are closed until this bridge has the lease")
         self._next_turn()
 
@@ -323,6 +332,7 @@ class Leadership(Service):
             case Announce(epoch, active):
                 self._broker.announce(epoch, active)
             case Became(state, detail):
+                self._broker.follow(state is State.STANDBY)
                 self._log.info("%s", f"{state.value}: {detail}")  # a name in front would look like a peer
                 self._house.record_tenure(f"{state.value}: {detail}")
             case Log():

@@ -279,6 +279,11 @@ class Tenure:
         is_stale = self.state is STANDBY and self.seen.holder == self._rules.node
         return "" if is_stale else self.seen.holder
 
+    @property
+    def holding_commander(self) -> Commander | None:
+        """The commander that has command at the bridge with the lease, as far as it is known."""
+        return self.seen.command if self.holder else None
+
     def lease_age(self, now: float) -> float | None:
         """Return the age of the lease (s); None without a lease."""
         return now - self._confirmed if self._has_lease else None

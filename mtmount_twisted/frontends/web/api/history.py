@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import Dialect, codes_translated_to, dialect_translated_to
+from mtmount_twisted.frontends.web.events.others import StreamQuery
 from mtmount_twisted.frontends.web.events.ring import Turns, slices
 from mtmount_twisted.frontends.web.events.selection import (
     REQUEST,
@@ -33,10 +34,13 @@ from mtmount_twisted.frontends.web.events.selection import (
 )
 from mtmount_twisted.frontends.web.events.shapes import (
     TYPES,
+    OwnId,
     Row,
+    StreamId,
     entry_schemas,
     event_id,
-    read_event_id,
+    iso,
+    read_any_id,
     row_of,
     shape,
 )
@@ -51,6 +55,7 @@ from mtmount_twisted.frontends.web.http.calls import (
     Route,
 )
 from mtmount_twisted.frontends.web.http.encoding import LEAST, as_body, as_json, gzip, takes_gzip
+from mtmount_twisted.interfaces import IOtherBridges
 from mtmount_twisted.journal.checking import FILE_ERRORS, in_words
 from mtmount_twisted.journal.reading import (
     GOOD_OUTCOMES,
@@ -112,6 +117,13 @@ waits for Python's lock at each system call, and delays each command."""
 OFF = "the journal is disabled: set [journal] enabled = true in the configuration, or omit --journal none"
 
 
+JOURNAL, BROKER = "journal", "broker"
+PLACES = (JOURNAL, BROKER)
+"""The places that have history."""
+
+NO_BROKER = "this bridge shares no events with others: [station] has no one_peer, or events = false"
+
+
 @cache
 def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
     """Return the parameters of a query of the journal."""
@@ -142,6 +154,13 @@ def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
             "query",
             Annotated[int, Meta(ge=1, le=MAX_LIMIT, extra_json_schema={"default": LIMIT})],
             "The most entries.",
+        ),
+        Parameter(
+            "where",
+            "query",
+            Annotated[str, Meta(extra_json_schema={"enum": list(PLACES)})],
+            "The journal of this bridge, or the events of all bridges of the mount at the message broker. "
+            "The default is that of the id; without one it is the broker while this bridge stands by.",
         ),
         Parameter("before", "query", EventId, "Only entries before this id, the newest first."),
         Parameter("after", "query", EventId, "Only entries after this id, the oldest first."),
@@ -281,6 +300,7 @@ class Query(NamedTuple):
     :ivar limit: the largest number of entries.
     :ivar before: entries before this id are read, the newest first; None for all.
     :ivar after: entries after this id are read, the oldest first; None for a query by `before`.
+    :ivar at_broker: the same query for the events at the broker; None for the journal.
     """
 
     wanted: Wanted
@@ -288,6 +308,7 @@ class Query(NamedTuple):
     limit: int
     before: int | None
     after: int | None
+    at_broker: StreamQuery | None = None
 
 
 class Found(NamedTuple):
@@ -381,6 +402,7 @@ class History:
     :param wall_clock: returns Unix time in seconds, the reference of ``10 min ago``.
     :param dialect: the dialect of the controller, with the names that a query may have.
     :param rest: called in the reading thread after each `REST_ROWS` rows; waits for `REST_TIME` if None.
+    :param others: the events of the other bridges; None without an election.
     """
 
     def __init__(
@@ -390,7 +412,9 @@ class History:
         wall_clock: Callable[[], float],
         dialect: Dialect,
         rest: Callable[[], object] | None = None,
+        others: IOtherBridges | None = None,
     ) -> None:
+        self._others = others
         self._dialect = dialect
         self._rest = rest or partial(Event().wait, REST_TIME)
         self._shelf = shelf
@@ -416,18 +440,32 @@ class History:
 
     async def messages(self, call: Call) -> Answer:
         """Answer with a page of entries."""
-        query = read_query(call.query, self._now(), self._dialect)
+        others = self._others
+        query = read_query(call.query, self._now(), self._dialect, others is not None and others.follows)
+        if query.at_broker is not None:
+            page = await self._from_broker(query.at_broker, call.share)
+        else:
+            page = await self._from_journal(query, call)
+        body = as_body(page)
+        gzipped = None
+        if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
+            gzipped = await self._shelf.in_thread(lambda: gzip(body))
+        return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
+
+    async def _from_broker(self, query: StreamQuery, share: str) -> Page:
+        if self._others is None:
+            raise RequestError(503, NO_BROKER)
+        found = await self._others.search(query, share)
+        return Page(entries=[Raw(each) for each in found.entries], next=found.next)
+
+    async def _from_journal(self, query: Query, call: Call) -> Page:
         if self._shelf.path is None:
             raise RequestError(503, OFF)
         try:
             page = await self._shelf.read(partial(self._page, query), call.share, call.user.observes)
         except JournalError as error:
             raise RequestError(503, str(error)) from None
-        body = as_body(await self._encoded(page))
-        gzipped = None
-        if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
-            gzipped = await self._shelf.in_thread(lambda: gzip(body))
-        return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
+        return await self._encoded(page)
 
     def _page(self, query: Query, db: sqlite3.Connection, go_on: Callable[[], None]) -> Found:
         """Return a page of the journal, in a reading thread."""
@@ -457,9 +495,10 @@ class History:
 # Queries
 
 
-def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
+def read_query(query: Mapping[str, str], now: float, dialect: Dialect, follows: bool = False) -> Query:
     """Return the query in the parameters of a request.
 
+    :param follows: True if this bridge stands by: without another word the events at the broker are meant.
     :raises RequestError: with every fault in them.
     """
     faults = unknown(query, parameters(dialect))
@@ -470,23 +509,59 @@ def read_query(query: Mapping[str, str], now: float, dialect: Dialect) -> Query:
     def value(name: str, read: Callable[[str], T | None]) -> T | None:
         return read_value(query, name, read, None, faults)
 
+    def event(name: str) -> OwnId | StreamId | None:
+        return read_value(query, name, read_any_id, None, faults)
+
     since, until = (value(name, lambda text: parse_time(text, now)) for name in ("since", "until"))
     if since is not None and until is not None and until < since:
         faults.append(Fault("query.until", f"expected a time after since, got {query['until']!r}"))
-    before, after = (value(name, lambda text: read_event_id(text)[1]) for name in ("before", "after"))
+    before, after = event("before"), event("after")
     if "before" in query and "after" in query:
         faults.append(Fault("query.after", "expected either before or after, not both"))
     limit = value("limit", _limit) or LIMIT
     numbers, named = value("command", lambda text: _codes(text, dialect)) or ((), ())
     outcomes = value("outcome", _outcomes) or ()
+    where = value("where", _place)
+    id = before or after
+    if id is None:
+        is_at_broker = follows if where is None else where == BROKER
+    else:
+        is_at_broker = isinstance(id, StreamId)
+        if where is not None and is_at_broker != (where == BROKER):
+            faults.append(Fault("query.where", f"the id is not of an event in the {where}"))
+    if is_at_broker:
+        why = (
+            "the events at the broker can't be searched by commands: ask the active bridge, or where=journal"
+        )
+        faults += [Fault(f"query.{name}", why) for name in ("command", "outcome") if name in query]
     refuse(faults)
+    at_broker = None
+    if is_at_broker:
+        at_broker = StreamQuery(
+            selection,
+            limit,
+            before=before if isinstance(before, StreamId) else None,
+            after=after if isinstance(after, StreamId) else None,
+            since=None if since is None else iso(since),
+            until=None if until is None else iso(until),
+        )
     types = selection.selected_types or set(TYPES.values())
     tables = tuple(table for table in COLUMNS if TYPES[table] in types)
     peers, codes = tuple(sorted(selection.peers)), tuple(sorted(numbers))
     # A name selects a command of the controller's dialect only; an earlier run may have another dialect.
     dialect_codes = tuple((dialect.name, code) for code in sorted(named))
     wanted = Wanted(since, until, peers, tables, codes, outcomes, dialect_codes=dialect_codes)
-    return Query(wanted, selection, limit, before, after)
+    return Query(wanted, selection, limit, _row_in(before), _row_in(after), at_broker)
+
+
+def _row_in(id: OwnId | StreamId | None) -> int | None:
+    return None if id is None else id[1]
+
+
+def _place(text: str) -> str:
+    if text not in PLACES:
+        raise ValueError(f"expected {' or '.join(PLACES)}, got {text[:80]!r}")
+    return text
 
 
 def _limit(text: str) -> int:

@@ -41,6 +41,7 @@ from mtmount_twisted.interfaces import (
     IJournalState,
     ILeadership,
     IMotion,
+    IOtherBridges,
     IRecorderState,
     ITelemetry,
     ITelemetryPort,
@@ -131,6 +132,7 @@ class Metrics(Collector):
     :param motion: the mount's motion; None if the bridge does not receive its telemetry.
     :param recorder: the state of the recorder of telemetry, also of one that is turned off.
     :param broker: the state of the publication to a message broker; None without a station.
+    :param others: the events of the other bridges; None without an election.
     :param leadership: the role of this bridge in the election; None without an election.
     :ivar registry: holds these figures, and the figures of the process.
     """
@@ -154,12 +156,14 @@ class Metrics(Collector):
         motion: IMotion | None = None,
         recorder: IRecorderState | None = None,
         broker: IBrokerState | None = None,
+        others: IOtherBridges | None = None,
         leadership: ILeadership | None = None,
     ) -> None:
         self.bridge = bridge
         self.leadership = leadership
         self.recorder: IRecorderState | RecorderOff = recorder or RecorderOff()
         self.broker = broker
+        self.others = others
         self._dialect: Dialect = bridge.dialect
         self.link = link
         self.journal = journal
@@ -655,6 +659,12 @@ FIGURES = (
         "counter",
         "Restarts of the process that publishes to the message broker.",
         lambda metrics: 0 if metrics.broker is None else metrics.broker.restarts,
+    ),
+    Figure(
+        "station_malformed_events",
+        "counter",
+        "Malformed events at the message broker, which a standby left out.",
+        lambda metrics: 0 if metrics.others is None else metrics.others.malformed,
     ),
     Figure(
         "tenure",

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, TelemetryFormat
 from mtmount_twisted.dialects.facts import AlarmFact, AxisFact, DeviceFact, Fact, MountFact
+from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.frontends.web.events.stamps import Stamps
 from mtmount_twisted.frontends.web.http.answers import (
@@ -174,7 +175,8 @@ class TelemetryState(Part, frozen=True, kw_only=True):
 class State(Shape, frozen=True, kw_only=True):
     """The present state; a stale value is from before the link was lost, or is old telemetry.
 
-    `station` is the role of this bridge in the election; null without an election.
+    `station` is the role of this bridge in the election; null without an election. At a standby the lease is
+    that of the active bridge.
     """
 
     time: Time
@@ -346,7 +348,7 @@ class StateRoutes:
             version=__version__,
             dialect=bridge.dialect.name,
             controller=self._controller(),
-            lease=self._leases.shape(),
+            lease=self._lease(),
             you=self._you(user),
             commanders=[_commander(client) for client in bridge.clients.values()],
             axes=self._axes(said.axes),
@@ -360,6 +362,15 @@ class StateRoutes:
             counts=dict(bridge.counts),
             station=station_now(self._leadership),
         )
+
+    def _lease(self) -> Lease:
+        """Return the lease of command; at a standby that of the bridge with the lease of the mount."""
+        place = self._leadership
+        if place is None or place.state != "standby" or place.commander is None:
+            return self._leases.shape()
+        holder = place.commander
+        source = holder.source if holder.source in Source.__members__ else None
+        return replace(self._leases.shape(), holder=holder.holder, source=source, number=holder.number)
 
     def _controller(self) -> Controller:
         link = self._link

@@ -28,8 +28,9 @@ from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
-from .selection import NOTICE, Selection
-from .shapes import Gone, Row, event_id, reply_kind, row_of, shape, shown_bytes
+from .others import OtherEvent
+from .selection import GONE, NOTICE, Selection
+from .shapes import Gone, OwnId, Row, StreamId, event_id, reply_kind, row_of, shape, shown_bytes
 
 GATHER = 0.025
 """The time that rows gather before listeners receive them, in seconds."""
@@ -53,6 +54,7 @@ STREAMS_PER_TURN = 8
 """The largest number of listeners that receive data in one turn of the reactor."""
 
 NOT_IN_MEMORY = "memory no longer holds these rows"
+NO_LONGER_STORED = "the broker no longer has these events"
 ANOTHER = "that id is not of this journal"
 
 
@@ -76,11 +78,13 @@ class _Kept(NamedTuple):
 
     :ivar number: the number of the row in the file; 0 for a row that is not in the file.
     :ivar latest: the largest number so far. It never falls, so that a search bisects the ring.
+    :ivar position: the same for the positions of the events of other bridges.
     """
 
     number: int
     latest: int
-    record: Record | Notice
+    record: Record | Notice | OtherEvent
+    position: int = 0
 
 
 _NONE = _Kept(0, 0, Notice("", ""))
@@ -90,9 +94,20 @@ def _latest(kept: _Kept) -> int:
     return kept.latest
 
 
-def _row(id: int, run: int, record: Record | Notice, dialect: Dialect) -> Row:
+def _position(kept: _Kept) -> int:
+    return kept.position
+
+
+def _stream_id(record: Record | Notice | OtherEvent) -> StreamId | None:
+    return record.id if isinstance(record, OtherEvent) else None
+
+
+def _row(id: int, run: int, record: Record | Notice | OtherEvent, dialect: Dialect) -> Row:
     """Return a record as a row of the journal; a row that is not in the file has the id 0."""
     match record:
+        case OtherEvent(type, kind, peer, text, stream_id):
+            entry = Entry(0, run, NOTICE, 0.0, peer, 0, type, 0, 0, 0, 0, text, None, dialect)
+            return Row(entry, kind, stream_id=stream_id)
         case LineRecord(time, epoch, peer, direction, line, code, sequence_id):
             own = line_dialect(peer, direction, line, dialect)
             entry = Entry(id, run, "message", time, peer, epoch, direction, 0, 0, 0, 0, "", line, own)
@@ -172,7 +187,8 @@ def frame(event: str, data: bytes, number: str | None = None) -> bytes:
 def framed(row: Row) -> bytes:
     """Return a row as a server-sent event."""
     if row.entry.table == NOTICE:
-        return frame(row.entry.what, row.entry.text.encode())
+        number = None if row.stream_id is None else str(row.stream_id)
+        return frame(row.entry.what, row.entry.text.encode(), number)
     told = shape(row)
     return frame(told.type, as_json(told), told.id)
 
@@ -271,6 +287,7 @@ class Feed:
     :ivar dialect: the dialect of the controller.
     :ivar listeners: the listeners that receive events.
     :ivar lost: the number of rows that no listener received, because too many came at once.
+    :ivar follows: True while this bridge shows the events of other ones; see `show`.
     """
 
     def __init__(
@@ -289,6 +306,7 @@ class Feed:
         self.dialect = dialect
         self.listeners: dict[Listener, None] = {}
         self.lost: int = 0
+        self.follows: bool = False
         self._log = log or logging.getLogger(__name__)
         self._clock = clock
         self._turns = turns
@@ -298,7 +316,11 @@ class Feed:
         self._end = 0  # the number of rows so far
         self._told = 0  # the number of rows that were sent, or are being sent
         self._told_row = 0  # the id of the last row that was sent; 0 if none is known
+        self._told_other: StreamId | None = None  # the same, of other bridges
         self._last_number = 0
+        self._last_other: StreamId | None = None
+        self._last_position = 0  # the largest of an event of another bridge
+        self._others_dropped = -1  # the number of the own row behind which the ring lacks such an event
         self._state = ASLEEP
         self._due: IDelayedCall | None = None  # while gathering
         self._telling: Deferred[None] | None = None  # while sending
@@ -314,14 +336,30 @@ class Feed:
         """
         self._append(Notice(event, as_json(data).decode()), 0)
 
-    def _append(self, record: Record | Notice, number: int) -> None:
+    def show(self, event: OtherEvent) -> None:
+        """Send all listeners an event of another bridge."""
+        if event.id is not None:
+            self._last_other = event.id
+            self._last_position = max(self._last_position, event.id.position)
+        self._append(event, 0)
+
+    def note_missing(self) -> None:
+        """Send all listeners word that the broker does not have some events of the other bridges any more."""
+        after = None if self._last_other is None else str(self._last_other)
+        gone = Gone(rows=None, after=after, before=None, why=NO_LONGER_STORED)
+        self.show(OtherEvent(GONE, GONE, "", as_json(gone).decode(), None))
+
+    def _append(self, record: Record | Notice | OtherEvent, number: int) -> None:
         if number:
             self._last_number = number
-        self._rows.append(_Kept(number, self._last_number, record))
+        self._rows.append(_Kept(number, self._last_number, record, self._last_position))
         self._end += 1
         self._bytes += ROW_BYTES + record.size
         while self._bytes > self._max_bytes or len(self._rows) > self._max_rows:
-            self._bytes -= ROW_BYTES + self._rows.popleft().record.size
+            dropped = self._rows.popleft()
+            self._bytes -= ROW_BYTES + dropped.record.size
+            if isinstance(dropped.record, OtherEvent):
+                self._others_dropped = dropped.latest
         if self._state is IDLE:
             self._gather()
 
@@ -367,12 +405,37 @@ class Feed:
             first = self._rows[following] if following < len(self._rows) else _NONE
         return self._id(first.number)
 
-    def position_after(self, run: int, row: int) -> int | None:
-        """Return the position after the row with an id; None if the ring lacks rows since then."""
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last event before the edge, of this bridge or of another one; None without one."""
+        before = min(self.edge, self._end) - self.start
+        id = _stream_id(self._rows[before - 1].record) if before > 0 else None
+        return event_id(self.journal.run, self.last_row) if id is None else str(id)
+
+    @property
+    def _oldest_id(self) -> str | None:
+        """The id of the oldest event in the ring that has one."""
+        first = self._rows[0] if self._rows else _NONE
+        other = _stream_id(first.record)
+        if other is None and not first.number:  # the first that is not in the file: the next one of either
+            own = bisect_right(self._rows, first.latest, key=_latest)
+            following = bisect_right(self._rows, first.position, hi=own, key=_position)
+            other = _stream_id(self._rows[following].record) if following < own else None
+        return event_id(self.journal.run, self.oldest_row) if other is None else str(other)
+
+    def position_after(self, last: OwnId | StreamId) -> int | None:
+        """Return the position after the event with an id; None if the ring lacks events since then."""
+        if isinstance(last, StreamId):
+            place = bisect_left(self._rows, last.position, key=_position)
+            is_there = place < len(self._rows) and _stream_id(self._rows[place].record) == last
+            return self.start + place + 1 if is_there else None
+        run, row = last
         base: int | None = self.journal.base
-        last = self._id(self._last_number)
-        oldest = self.oldest_row or last + 1
-        if base is None or run != self.journal.run or not oldest - 1 <= row <= last:
+        newest = self._id(self._last_number)
+        oldest = self.oldest_row or newest + 1
+        if base is None or run != self.journal.run or not oldest - 1 <= row <= newest:
+            return None
+        if row - base <= self._others_dropped:
             return None
         behind = bisect_right(self._rows, row - base, key=_latest)
         latest = self._rows[behind - 1].latest if behind else 0
@@ -380,13 +443,19 @@ class Feed:
         is_kept = latest and self._rows[position].number == latest
         return self.start + position + bool(is_kept)
 
-    def gone_after(self, run: int, row: int) -> bytes:
+    def gone_after(self, last: OwnId | StreamId) -> bytes:
         """Return the event for the rows between an id and the oldest row in the ring.
 
         Only the file shows whether an id of an earlier run belongs to this journal; this method assumes it.
         """
         now, base, oldest = self.journal.run, self.journal.base, self.oldest_row
-        before = event_id(now, oldest)
+        before = self._oldest_id
+        if isinstance(last, StreamId):
+            return gone(NOT_IN_MEMORY, None, str(last), before)
+        run, row = last
+        is_other_dropped = run == now and base is not None and row - base <= self._others_dropped
+        if self.follows or is_other_dropped:  # no place has all that came after an event of this journal
+            return gone(NOT_IN_MEMORY, None, None, before)
         if base is None or run < now:
             return gone(NOT_IN_MEMORY, None, event_id(run, row), before)
         if run == now and base < row < oldest:
@@ -459,13 +528,17 @@ class Feed:
                 await self._turns.turn(first=True)
             self._told = after
             self._told_row = next((row.entry.id for row in reversed(rows) if row.entry.id), self._told_row)
+            others = (row.stream_id for row in reversed(rows) if row.stream_id is not None)
+            self._told_other = next(others, self._told_other)
             await self._send(batch)
             self._moved.fire(None)
 
     def _gone_now(self, rows: int) -> bytes:
         run, base = self.journal.run, self.journal.base
         after = None if base is None else f"{run}.{self._told_row or base}"
-        return gone("too much happened at once", rows, after, event_id(run, self.oldest_row))
+        if self.follows and self._told_other is not None:
+            after = str(self._told_other)
+        return gone("too much happened at once", rows, after, self._oldest_id)
 
     async def _send(self, batch: Batch) -> None:
         listeners = tuple(self.listeners)

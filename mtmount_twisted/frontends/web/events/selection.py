@@ -24,6 +24,9 @@ T = TypeVar("T")
 NOTICE = "notice"
 """The table name of events for listeners that no table of the journal holds."""
 
+GONE = "gone"
+"""The notice that some events are missing: every selection takes it."""
+
 REQUEST = "request"
 """The notice that a commander asks for command."""
 
@@ -92,11 +95,17 @@ class Selection:
     def takes(self, row: Row) -> bool:
         """Return True if the selection takes a row."""
         entry = row.entry
-        if self.peers and entry.peer not in self.peers:
+        if row.kind == GONE and entry.table == NOTICE:
+            return True
+        return self.takes_kind(TYPES.get(entry.table, entry.what), row.kind, entry.peer)
+
+    def takes_kind(self, type: str, kind: str, peer: str) -> bool:
+        """Return True if the selection takes an entry of a type, a kind and a peer."""
+        if self.peers and peer not in self.peers:
             return False
         if not (self.types or self.kinds):
             return True
-        return TYPES.get(entry.table, entry.what) in self.types or row.kind in self.kinds
+        return type in self.types or kind in self.kinds
 
 
 def read_selection(query: Mapping[str, str], faults: list[Fault], dialect: Dialect) -> Selection:

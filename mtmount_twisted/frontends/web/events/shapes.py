@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import Enum, IntFlag
 from functools import lru_cache
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, NamedTuple, TypeAlias, cast
 
 from msgspec import Meta, Struct
 
@@ -38,6 +38,7 @@ MAX_ROW = 2**63 - 1
 """The largest id that SQLite can have."""
 
 _EVENT_ID = re.compile(r"(\d{1,18})\.(\d{1,19})", re.ASCII)
+_STREAM_ID = re.compile(r"([A-Za-z0-9_-]{1,32})\.(\d{1,18})\.(\d{1,19})\.(\d{1,18})", re.ASCII)
 
 UNREADABLE = "unreadable"
 """The kind of a message without a readable code."""
@@ -65,6 +66,38 @@ def read_event_id(text: str) -> tuple[int, int]:
     if found is None or int(found[2]) > MAX_ROW:
         raise ValueError(f"expected RUN.ROW as events have it, such as 3.206158430215, got {text[:80]!r}")
     return int(found[1]), int(found[2])
+
+
+class StreamId(NamedTuple):
+    """The id of an event in the broker's stream, ``NODE.RUN.ROW.POSITION``.
+
+    :ivar node: the bridge whose event it is.
+    :ivar run: the run in the journal of that bridge, and so is `row`.
+    :ivar position: its place in the stream. A stream that was lost counts anew: the other members tell.
+    """
+
+    node: str
+    run: int
+    row: int
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.run}.{self.row}.{self.position}"
+
+
+OwnId: TypeAlias = tuple[int, int]
+"""The id of an event in the journal of this bridge: the run and the row."""
+
+
+def read_any_id(text: str) -> OwnId | StreamId:
+    """Return the event that an id names, of this bridge or of another one.
+
+    :raises ValueError: if the id is malformed; the text is for a person.
+    """
+    found = _STREAM_ID.fullmatch(text)
+    if found is None or int(found[3]) > MAX_ROW:
+        return read_event_id(text)
+    return StreamId(found[1], int(found[2]), int(found[3]), int(found[4]))
 
 
 _PLAIN = frozenset((bool, int, float, str))
@@ -98,11 +131,13 @@ class Row(NamedTuple):
 
     :ivar kind: the name of the code of a message, or of the command of a step; the kind of a change.
     :ivar sequence_id: the sequence id of a message, if the message has one.
+    :ivar stream_id: the id of an event of another bridge; None for an event of this one.
     """
 
     entry: Entry
     kind: str
     sequence_id: int | None = None
+    stream_id: StreamId | None = None
 
 
 def row_of(entry: Entry) -> Row:
@@ -202,7 +237,7 @@ def shape(row: Row) -> Message | Step | Change:
 
 
 def _message(row: Row) -> Message:
-    entry, kind, sequence_id = row
+    entry, kind, sequence_id, _ = row
     line, command = entry.line or b"", is_command(entry)
     decode = _decoded if len(line) <= SHOWN_BYTES else _decoded.__wrapped__
     fields, text, truncated = decode(line, command, entry.dialect)

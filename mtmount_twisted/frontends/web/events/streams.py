@@ -40,7 +40,7 @@ from mtmount_twisted.records import ChangeRecord
 
 from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
 from .selection import Selection, read_selection, refuse, selection_parameters, unknown
-from .shapes import Hello, event_id, read_event_id
+from .shapes import Hello, OwnId, StreamId, read_any_id
 from .signals import PARAMETERS, SignalStreams, Wanted, read_wanted
 
 KEEP_ALIVE = 15.0
@@ -246,11 +246,11 @@ class Streams:
         if last is None:
             self._feed.attach(stream)
         else:
-            stream.resuming = Deferred.fromCoroutine(self._resume(stream, *last))
+            stream.resuming = Deferred.fromCoroutine(self._resume(stream, last))
             stream.resuming.addErrback(self._failed, stream)
         return Answer(streams=True)
 
-    async def _resume(self, stream: Stream, run: int, row: int) -> None:
+    async def _resume(self, stream: Stream, last: OwnId | StreamId) -> None:
         """Send the rows in memory after an id, a slice in each turn of the reactor, then attach the stream.
 
         If memory no longer holds a row, for example because the reader is slow, an event ``gone`` replaces
@@ -259,13 +259,13 @@ class Streams:
         feed = self._feed
         await stream.room()
         await self._turns.turn()
-        position = feed.position_after(run, row)
+        position = feed.position_after(last)
         while position != feed.edge:
             if position is None or position < feed.start:
-                stream.send(feed.gone_after(run, row))
+                stream.send(feed.gone_after(last))
                 position = feed.start
                 if feed.oldest_row:  # the next ``gone`` begins where this one ends
-                    run, row = feed.journal.run, feed.oldest_row - 1
+                    last = feed.journal.run, feed.oldest_row - 1
             elif position > feed.edge:  # the journal already holds rows that listeners do not have yet
                 await feed.moved()
             else:
@@ -273,7 +273,8 @@ class Streams:
                 position += len(rows)
                 for numbers in slices(rows):
                     for each in rows[numbers.start : numbers.stop]:
-                        run, row = (each.entry.run, each.entry.id) if each.entry.id else (run, row)
+                        own = (each.entry.run, each.entry.id) if each.entry.id else None
+                        last = each.stream_id or own or last
                         if stream.selection.takes(each):
                             stream.send(framed(each))
                             await stream.room()
@@ -318,9 +319,8 @@ class Streams:
 
     def _greet(self, stream: Stream, resumes: bool) -> None:
         """Send the stream's position. If the stream will send every row after it, send it with its id."""
-        run = self._feed.journal.run
-        last = event_id(run, self._feed.last_row)
-        data = as_json(Hello(run=run, last_id=last, epoch=self._bus.epoch))
+        last = self._feed.last_id
+        data = as_json(Hello(run=self._feed.journal.run, last_id=last, epoch=self._bus.epoch))
         stream.send(frame("hello", data, None if resumes else last))
 
     def _leave(self, stream: Stream) -> None:
@@ -376,8 +376,8 @@ def _parameters(dialect: Dialect) -> tuple[Parameter, ...]:
 
 def read_call(
     call: Call, dialect: Dialect, signals: ISignals | None
-) -> tuple[Selection, Wanted, tuple[int, int] | None]:
-    """Return the selection of a request, its signals, and the run and row after which the stream resumes.
+) -> tuple[Selection, Wanted, OwnId | StreamId | None]:
+    """Return the selection of a request, its signals, and the id after which the stream resumes.
 
     :raises RequestError: 422 with every fault in the parameters; 400 if the last id is malformed.
     """
@@ -391,7 +391,7 @@ def read_call(
     ):
         if text:
             try:
-                return selection, wanted, read_event_id(text)
+                return selection, wanted, read_any_id(text)
             except ValueError as error:
                 raise RequestError(
                     400, "the last event's id can't be read", (Fault(where, str(error)),)

@@ -46,8 +46,8 @@ Seconds = Annotated[float, Meta(ge=0)]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """A time of day, in ISO 8601, UTC."""
 
-EventId = Annotated[str, Meta(pattern="^[0-9]+\\.[0-9]+$")]
-"""The id of an event: RUN.ROW."""
+EventId = Annotated[str, Meta(pattern="^([A-Za-z0-9_-]+\\.[0-9]+\\.)?[0-9]+\\.[0-9]+$")]
+"""The id of an event: RUN.ROW; NODE.RUN.ROW.POSITION for an event of another bridge."""
 
 SourceName = Annotated[str, Meta(extra_json_schema={"enum": [source.name for source in Source]})]
 

@@ -47,7 +47,8 @@ function notLive({ live }) {
 
 function standby({ node, holder }) {
   const title = holder ? `Standby of ${holder}` : "Standby: no bridge has the lease";
-  const said = line(`This is ${node}, which does not command the mount. Nothing can be sent from here, `, b("STOP neither"), ".");
+  const whose = holder ? ` Messages are those of ${holder}.` : "";
+  const said = line(`This is ${node}, which does not command the mount. Nothing can be sent from here, `, b("STOP neither"), `.${whose}`);
   const what = doThis(holder ? `open the page of ${holder}.` : "wait a moment: a bridge takes over.");
   return notice("standby", "caution", "STANDBY", title, [said, what]);
 }

@@ -51,8 +51,8 @@ export class Recent {
   }
 }
 
-// The row number of an id; a live entry may have no id yet.
-export const rowOf = (id) => Number(id?.split(".")[1] ?? Infinity);
+// The row number of an id, or the position of an entry of another bridge; a live entry may have no id yet.
+export const rowOf = (id) => Number(id?.split(".").at(-1) ?? Infinity);
 
 // Within one millisecond the row number gives the order.
 export const byTime = (one, other) =>

@@ -1,0 +1,216 @@
+"""`StreamReading`: the events of the other bridges, from the child process to the page of a standby.
+
+The child hands over a few events at a time, and waits until the daemon has taken them: a flood of the broker
+stays in the broker. The daemon takes at most `words.EVENT_WINDOW` events in each `PACE`, so that no turn of
+the reactor is long. After the start of another child the reading goes on behind the last event. Next to read:
+``web.events.ring``, which shows the events; ``station.following``, the child's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mtmount_twisted.frontends.web.events.others import OtherEvent, Receiver, StreamPage, StreamQuery
+from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
+from mtmount_twisted.frontends.web.http.calls import RequestError
+from mtmount_twisted.interfaces import IOtherBridges
+
+from .words import Follow, Found, Missing, OfStream, Other, Search, Searched, ToChild, Took
+
+T = TypeVar("T")
+
+PACE = 0.025
+"""The time between two words to the child that events were taken, in seconds."""
+
+MOST_SEARCHES = 4
+"""The most searches at once; each user has one."""
+
+SEARCH_TIME = 12.0
+"""The longest time of a search, in seconds; the child ends it earlier."""
+
+
+class _Search:
+    """A search that is under way."""
+
+    def __init__(self, share: str) -> None:
+        self.share = share
+        self.entries: list[bytes] = []
+        self.page: Deferred[StreamPage] = Deferred()
+
+
+@implementer(IOtherBridges)
+class StreamReading:
+    """The events of the other bridges.
+
+    :param send: send the child a line; False if it does not read now.
+    :param problem: return the reason why the broker is not connected; empty if it is.
+    :param clock: return the clock, once the daemon has started.
+    :ivar malformed: the number of malformed events of all children so far.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[ToChild], bool],
+        problem: Callable[[], str],
+        clock: Callable[[], IReactorTime],
+    ) -> None:
+        self.follows: bool = False
+        self.malformed: int = 0
+        self._send = send
+        self._problem = problem
+        self._clock = clock
+        self._receivers: list[Receiver] = []
+        self._wanted = self._told = Follow(False)  # `_told` is what the child knows
+        self._position = 0  # of the last event; 0 to begin with new ones
+        self._taken = 0  # events about which the child does not know yet that they were taken
+        self._next_word: IDelayedCall | None = None
+        self._malformed_of_child = 0
+        self._searches: dict[int, _Search] = {}
+        self._number = 0
+        self._closed = False
+
+    # IOtherBridges
+
+    def subscribe(self, receiver: Receiver) -> None:
+        """See `IOtherBridges`."""
+        self._receivers.append(receiver)
+        receiver.follows = self.follows
+
+    def unsubscribe(self, receiver: Receiver) -> None:
+        """See `IOtherBridges`."""
+        if receiver in self._receivers:
+            self._receivers.remove(receiver)
+
+    def follow(self, is_standby: bool) -> None:
+        """Give the receivers the events of the other bridges from now on, or give them no more."""
+        if is_standby == self.follows:
+            return
+        self.follows = is_standby
+        self._position = 0
+        for receiver in self._receivers:
+            receiver.follows = is_standby
+        self._wanted = Follow(is_standby)
+        self._tell()
+
+    def search(self, query: StreamQuery, share: str) -> Deferred[StreamPage]:
+        """See `IOtherBridges`."""
+        if why := self._problem():
+            return fail(RequestError(503, f"the broker is not connected: {why}"))
+        if len(self._searches) >= MOST_SEARCHES or any(
+            each.share == share for each in self._searches.values()
+        ):
+            text = "a query of yours, or too many of others, are running: wait for one to end"
+            return fail(RequestError(429, text, headers={"Retry-After": "1"}))
+        self._number += 1
+        number, search = self._number, _Search(share)
+        selection = query.selection
+        question = Search(
+            number=number,
+            limit=query.limit,
+            types=sorted(selection.types),
+            kinds=sorted(selection.kinds),
+            peers=sorted(selection.peers),
+            before="" if query.before is None else str(query.before),
+            after="" if query.after is None else str(query.after),
+            since=query.since or "",
+            until=query.until or "",
+        )
+        if not self._send(question):
+            return fail(RequestError(503, "the process for the broker is busy", headers={"Retry-After": "1"}))
+        self._searches[number] = search
+
+        def over(result: T) -> T:
+            self._searches.pop(number, None)
+            return result
+
+        def late(*result: object) -> Failure:
+            return Failure(RequestError(503, f"the broker does not answer within {SEARCH_TIME:g} s"))
+
+        return search.page.addTimeout(SEARCH_TIME, self._clock(), late).addBoth(over)
+
+    # The child
+
+    def received(self, line: OfStream) -> None:
+        """Process a line of the child."""
+        if self._closed:
+            return
+        match line:
+            case Other():
+                self._take(line)
+            case Missing(position):
+                if self.follows:
+                    self._position = position
+                    for receiver in self._receivers:
+                        receiver.note_missing()
+                self._note_taken()
+            case Found():
+                if (search := self._searches.get(line.number)) is not None:
+                    search.entries.append(bytes(line.entry))
+            case Searched():
+                if (search := self._searches.get(line.number)) is None:
+                    return
+                if line.status:
+                    search.page.errback(RequestError(line.status, line.problem))
+                else:
+                    search.page.callback(StreamPage(search.entries, line.next))
+
+    def _take(self, line: Other) -> None:
+        id = read_any_id(line.id)
+        if self.follows and self._told.follow and isinstance(id, StreamId):
+            self._position = id.position
+            event = OtherEvent(line.entry_type, line.kind, line.peer, bytes(line.entry).decode("ascii"), id)
+            for receiver in self._receivers:
+                receiver.show(event)
+        self._note_taken()
+
+    def _note_taken(self) -> None:
+        self._taken += 1
+        if self._next_word is None:
+            self._next_word = self._clock().callLater(PACE, self._tell_taken)
+
+    def _tell_taken(self) -> None:
+        self._next_word = None
+        if self._taken and self._send(Took(self._taken)):
+            self._taken = 0
+
+    def _tell(self) -> None:
+        """Tell the child whether to read, unless it knows."""
+        if self._wanted != self._told and self._send(self._wanted):
+            self._told = self._wanted
+
+    def child_started(self) -> None:
+        """Let a new child read, if its predecessor did."""
+        self._told = Follow(False)
+        self._taken = 0
+        self._wanted = Follow(self.follows, self._position)
+        self._tell()
+
+    def child_ready(self) -> None:
+        """Tell the child what it did not read before."""
+        self._tell()
+        self._tell_taken()
+
+    def note_malformed(self, number: int) -> None:
+        """Note how many malformed events the child has left out."""
+        self.malformed += max(0, number - self._malformed_of_child)
+        self._malformed_of_child = number
+
+    def child_ended(self) -> None:
+        """End the searches: nothing more comes of them."""
+        self._malformed_of_child = 0
+        for search in tuple(self._searches.values()):
+            search.page.errback(RequestError(503, "the process for the broker has ended: ask again"))
+
+    def close(self) -> None:
+        """End the searches, and tell the child nothing more. It may be called twice."""
+        self._closed = True
+        if self._next_word is not None:
+            self._next_word.cancel()
+            self._next_word = None
+        self.child_ended()
