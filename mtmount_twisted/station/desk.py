@@ -135,19 +135,34 @@ class _Item:
         self.outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
 
 
-class _Lives:
-    """Receives the last claims and outcomes of a user, up to a position."""
+class Lives:
+    """Receives the last claims and outcomes of a user, up to a position.
+
+    While a command of hours is in flight, the user can send a million of other requests. So only the hash of
+    the id is kept of a request with an outcome.
+
+    :ivar claims: the claims without an outcome by the id of their request: position and content.
+    :ivar ended: the hashes of the ids of the requests with an outcome.
+    :ivar done: is set once the last message was received.
+    :ivar progress: the number of messages received.
+    """
 
     def __init__(self, last: int) -> None:
-        self.found: dict[str, tuple[int, Life]] = {}  # by id: the position and content of the last message
-        self.done = Event()
-        self.progress = 0
+        self.claims: dict[str, tuple[int, Life]] = {}
+        self.ended: set[int] = set()
+        self.done: Event = Event()
+        self.progress: int = 0
         self._last = last
 
     async def received(self, message: Stored) -> None:
         """Note a claim or an outcome."""
         self.progress += 1
-        self.found[place_of(message.key).id] = message.position, read_life(message.body)
+        id, life = place_of(message.key).id, read_life(message.body)
+        if life.claimed_by is not None:
+            self.claims[id] = message.position, life
+        else:
+            self.claims.pop(id, None)
+            self.ended.add(hash(id))
         if message.position >= self._last:
             self.done.set()
 
@@ -350,7 +365,7 @@ class _UserDesk:
         self._items: dict[str, _Item] = {}  # handed over, or to be recalled; no outcome at the broker
         self._unsettled: dict[int, None] = {}  # the positions of requests without an outcome, in their order
         self._frontier = 0  # every request before this position was read
-        self._lives: dict[str, tuple[int, Life]] = {}
+        self._lives = Lives(0)
         self._waiting: deque[_Item] = deque()
         self._more = Event()
         self._ending: set[Task[None]] = set()
@@ -392,12 +407,12 @@ class _UserDesk:
         await self.log.append(desk.subjects.life(name, "probe"), b"", after=NO_POSITION)
         last = await self.log.last(desk.subjects.life(name, "*"))
         start = 1
-        self._lives = {}
+        self._lives = Lives(0)
         if last is not None:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
         self._frontier = start
-        for id, (position, life) in tuple(self._lives.items()):
+        for id, (position, life) in tuple(self._lives.claims.items()):
             if life.claimed_by is not None and id not in self._items and is_word(id):
                 self._take_over(id, position, life.claimed_by)
         reading: IReading = await self.log.read(desk.subjects.request(name, "*"), start, self)
@@ -406,12 +421,12 @@ class _UserDesk:
         finally:
             await reading.stop()
 
-    async def _read_lives(self, start: int, last: Stored) -> dict[str, tuple[int, Life]]:
-        """Return the last claim or outcome of each of the user's requests that are not settled.
+    async def _read_lives(self, start: int, last: Stored) -> Lives:
+        """Return the claims and outcomes of the user's requests that are not settled.
 
         :raises EngineUnreachable: if the broker does not deliver them.
         """
-        lives = _Lives(last.position)
+        lives = Lives(last.position)
         reading = await self.log.read(self._desk.subjects.life(self._user.name, "*"), start, lives)
         try:
             while not lives.done.is_set():
@@ -423,7 +438,7 @@ class _UserDesk:
                     raise EngineUnreachable("the last outcomes of the broker can't be read")
         finally:
             await reading.stop()
-        return lives.found
+        return lives
 
     def _take_over(self, id: str, claim: int, session: str) -> None:
         """Bring about an outcome for a claim without one, of another bridge or of an earlier process or
@@ -449,7 +464,8 @@ class _UserDesk:
         if not is_word(place.id):
             self._desk.ignore(message.key)
             return
-        if place.id in self._lives or place.id in self._items:
+        is_old = place.id in self._lives.claims or hash(place.id) in self._lives.ended
+        if is_old or place.id in self._items:
             known = self._items.get(place.id)
             if known is not None and not known.position:
                 known.position = message.position

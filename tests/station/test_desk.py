@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,7 +23,8 @@ from mtmount_twisted.frontends.broker.words import (
     moment,
 )
 from mtmount_twisted.station import desk as desk_module
-from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk
+from mtmount_twisted.station.contracts import Stored
+from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk, Lives
 from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.requests import (
     Subjects,
@@ -709,6 +711,23 @@ class FloodTests(DeskCase):
             self.assertLess(ended, 5000)
 
         self.in_house(test)
+
+    def test_many_outcomes(self) -> None:
+        """Behind a command of hours, the many outcomes of the user take little memory in a new session."""
+
+        async def test() -> None:
+            lives = Lives(20_001)
+            key = "mt.t1.cmd.life.night."
+            body = outcome_body(Outcome(user="night", id="x", state="busy"), Source("t1", "a"), 1, 1, 0.0)
+            tracemalloc.start()
+            for number in range(20_000):
+                await lives.received(Stored(f"{key}{number:036}", body, number + 1, 0.0))
+            size, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            self.assertLess(size, 20_000 * 150)
+            self.assertEqual((len(lives.ended), lives.claims), (20_000, {}))
+
+        asyncio.run(test())
 
     def test_open_commands(self) -> None:
         """A user has some commands in flight, some that wait, and the others are busy; its stop passes."""
