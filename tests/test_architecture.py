@@ -458,7 +458,7 @@ BOUNDS = {
     "records of track commands held back": f"{track_runs.HOLD:g} s, {track_runs.MOST_HELD:,} records",
     "a log line that strangers can cause": f"1 in {rate_limited_log.INTERVAL:g} s, "
     f"or {rate_limited_log.A_FEW}",
-    "lines that wait for the child": f"1 number; 1 round of telemetry, {size(words.MAX_LINE // 2)}",
+    "lines that wait for the child": f"1 number; 1 round of telemetry, {size(2 * words.MAX_TELEMETRY)}",
     "an answer of the child": f"{supervisor.ANSWER_TIME:g} s; {supervisor.START_TIME:g} s after its start",
     "bytes from the child between two answers": f"{size(supervisor.MOST_BYTES)}, and "
     f"{size(supervisor.MOST_COMMANDS)} of commands, and {size(supervisor.MOST_STREAMED)} of events",
