@@ -19,7 +19,8 @@ MAX_LINE = 2**21
 
 MAX_TELEMETRY = 2**16
 """The largest number of bytes of telemetry in a line; a mount sends 20 KB in a round. A text of quotes has
-twice as many bytes in JSON. While the child reads a line, the daemon sends it nothing else, not even a ping."""
+twice as many bytes in JSON. While the child reads a line, the daemon sends it no other line, not even a
+ping."""
 
 MAX_ANSWER = 2**13
 """The longest line from the child, in bytes."""
