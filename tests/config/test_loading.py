@@ -279,7 +279,7 @@ class Problems(SynchronousTestCase):
             self.assertIn("port[1].name: expected letters", problem)
         for name in ("bridge", "controller", "everyone", "observers", "web"):
             [problem] = problems(port.format(name))
-            self.assertIn("port[1].name: expected none of bridge, controller", problem)
+            self.assertIn("port[1].name: expected none of bridge, broker, controller", problem)
         self.assertEqual(problems(port.format("a-B_3")), [])
         self.assertEqual(
             problems(PAIR + port.format("csc")), ["port[1].name: 'csc' is the name of pair[1] already"]

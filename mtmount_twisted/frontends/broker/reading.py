@@ -20,6 +20,7 @@ from mtmount_twisted.frontends.web.events.others import OtherEvent, Receiver, St
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
 from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.interfaces import IOtherBridges
+from mtmount_twisted.net.deadlines import FairClock
 
 from .words import Follow, Found, Missing, OfStream, Other, Search, Searched, ToChild, Took
 
@@ -96,7 +97,7 @@ class StreamReading:
         for receiver in self._receivers:
             receiver.follows = is_standby
         self._wanted = Follow(is_standby)
-        self._tell()
+        self._send_wanted()
 
     def search(self, query: StreamQuery, share: str) -> Deferred[StreamPage]:
         """See `IOtherBridges`."""
@@ -132,7 +133,7 @@ class StreamReading:
         def late(*result: object) -> Failure:
             return Failure(RequestError(503, f"the broker does not answer within {SEARCH_TIME:g} s"))
 
-        return search.page.addTimeout(SEARCH_TIME, self._clock(), late).addBoth(over)
+        return search.page.addTimeout(SEARCH_TIME, FairClock(self._clock()), late).addBoth(over)
 
     # The child
 
@@ -179,7 +180,7 @@ class StreamReading:
         if self._taken and self._send(Took(self._taken)):
             self._taken = 0
 
-    def _tell(self) -> None:
+    def _send_wanted(self) -> None:
         """Tell the child whether to read, unless it knows."""
         if self._wanted != self._told and self._send(self._wanted):
             self._told = self._wanted
@@ -189,11 +190,11 @@ class StreamReading:
         self._told = Follow(False)
         self._taken = 0
         self._wanted = Follow(self.follows, self._position)
-        self._tell()
+        self._send_wanted()
 
     def child_ready(self) -> None:
         """Tell the child what it did not read before."""
-        self._tell()
+        self._send_wanted()
         self._tell_taken()
 
     def note_malformed(self, number: int) -> None:
