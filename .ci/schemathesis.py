@@ -35,7 +35,7 @@ EXAMPLES = 100
 SEED = 20261122
 """So that two runs on one commit send the same."""
 
-CHECKED_WITHIN = 90.0
+CHECKED_WITHIN = 240.0
 
 
 def installed(folder: Path) -> Path:
