@@ -39,7 +39,7 @@ A fixed number would be too small after a late turn: a program on this machine c
 second.
 """
 
-MIN_TAKEN, MAX_TAKEN = 16, 1024
+MIN_TAKEN, MAX_TAKEN = 64, 1024
 """The smallest and the largest number of connections that a queue takes in one turn. The smallest number
 holds however long they take."""
 
