@@ -179,7 +179,7 @@ def lives(url: str) -> dict[str, list[str]]:
         engine = NatsEngine([url], [])
         engine.start()
         await engine.wait_connected()
-        log = engine.log("MT_CMD")
+        log = engine.log("MT_CMD_night")
         last = await log.last("mt.t1.cmd.>")
         if last is None:
             return {}
