@@ -58,5 +58,6 @@ def take_few_events(reactor: Any) -> bool:
     poller = getattr(reactor, "_poller", None)  # Twisted has no public name for it
     if poller is None or not hasattr(poller, "modify"):
         return False
-    reactor._poller = _FewEvents(poller)
+    if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
+        reactor._poller = _FewEvents(poller)
     return True

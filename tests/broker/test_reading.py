@@ -117,6 +117,16 @@ class FollowingTests(ReadingCase):
         self.reactor.advance(10 * PACE)
         self.assertEqual(self.child.got, [])
 
+    def test_end_behind_a_word(self) -> None:
+        """No timer is left if the child reads again, and the daemon ends before the next word is due."""
+        self.child.says(other(1))
+        self.others.child_ready()
+        self.child.says(other(2))
+        self.others.close()
+        self.child.got  # noqa: B018
+        self.reactor.advance(10 * PACE)
+        self.assertEqual([line for line in self.child.got if isinstance(line, Took)], [])
+
     def test_active(self) -> None:
         """A bridge that commands the mount shows no events of others, also not those on their way."""
         self.others.follow(False)

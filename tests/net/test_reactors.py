@@ -89,6 +89,17 @@ class FewEventsTests(SynchronousTestCase):
         self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 3)
         self.assertEqual(len({file for files in found for file in files}), 3 * MOST_EVENTS)
 
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_twice(self) -> None:
+        """A reactor of two daemons is changed once."""
+        poller = select.epoll()
+        self.addCleanup(poller.close)
+        reactor = SimpleNamespace(_poller=poller)
+        self.assertTrue(take_few_events(reactor))
+        changed = vars(reactor).copy()
+        self.assertTrue(take_few_events(reactor))
+        self.assertEqual(vars(reactor), changed)
+
     def test_other_reactor(self) -> None:
         """A reactor without ``epoll`` stays as it is."""
         self.assertFalse(take_few_events(MemoryReactor()))

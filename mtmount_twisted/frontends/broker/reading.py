@@ -195,7 +195,8 @@ class StreamReading:
     def child_ready(self) -> None:
         """Tell the child what it did not read before."""
         self._send_wanted()
-        self._tell_taken()
+        if self._next_word is None:
+            self._tell_taken()
 
     def note_malformed(self, number: int) -> None:
         """Note how many malformed events the child has left out."""
