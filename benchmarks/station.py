@@ -25,7 +25,7 @@ from mtmount_twisted.station.journal_file import JournalFile
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.outbox import Outbox
 from mtmount_twisted.station.requester import Requester
-from mtmount_twisted.station.streams import events_stream
+from mtmount_twisted.station.streams import commands_name, events_stream
 from tests.support.broker import Broker
 
 from . import standby
@@ -215,7 +215,7 @@ async def _write(url: str) -> float:
     engine = NatsEngine([url], [])
     engine.start()
     await engine.wait_connected()
-    log, times = engine.log("MT_CMD_night"), []
+    log, times = engine.log(commands_name("night")), []
     for number in range(COMMANDS):
         await asyncio.sleep(PACE)
         key = f"mt.t2.cmd.req.night.{time.time_ns()}-{number}"

@@ -30,6 +30,7 @@ from mtmount_twisted.station.contracts import Stored
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.requests import place_of
+from mtmount_twisted.station.streams import commands_name
 from mtmount_twisted.station.waits import pause as asleep
 
 from .clients import Desk, connect
@@ -179,7 +180,7 @@ def lives(url: str) -> dict[str, list[str]]:
         engine = NatsEngine([url], [])
         engine.start()
         await engine.wait_connected()
-        log = engine.log("MT_CMD_night")
+        log = engine.log(commands_name("night"))
         last = await log.last("mt.t1.cmd.>")
         if last is None:
             return {}

@@ -17,6 +17,7 @@ from mtmount_twisted.station.journal_file import JournalFile
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
+from mtmount_twisted.station.streams import commands_name
 from mtmount_twisted.station.waits import pause as asleep
 from tests.support.broker import Broker, in_time
 
@@ -335,7 +336,7 @@ def _old_requests(url: str, power: str) -> float:
         engine = NatsEngine([url], [])
         engine.start()
         await engine.wait_connected()
-        log, subjects = engine.log("MT_CMD_night"), Subjects("t1")
+        log, subjects = engine.log(commands_name("night")), Subjects("t1")
         wanted = Wanted(power, {"on": True}, expires_s=1e-6)
         mark, already = time.time_ns(), await _lives(engine)
         sent = [

@@ -172,7 +172,7 @@ def _files(patient: Patient) -> Iterator[Finding]:
         elif name not in faulty and settings.path is not None:
             path = Path(settings.path)
             if name == "journal" and path.exists():
-                yield from _journal(path)
+                yield from journal_findings(path)
             yield _room(name, path, settings.keep_bytes)
     needed = preflight.files_needed(config)
     if (limit := preflight.file_limit(needed)) < needed:
@@ -182,7 +182,7 @@ def _files(patient: Patient) -> Iterator[Finding]:
         yield Finding(OK, "open files", f"{limit}, and the configuration can need {needed}")
 
 
-def _journal(path: Path) -> Iterator[Finding]:
+def journal_findings(path: Path) -> Iterator[Finding]:
     """Yield a fault if the daemon can't use a journal, or sets it aside."""
     try:
         damage = damage_in(path, EXAMINED)

@@ -50,7 +50,6 @@ from mtmount_twisted.frontends.web.http.calls import RequestError
 from .contracts import IEngine, ILog, IReading, Stored
 from .events import Source
 from .requests import (
-    Life,
     Place,
     Subjects,
     claim_body,
@@ -141,14 +140,14 @@ class Lives:
     While a command of hours is in flight, the user can send a million of other requests. So only the hash of
     the id is kept of a request with an outcome.
 
-    :ivar claims: the claims without an outcome by the id of their request: position and content.
+    :ivar claims: the claims without an outcome, by the id of their request: position and session.
     :ivar ended: the hashes of the ids of the requests with an outcome.
     :ivar done: is set once the last message was received.
     :ivar progress: the number of messages received.
     """
 
     def __init__(self, last: int) -> None:
-        self.claims: dict[str, tuple[int, Life]] = {}
+        self.claims: dict[str, tuple[int, str]] = {}
         self.ended: set[int] = set()
         self.done: Event = Event()
         self.progress: int = 0
@@ -159,7 +158,7 @@ class Lives:
         self.progress += 1
         id, life = place_of(message.key).id, read_life(message.body)
         if life.claimed_by is not None:
-            self.claims[id] = message.position, life
+            self.claims[id] = message.position, life.claimed_by
         else:
             self.claims.pop(id, None)
             self.ended.add(hash(id))
@@ -412,9 +411,9 @@ class _UserDesk:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
         self._frontier = start
-        for id, (position, life) in tuple(self._lives.claims.items()):
-            if life.claimed_by is not None and id not in self._items and is_word(id):
-                self._take_over(id, position, life.claimed_by)
+        for id, (position, session) in tuple(self._lives.claims.items()):
+            if id not in self._items and is_word(id):
+                self._take_over(id, position, session)
         reading: IReading = await self.log.read(desk.subjects.request(name, "*"), start, self)
         try:
             await self._claim_in_turn()

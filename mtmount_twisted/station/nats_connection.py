@@ -55,6 +55,9 @@ NO_ROOM = frozenset([10023, 10028, 10047, 10077])
 MOST_FAULTS = 2
 """The number of times that a message which this side can't read ends a connection; then it is skipped."""
 
+MOST_FAULTY = 1000
+"""The number of such messages that are remembered; then the count of each begins anew."""
+
 LONGEST_LINE = 2**20
 """The longest line of the server, in bytes: an ``INFO`` of a large cluster has some thousand."""
 
@@ -245,6 +248,8 @@ class _Client(Client):
             await super()._process_msg(sid, subject, reply, data, headers)
         except Exception as error:
             which = subject, _place(reply.decode("ascii", "replace"))
+            if len(self._faults) >= MOST_FAULTY and which not in self._faults:
+                self._faults.clear()
             self._faults[which] += 1
             if self._faults[which] < MOST_FAULTS:
                 where = f"a message on {_printable(subject)} can't be read"

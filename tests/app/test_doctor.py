@@ -122,7 +122,7 @@ class JournalTests(SynchronousTestCase):
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             for statement in (*SCHEMA, "PRAGMA writable_schema = ON", *statements):
                 db.execute(statement)
-        [found] = doctor._journal(path)
+        [found] = doctor.journal_findings(path)
         return str(found)
 
     def test_other_program(self) -> None:

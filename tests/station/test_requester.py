@@ -17,7 +17,7 @@ from mtmount_twisted.station.nats_connection import Connection, Login
 from mtmount_twisted.station.requester import Requester
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
 from mtmount_twisted.station.server_config import server_config
-from mtmount_twisted.station.streams import LONGEST_REQUEST
+from mtmount_twisted.station.streams import LONGEST_REQUEST, commands_name
 from mtmount_twisted.station.waits import pause
 from tests.support.broker import Broker, broker_of, in_time
 from tests.support.desks import USERS, DeskAlone
@@ -133,7 +133,7 @@ class RightsTests(SynchronousTestCase):
                 await thief.publish(own, body, target)
             done = await (await thief.store(SUBJECTS.request("day", "last"), body, None))
             self.assertGreater(done, 0)
-            log = bridge.engine.log("MT_CMD_night")
+            log = bridge.engine.log(commands_name("night"))
             for key in (SUBJECTS.request("night", "2"), SUBJECTS.request("night", "3")):
                 self.assertIsNone(await log.last(key))
             self.assertIsNone(await log.last(SUBJECTS.life("night", "3")))

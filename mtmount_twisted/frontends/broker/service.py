@@ -173,7 +173,7 @@ class BrokerService(Service):
 
     @property
     def _is_unstable(self) -> bool:
-        now = cast(IReactorTime, self._reactor).seconds()
+        now = self._clock.seconds()
         return len(self._losses) == UNSTABLE and now - self._losses[0] < UNSTABLE_TIME
 
     @property
@@ -223,7 +223,7 @@ class BrokerService(Service):
             from twisted.internet import reactor
 
             self._reactor = reactor
-        clock = cast(IReactorTime, self._reactor)
+        clock = self._clock
         self._limited_log = RateLimitedLog(clock, self._log)
         self._telemetry = self._find_telemetry() if self._begin.telemetry else None
         self._supervisor = Supervisor(self, self._log, self._reactor)
@@ -259,7 +259,7 @@ class BrokerService(Service):
     def _send_telemetry(self) -> None:
         """Send the latest lines that came since the last round; drop them if the child does not read now."""
         assert self._supervisor is not None and self._telemetry is not None
-        self._round = cast(IReactorTime, self._reactor).callLater(TELEMETRY_INTERVAL, self._send_telemetry)
+        self._round = self._clock.callLater(TELEMETRY_INTERVAL, self._send_telemetry)
         if self._telemetry.lines == self._sent_lines:
             return
         lines, size = [], 0
@@ -312,7 +312,7 @@ class BrokerService(Service):
         """See `supervisor.Owner`."""
         self.others.note_malformed(pong.malformed)
         assert self._limited_log is not None
-        now = cast(IReactorTime, self._reactor).seconds()
+        now = self._clock.seconds()
         for name in pong.full if self._state is None else set(pong.full) - set(self._state.full):
             text = "the stream %s has no room: the broker refuses the requests of its user"
             self._limited_log.error(text, name)

@@ -19,9 +19,6 @@ from mtmount_twisted.journal.retention import DAY, EARLIEST, HOUR, Agreement
 
 from .layout import TAIL, recordings, started
 
-OLDER = "older than"
-"""The beginning of the reason for a deletion because of the age."""
-
 MOST_OLD = 24
 """The largest number of recordings to delete in an hour because of their age: the recordings of a day."""
 
@@ -49,6 +46,18 @@ class OldAllowance:
     def use(self, count: int) -> None:
         """Note that `count` recordings were deleted."""
         self._left -= count
+
+
+class Deletion(NamedTuple):
+    """A recording to delete.
+
+    :ivar why: the reason, for the log.
+    :ivar is_old: True if the reason is its age.
+    """
+
+    path: Path
+    why: str
+    is_old: bool
 
 
 class Stored(NamedTuple):
@@ -84,8 +93,8 @@ def to_delete(
     keep: tuple[float, int],
     now: float,
     most_old: int,
-) -> list[tuple[Stored, str]]:
-    """Return the recordings to delete, each with the reason.
+) -> list[Deletion]:
+    """Return the recordings to delete.
 
     :param found: all recordings, the oldest first.
     :param present: the recording that is being written.
@@ -100,13 +109,14 @@ def to_delete(
     for each in found:
         if each.path == present:
             continue
-        if most_old > 0 and EARLIEST <= each.newest < now - keep_days * DAY:
-            why = f"{OLDER} {keep_days:g} days"
+        is_old = most_old > 0 and EARLIEST <= each.newest < now - keep_days * DAY
+        if is_old:
+            why = f"older than {keep_days:g} days"
             most_old -= 1
         elif total > keep_bytes:
             why = f"the recordings had over {keep_bytes} bytes"
         else:
             continue
         total -= each.size
-        chosen.append((each, why))
+        chosen.append(Deletion(each.path, why, is_old))
     return chosen

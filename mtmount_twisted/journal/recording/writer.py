@@ -24,7 +24,7 @@ from .files import RecordingFile, TailFile, quick, thorough
 from .items import Item, RecorderOptions
 from .layout import NAME, TAIL, Message, portions, recordings, started, to_nanoseconds
 from .recovery import recover, unfinished
-from .retention import OLDER, OldAllowance, stored, to_delete
+from .retention import OldAllowance, stored, to_delete
 
 if TYPE_CHECKING:
     from .digests import Digests
@@ -374,10 +374,10 @@ class RecordingWriter:
         keep = options.keep_days, options.keep_bytes
         now = self._wall_clock()
         most_old = self._old.look(self._clock(), now)
-        for each, why in to_delete(stored(options.folder), present, size, keep, now, most_old):
+        for each in to_delete(stored(options.folder), present, size, keep, now, most_old):
             os.unlink(each.path)
-            self._old.use(why.startswith(OLDER))
-            self._tell(logging.INFO, "deleted the recording %s: %s", each.path, why)
+            self._old.use(each.is_old)
+            self._tell(logging.INFO, "deleted the recording %s: %s", each.path, each.why)
         self.oldest = self._oldest()
 
     def _oldest(self) -> float | None:

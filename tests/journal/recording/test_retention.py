@@ -16,7 +16,7 @@ def kept(
     found: list[Stored], present: str = "p", days: float = 14, size: int = 1000, most_old: int = MOST_OLD
 ) -> list[str]:
     """The names of the recordings that stay."""
-    gone = {each.path for each, _ in to_delete(found, Path(present), 100, (days, size), NOW, most_old)}
+    gone = {each.path for each in to_delete(found, Path(present), 100, (days, size), NOW, most_old)}
     return [each.path.name for each in found if each.path not in gone]
 
 

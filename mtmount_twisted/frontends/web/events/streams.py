@@ -200,7 +200,6 @@ class Streams:
         self._streams: dict[Stream, None] = {}
         self._by_share: Counter[str] = Counter()
         self._by_peer: Counter[str] = Counter()
-        self._observing = 0
         self._keep_alive: IDelayedCall | None = None
         self._closed = False
 
@@ -303,13 +302,13 @@ class Streams:
         if len(self._streams) >= self._bounds.total:
             text = f"there are {self._bounds.total} event streams already"
             raise RequestError(503, text, headers={"Retry-After": "10"})
-        if call.user.observes and self._observing >= self._bounds.observers:
+        observing = sum(stream.user.observes for stream in self._streams)
+        if call.user.observes and observing >= self._bounds.observers:
             text = f"observers have {self._bounds.observers} event streams already"
             raise RequestError(503, text, headers={"Retry-After": "10"})
 
     def _enter(self, stream: Stream) -> None:
         self._streams[stream] = None
-        self._observing += stream.user.observes
         self._by_share[stream.share] += 1
         self._by_peer[stream.peer] += 1
         stream.release = self._presence.hold(stream.user)
@@ -327,7 +326,6 @@ class Streams:
         if stream not in self._streams:
             return
         del self._streams[stream]
-        self._observing -= stream.user.observes
         self._by_share[stream.share] -= 1
         self._by_share += Counter()  # keeps the counts above zero
         self._by_peer[stream.peer] -= 1

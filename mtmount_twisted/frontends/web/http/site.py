@@ -130,7 +130,6 @@ class WebRequest(http.Request):
         later.
         """
         self.content.seek(0)
-        self.args: dict[bytes, list[bytes]] = {}
         self.clientproto = version
         self.announce(command, path)
         self.process()
