@@ -123,6 +123,21 @@ class StandbyProcessTests(ProgramCase):
         state = {"XDG_STATE_HOME": str(scratch_path(self))}
         return self.twistd("-n", "mtmount-bridge", "--config", config, "--web", web, more=state)
 
+    async def places(self) -> tuple[Any, dict[str, Any]]:
+        """A commander, and the places of everything for two bridges."""
+        self.broker = Broker()
+        self.addCleanup(self.broker.close)
+        mount, replies = await self.mount()
+        self.hooks = Path(scratch_path(self))
+        commander = await self.communicator()
+        places = {
+            "mount": mount,
+            "replies": replies,
+            "reply_port": commander.server_port,
+            "url": self.broker.url,
+        }
+        return commander, places
+
     async def page(self, program: Program) -> tuple[str, Reader]:
         """The address of a daemon's page, and a reader of its live events."""
         port = int((await program.line(rf"page on http://{HOST}:(\d+)")).group(1))
@@ -139,17 +154,7 @@ class StandbyProcessTests(ProgramCase):
 
     async def test_take_over(self) -> None:
         """The standby commands the mount after ``kill -9`` of the first, and gives way at its own end."""
-        broker = Broker()
-        self.addCleanup(broker.close)
-        mount, replies = await self.mount()
-        self.hooks = Path(scratch_path(self))
-        commander = await self.communicator()
-        places = {
-            "mount": mount,
-            "replies": replies,
-            "reply_port": commander.server_port,
-            "url": broker.url,
-        }
+        commander, places = await self.places()
         first = self.bridge("a", **places)
         await first.line("active: epoch 1")
         second = self.bridge("b", **places)
@@ -175,17 +180,7 @@ class StandbyProcessTests(ProgramCase):
 
     async def test_events_of_the_active(self) -> None:
         """The page of a standby shows the events of the active bridge, live and past, then its own."""
-        broker = Broker()
-        self.addCleanup(broker.close)
-        mount, replies = await self.mount()
-        self.hooks = Path(scratch_path(self))
-        commander = await self.communicator()
-        places = {
-            "mount": mount,
-            "replies": replies,
-            "reply_port": commander.server_port,
-            "url": broker.url,
-        }
+        commander, places = await self.places()
         first = self.bridge("a", **places)
         port = int((await first.line(rf"now serving .*csc on {HOST}:(\d+)")).group(1))
         second = self.bridge("b", f"tcp:0:interface={HOST}", **places)
@@ -205,13 +200,13 @@ class StandbyProcessTests(ProgramCase):
         self.assertIn("link_up", [entry.get("kind") for entry in older["entries"]])
         own = await self.ask_page(f"{address}messages?where=journal")
         self.assertEqual({entry["type"] for entry in own["entries"]}, {"change"})
-        broker.kill()
+        self.broker.kill()
         await second.line("the broker is not connected")
         problem = await self.ask_page(f"{address}messages", 503)
         self.assertIn("the broker is not connected", problem["error"])
         enable = c.Enable(source=Source.CSC, sequence_id=3)
         self.assertEqual(await self.ask(commander, enable), [AckReply, DoneReply])
-        broker.start()
+        self.broker.start()
         await reader.event(ends(3))
         os.kill(first.transport.pid, signal.SIGKILL)
         serves = {"kind": "tenure", "detail": "active: epoch 2"}

@@ -343,8 +343,8 @@ class SimulatorTests(TestCase):
         ports = ["--command-port", str(command_port), "--reply-port", str(reply_port)]
         return ["replay", "--peer", "CSC", *ports, *more]
 
-    async def test_replay(self) -> None:
-        """The program sends the commands to the mount, and tells how each ended."""
+    async def replay(self) -> list[str]:
+        """The words of a replay of a session to a simulated mount."""
         case = SessionCase()
         case.setUp()
         self.addCleanup(case.doCleanups)
@@ -354,9 +354,14 @@ class SimulatorTests(TestCase):
         simulator.startService()
         self.addCleanup(simulator.stopService)
         words = self.options(await simulator.wait_command_port(), reply_port, "--speed", "1000")
+        return [*words, "--journal", str(case.path)]
+
+    async def test_replay(self) -> None:
+        """The program sends the commands to the mount, and tells how each ended."""
+        words = await self.replay()
         out, err, status = await getProcessOutputAndValue(
             sys.executable,
-            ["-m", "mtmount_twisted.journal", *words, "--journal", str(case.path)],
+            ["-m", "mtmount_twisted.journal", *words],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         self.assertEqual((err, status), (b"", 0))
@@ -366,17 +371,9 @@ class SimulatorTests(TestCase):
 
     async def test_replay_that_nobody_reads(self) -> None:
         """If the reader of the output leaves, the replay goes on to its end, without an error."""
-        case = SessionCase()
-        case.setUp()
-        self.addCleanup(case.doCleanups)
-        self.addCleanup(case.tearDown)
-        reply_port = free_port(self)
-        simulator = SimulatorService(command_port=0, reply_port=reply_port, speed=100.0)
-        simulator.startService()
-        self.addCleanup(simulator.stopService)
-        words = self.options(await simulator.wait_command_port(), reply_port, "--speed", "1000")
+        words = await self.replay()
         script = '{ "$@" 2>&3; echo status $? >&3; } 3>&1 >&4 4>&- | cat'  # 4: a pipe without a reader
-        program = [sys.executable, "-u", "-m", "mtmount_twisted.journal", *words, "--journal", str(case.path)]
+        program = [sys.executable, "-u", "-m", "mtmount_twisted.journal", *words]
         out, _, _ = await getProcessOutputAndValue(
             "bash",
             ["-c", f"exec 4> >(exec true); wait $!; {script}", "bash", *program],

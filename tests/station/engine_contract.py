@@ -60,21 +60,21 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[Stored | tuple[int, int]] = []
-        self._came = asyncio.Event()
+        self.came = asyncio.Event()
 
     async def received(self, message: Stored) -> None:
         self.got.append(message)
-        self._came.set()
+        self.came.set()
 
     async def gap(self, first: int, last: int) -> None:
         self.got.append((first, last))
-        self._came.set()
+        self.came.set()
 
     async def until(self, number: int) -> list[Any]:
         """The bodies, or gaps, once there are so many."""
         while len(self.got) < number:
-            self._came.clear()
-            await self._came.wait()
+            self.came.clear()
+            await self.came.wait()
         return [each.body.decode() if isinstance(each, Stored) else each for each in self.got]
 
 
@@ -248,7 +248,7 @@ class EngineContract:
 
             class Slow(Receiver):
                 async def received(self, message: Stored) -> None:
-                    self._came.set()
+                    self.came.set()
                     try:
                         await asyncio.Event().wait()
                     finally:
@@ -258,7 +258,7 @@ class EngineContract:
             log, receiver = engine.log(stage.log), Slow()
             await log.append(f"{stage.prefix}.a", b"1")
             await log.read(f"{stage.prefix}.>", 1, receiver)
-            await receiver._came.wait()
+            await receiver.came.wait()
             await engine.close()
             await ending.wait()
             self.assertEqual(seen, [True])

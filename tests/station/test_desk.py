@@ -37,7 +37,7 @@ from mtmount_twisted.station.requests import (
 from mtmount_twisted.station.streams import LONGEST_REQUEST, commands_name
 from mtmount_twisted.station.waits import pause
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
-from tests.support.broker import in_time
+from tests.support.broker import on_stage
 
 LOG = "MT_CMD_night"
 SUBJECTS = Subjects("t1")
@@ -199,15 +199,7 @@ class DeskCase(SynchronousTestCase):
 
     def in_house(self, test: Callable[[House], Awaitable[None]]) -> None:
         """Run a test."""
-
-        async def run() -> None:
-            house = House()
-            try:
-                await test(house)
-            finally:
-                await house.close()
-
-        in_time(run())
+        on_stage(House, test)
 
     def dies(self, process: Process, point: str) -> asyncio.Event:
         """Let a process die at a named point; the event tells that it has."""

@@ -24,7 +24,7 @@ from mtmount_twisted.station import following as following_module
 from mtmount_twisted.station.events import MAX_BODY, Source
 from mtmount_twisted.station.following import LOG_TIME, Following
 from mtmount_twisted.station.waits import pause
-from tests.support.broker import in_time
+from tests.support.broker import on_stage
 from tests.support.stream_events import DIALECT, Station, change, message, step
 
 KEY = "mt.t1.a.ev.change.connected"
@@ -75,15 +75,7 @@ class FollowingTests(SynchronousTestCase):
 
     def on_stage(self, test: Callable[[Stage], Awaitable[None]]) -> None:
         """Run a test."""
-
-        async def run() -> None:
-            stage = Stage()
-            try:
-                await test(stage)
-            finally:
-                await stage.close()
-
-        in_time(run())
+        on_stage(Stage, test)
 
     def test_events(self) -> None:
         """New events of other bridges come in order, in the form of the API; those of this one do not."""

@@ -20,7 +20,7 @@ from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.journal_file import JournalFile
 from mtmount_twisted.station.outbox import Outbox
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
-from tests.support.broker import in_time
+from tests.support.broker import on_stage
 from tests.support.folders import scratch_folder
 
 LOG = "MT_EV"
@@ -86,7 +86,7 @@ class Stage:
         )
         self.task = asyncio.create_task(self.outbox.run())
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """End the outbox, as a killed process does."""
         self.task.cancel()
         await asyncio.wait([self.task])
@@ -121,15 +121,7 @@ class OutboxTests(SynchronousTestCase):
 
     def on_stage(self, test: Callable[[Stage], Awaitable[None]], window: int = 10) -> None:
         """Run a test with a stage."""
-
-        async def run() -> None:
-            stage = Stage(self, window)
-            try:
-                await test(stage)
-            finally:
-                await stage.end()
-
-        in_time(run())
+        on_stage(lambda: Stage(self, window), test)
 
     def test_every_row(self) -> None:
         """Each row is one CloudEvent, in order, on the subject of its kind; its data is that of the API."""
@@ -241,7 +233,7 @@ class OutboxTests(SynchronousTestCase):
         async def test(stage: Stage) -> None:
             stage.keep(10)
             await stage.published()
-            await stage.end()
+            await stage.close()
             stage.book.keep(4)
             stage.book.close()
             stage.book.open()
@@ -260,7 +252,7 @@ class OutboxTests(SynchronousTestCase):
         async def test(stage: Stage) -> None:
             stage.keep(4)
             await stage.published()
-            await stage.end()
+            await stage.close()
             stage.book.close()
             for path in stage.book.path.parent.iterdir():
                 path.unlink()
@@ -286,7 +278,7 @@ class OutboxTests(SynchronousTestCase):
         async def test(stage: Stage) -> None:
             stage.keep(4)
             await stage.published()
-            await stage.end()
+            await stage.close()
             stage.book.keep(2)
             stage.book.keeper._store._db.execute("DELETE FROM message WHERE id < 15")  # type: ignore[union-attr]
             for table in ("step", "event"):

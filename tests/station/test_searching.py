@@ -14,7 +14,7 @@ from mtmount_twisted.journal.times import iso
 from mtmount_twisted.station import searching as searching_module
 from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.searching import Searching
-from tests.support.broker import in_time
+from tests.support.broker import on_stage
 from tests.support.stream_events import DIALECT, START, Station, change, step
 
 
@@ -25,17 +25,22 @@ class Stage(Station):
         super().__init__()
         self.searching = Searching(self.log, Source("t1", "b"), DIALECT, self.deliver)
         self.task = asyncio.create_task(self.searching.run())
-        self._number = 0
+        self.number = 0
 
     async def search(self, limit: int = 100, **query: Any) -> tuple[list[str], Any]:
         """The ids of a page, and the end of the page."""
-        self._number += 1
+        self.number += 1
         self.lines.clear()
-        self.searching.add(Search(number=self._number, limit=limit, **query))
+        self.searching.add(Search(number=self.number, limit=limit, **query))
         await self.until(lambda: self.lines and isinstance(self.lines[-1], Searched))
         *found, end = self.lines
-        assert all(isinstance(line, Found) and line.number == self._number for line in found)
+        assert all(isinstance(line, Found) and line.number == self.number for line in found)
         return [json.loads(bytes(line.entry))["id"] for line in found], end
+
+    async def close(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.engine.close()
 
     async def all(self, **query: Any) -> list[str]:
         """The ids of all pages: from the first one with `after`, else back from the last event."""
@@ -55,17 +60,7 @@ class SearchingTests(SynchronousTestCase):
 
     def on_stage(self, test: Callable[[Stage], Awaitable[None]]) -> None:
         """Run a test."""
-
-        async def run() -> None:
-            stage = Stage()
-            try:
-                await test(stage)
-            finally:
-                stage.task.cancel()
-                await asyncio.wait([stage.task])
-                await stage.engine.close()
-
-        in_time(run())
+        on_stage(Stage, test)
 
     def test_empty(self) -> None:
         """A stream without events has one empty page."""
@@ -92,7 +87,7 @@ class SearchingTests(SynchronousTestCase):
             oldest = newest[::-1]
             for limit in (7, 1000):
                 self.assertEqual(await stage.all(limit=limit, after=oldest[0]), oldest[1:], limit)
-            self.assertEqual(await stage.search(after=newest[0]), ([], Searched(number=stage._number)))
+            self.assertEqual(await stage.search(after=newest[0]), ([], Searched(number=stage.number)))
             self.assertEqual((await stage.search(before=oldest[0]))[0], [])
 
         self.on_stage(test)

@@ -12,9 +12,9 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mtmount_twisted.app.station_demo import server_program
 
@@ -41,6 +41,28 @@ def in_time(work: Coroutine[Any, Any, T]) -> T:
             return await work
 
     return asyncio.run(bounded())
+
+
+class Closing(Protocol):
+    """All that a test has, with its end."""
+
+    async def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Closing)
+
+
+def on_stage(make: Callable[[], S], test: Callable[[S], Awaitable[None]]) -> None:
+    """Run a test on a stage that is made for it, and close the stage."""
+
+    async def run() -> None:
+        stage = make()
+        try:
+            await test(stage)
+        finally:
+            await stage.close()
+
+    in_time(run())
 
 
 class Broker:
