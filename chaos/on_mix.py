@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError
@@ -34,11 +35,12 @@ from mtmount_twisted.station.streams import commands_name
 from mtmount_twisted.station.waits import pause as asleep
 
 from .clients import Desk, connect
-from .ledger import Ledger
+from .ledger import Entry, Ledger
 from .on_standby import lose_packets
 from .on_station import FLOOD, child_of
 from .outcome import Impossible
 from .process import ROOT
+from .setting import Setting
 from .stage import Stage
 from .two_bridges import Bridge, TwoBridges
 from .waits import TooLate, pause, until
@@ -57,6 +59,27 @@ OVERLAP = 0.25
 
 PATIENCE = 20.0
 """The longest wait of the commander for the end of a command, in seconds; then it connects anew."""
+
+
+def send(desk: Desk, setting: Setting, asks: bool) -> Entry:
+    """Send a command of the commander.
+
+    :param asks: True to ask for command in the same turn: else the user, who asks whenever a move of its own
+        is refused, takes command in between.
+    """
+    if asks:
+        desk.send(setting.ask, commander=Source.EUI)
+    return desk.send(setting.simple)
+
+
+def regaining(setting: Setting) -> list[tuple[str, dict[str, Any]]]:
+    """Return the commands after which the user can move the axis again, with their parameters.
+
+    A mount that misses the heartbeats for 5 s takes command away, and puts its axes into alarm: an axis in
+    alarm can't be turned on.
+    """
+    asks, resets, powers = setting.ask.__name__, setting.reset.__name__, setting.power.__name__
+    return [(asks, {"commander": "CSC"}), (resets, {}), (powers, {"on": True})]
 
 
 class Commander:
@@ -79,13 +102,12 @@ class Commander:
             if desk is None or not desk.is_open:
                 desk = await self._connect()
                 continue
-            asks = self._chance.random() < 0.2
-            entry = desk.send(setting.ask, commander=Source.EUI) if asks else desk.send(setting.simple)
+            entry = send(desk, setting, self._chance.random() < 0.2)
             try:
                 await until(reactor, lambda: entry.ends or entry.orphan, "an end", PATIENCE)  # noqa: B023
             except TooLate:
                 desk.transport.abortConnection()
-            self.done += not asks and entry.ends == ["done"]
+            self.done += entry.ends == ["done"]
             await pause(reactor, 0.05)
         if desk is not None and desk.is_open:
             desk.transport.abortConnection()
@@ -116,12 +138,14 @@ class User:
 
     :ivar sent: its requests, by their ids.
     :ivar done: the number of moves that were done.
+    :ivar last: the last outcome, in words.
     """
 
-    def __init__(self, url: str, ask: str, move: str, power: str) -> None:
+    def __init__(self, url: str, setting: Setting) -> None:
         self.sent: dict[str, Sent] = {}
         self.done = 0
-        self._url, self._ask, self._move, self._power = url, ask, move, power
+        self.last = ""
+        self._url, self._move, self._regaining = url, setting.move.__name__, regaining(setting)
         self._stopped = threading.Event()
         self.over: Deferred[None] = deferToThread(lambda: asyncio.run(self._run()))
 
@@ -140,11 +164,14 @@ class User:
                         self._move, {"position": sent.position}, timeout=ENDED, id=id
                     )
                     sent.state = outcome.state
+                    self.last = f"{self._move}: {outcome.explanation or outcome.state}"
                     self.done += outcome.state == "done"
                     if outcome.state != "done":
-                        await requester.command(self._ask, {"commander": "CSC"}, timeout=ENDED)
-                        await requester.command(self._power, {"on": True}, timeout=ENDED)
-                except EngineUnreachable:
+                        for command, parameters in self._regaining:
+                            outcome = await requester.command(command, parameters, timeout=ENDED)
+                            self.last = f"{command}: {outcome.explanation or outcome.state}"
+                except EngineUnreachable as error:
+                    self.last = str(error)
                     continue
                 await asleep(0.02)
 
@@ -375,7 +402,7 @@ async def mix(stage: Stage, minutes: int) -> None:
         await two.open()
         two.desk.transport.abortConnection()
         mixed = Mix(two, (two.active, two.standby), flag, stage.seed)
-        user = User(two.broker.url, setting.ask.__name__, setting.move.__name__, setting.power.__name__)
+        user = User(two.broker.url, setting)
         commander = Commander(two, mixed.bridges, random.Random(stage.seed))
         commanding = Deferred.fromCoroutine(commander.run())
         try:
@@ -416,7 +443,8 @@ async def _fail_for(mix: Mix, seconds: float, commander: Commander, user: User) 
         except TooLate as error:
             healed = False
             states = ", ".join(f"{each.node} {each.state}" for each in mix.bridges)
-            outcome.problems.append(f"after {name}: {error}; {states}")
+            counts = f"{commander.done - done} of the commander, {user.done - moved} of the user"
+            outcome.problems.append(f"after {name}: {error}: {counts} ({user.last}); {states}")
             return
         outcome.see("goes on", healed)
 

@@ -29,6 +29,7 @@ from mtmount_twisted.journal.file import Store
 from mtmount_twisted.replies import AckReply, DoneReply, NoAckReply
 from tests.bridge.test_model import MACHINES
 from tests.support.folders import scratch_path
+from tests.support.simulated_tma2022 import Bench
 
 
 async def nothing(stage: Any, times: int) -> None:
@@ -186,6 +187,25 @@ class MixTests(SynchronousTestCase):
             (["request", "claim", "done"], 1, "outcome_unknown"),
         ):
             self.assertTrue(self.problems(words, arrived, state), words)
+
+    def test_user_goes_on(self) -> None:
+        """After the mount missed the heartbeats, which puts its axes into alarm, the user can move again."""
+        bench = Bench(heartbeat_timeout=5)
+        bench.wait(5.1)
+        move = TMA2022.move(position=1.0)
+        self.assertNotEqual(bench.refusal(move), "")
+        for name, parameters in on_mix.regaining(TMA2022):
+            given = {key: Source[value] if key == "commander" else value for key, value in parameters.items()}
+            self.assertEqual(bench.refusal(getattr(TMA2022.commands, name)(**given)), "", name)
+        self.assertEqual(bench.refusal(move), "")
+
+    def test_commander_goes_on(self) -> None:
+        """The commander's command is right behind its ask: the user, who asks too, can't come in between."""
+        for asks, kinds in ((False, [TMA2022.simple]), (True, [TMA2022.ask, TMA2022.simple])):
+            sent: list[Any] = []
+            desk: Any = SimpleNamespace(send=lambda kind, sent=sent, **parameters: sent.append(kind) or kind)
+            self.assertIs(on_mix.send(desk, TMA2022, asks), TMA2022.simple)
+            self.assertEqual(sent, kinds)
 
     def test_arrivals(self) -> None:
         """The ledger counts the commands of others by their position."""
