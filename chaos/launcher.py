@@ -17,6 +17,8 @@ import struct
 import time
 from typing import Any
 
+from tests.support.parents import end_with_parent
+
 HOUR = 3600.0
 
 PERIOD = 0.02
@@ -128,7 +130,8 @@ class Waits:
 
 
 def main() -> None:
-    """Run ``twistd`` with the words that this was given."""
+    """Run ``twistd`` with the words that this was given. It ends with the program that injects the faults."""
+    end_with_parent()
     WallClock()
     broken = os.environ.get("CHAOS_RAISE")
     if broken:

@@ -18,6 +18,8 @@ from typing import Any, Protocol, TypeVar
 
 from mtmount_twisted.app.station_demo import server_program
 
+from .parents import bound
+
 HOST = "127.0.0.1"
 PATIENCE = 60.0
 """Seconds in which what a test waits for must have come."""
@@ -87,6 +89,12 @@ class Broker:
         self._config.write_text(f'jetstream {{ store_dir: "{self.store}"{self._sync} }}\n{text}\n')
 
     @property
+    def pid(self) -> int:
+        """The number of its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """Its address."""
         return f"nats://{HOST}:{self.port}"
@@ -100,7 +108,10 @@ class Broker:
         ports.mkdir()
         words = ["-c", str(self._config), "-a", HOST, "-p", str(self.port), "--ports_file_dir", str(ports)]
         self._process = subprocess.Popen(
-            [program(), *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            bound(program(), *words),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         self._wait_ready()
         while not (found := list(ports.glob("*.ports"))) or not (text := found[0].read_text()):

@@ -30,6 +30,7 @@ from .ports import free_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 LOG = logging.getLogger("mtmount_twisted.tests.tap")
+ENDS_WITH_PARENT = "from tests.support.parents import end_with_parent; end_with_parent()"
 CLEAN_END = 5.0
 """A daemon ends within so many seconds of SIGTERM."""
 
@@ -130,7 +131,8 @@ class ProgramCase(TestCase):
             "XDG_STATE_HOME": str(self.state),
             **(more or {}),
         }
-        run = (sys.executable, "-c", f"{before}\nfrom twisted.scripts.twistd import run; run()")
+        code = (ENDS_WITH_PARENT, before, "from twisted.scripts.twistd import run; run()")
+        run = (sys.executable, "-c", "\n".join(code))
         descriptors: dict[int, str | int] = {0: "w", 1: "r" if output is None else output, 2: "r"}
         process = reactor.spawnProcess(
             program, run[0], (*run, *words), env=environment, path=folder, childFDs=descriptors
