@@ -49,7 +49,10 @@ def chosen(given: argparse.Namespace) -> dict[Row, int]:
 
 
 async def play_all(reactor: Any, wanted: dict[Row, int], at_once: int, seed: int) -> dict[Row, Outcome]:
-    """Play rows, some of them at the same time, and print each when it is over."""
+    """Play rows, some of them at the same time, and print each when it is over.
+
+    The rows that take longest begin first: the others are played beside them.
+    """
     played: dict[Row, Outcome] = {}
     places = defer.DeferredSemaphore(at_once)
 
@@ -60,7 +63,8 @@ async def play_all(reactor: Any, wanted: dict[Row, int], at_once: int, seed: int
     def start(row: Row) -> defer.Deferred[None]:
         return places.run(lambda: defer.Deferred.fromCoroutine(play_one(row)))
 
-    await defer.gatherResults([start(row) for row in wanted if not row.alone])
+    beside = sorted((row for row in wanted if not row.alone), key=lambda row: -wanted[row] * row.seconds)
+    await defer.gatherResults([start(row) for row in beside])
     for row in wanted:
         if row.alone:
             await play_one(row)
