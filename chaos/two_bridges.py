@@ -77,6 +77,12 @@ NO_HEARTBEAT = "no heartbeat from the"
 """The simulator's log line when it takes command from a commander."""
 
 
+def state_in(log: str) -> str:
+    """Return the last state in the election that a daemon's log has; ``starting`` if it has none yet."""
+    last, state = max((log.rfind(f"] {state}: "), state) for state in STATES)
+    return "starting" if last < 0 else state
+
+
 class _Counter(logging.Handler):
     """Counts the log lines that begin with a text."""
 
@@ -136,11 +142,8 @@ class Bridge:
 
     @property
     def state(self) -> str:
-        """Its state in the election, as its log has it last; ``gone`` without a process."""
-        if self.daemon.exit is not None:
-            return "gone"
-        log = self.daemon.log
-        return max(STATES, key=lambda state: log.rfind(f"] {state}: "))
+        """Its state in the election: see `state_in`; ``gone`` without a process."""
+        return state_in(self.daemon.log) if self.daemon.exit is None else "gone"
 
     def vanish(self) -> None:
         """Let its host die: from now on its packets are dropped, and no connection of its ends.

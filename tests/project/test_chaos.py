@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chaos import model, on_flood, on_mix, records, report, tables, waits
+from chaos import model, on_flood, on_mix, records, report, tables, two_bridges, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
 from chaos.rows import FLOODS, ROWS
@@ -206,6 +206,15 @@ class MixTests(SynchronousTestCase):
             desk: Any = SimpleNamespace(send=lambda kind, sent=sent, **parameters: sent.append(kind) or kind)
             self.assertIs(on_mix.send(desk, TMA2022, asks), TMA2022.simple)
             self.assertEqual(sent, kinds)
+
+    def test_state(self) -> None:
+        """A bridge is no standby before its log says so: until then it takes nothing over."""
+        line = "2026-11-28T02:00:00+0000 [mtmount_twisted#info] {}: why\n"
+        log = ""
+        for state in ("standby", "candidate", "active", "alone", "active", "standby"):
+            self.assertNotEqual(two_bridges.state_in(log), state)
+            log += line.format(state) + line.format("the broker is away")
+            self.assertEqual(two_bridges.state_in(log), state)
 
     def test_arrivals(self) -> None:
         """The ledger counts the commands of others by their position."""
