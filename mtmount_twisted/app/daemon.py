@@ -32,7 +32,7 @@ from mtmount_twisted.dialects.dialect import DialectName
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.net.logs import ROOT, send_to_twisted
 from mtmount_twisted.net.pair import ConnectionPair
-from mtmount_twisted.net.reactors import take_few_events
+from mtmount_twisted.net.reactors import bound_turns
 from mtmount_twisted.net.resolving import Addresses, look_up
 from mtmount_twisted.version import __version__
 from mtmount_twisted.visible import visible
@@ -453,5 +453,5 @@ def begin_log(reactor: Any, verbose: bool) -> logging.Logger:
     send_to_twisted(log, logging.DEBUG if verbose else logging.INFO)
     if not reactor.getDelayedCalls():  # an existing timer would be due at a time of the old clock
         reactor.seconds = time.monotonic
-    take_few_events(reactor)
+    bound_turns(reactor)
     return log

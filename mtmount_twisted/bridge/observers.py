@@ -2,8 +2,9 @@
 
 If few observers are connected, they receive a line in the turn of the reactor that brought it. For many, this
 turn would take tens of milliseconds, under TLS three times as long, and commands and stops would wait. So the
-lines for many observers are gathered. `ROUND_PAUSE` later a round begins: each turn of the reactor serves a
-few observers, until each observer has the lines. Commanders never wait for observers.
+lines for many observers are sent in rounds: each turn of the reactor serves a few observers, until each
+observer has the lines. Between two rounds lines are gathered for `ROUND_PAUSE`. Commanders never wait for
+observers.
 
 Each observer receives all lines since its connection in their order, including the lines for it alone.
 
@@ -24,7 +25,8 @@ AT_ONCE = 16
 """The largest number of observers that receive lines in one turn of the reactor."""
 
 ROUND_PAUSE = 0.02
-"""The time in seconds from the first gathered line to the round that sends it."""
+"""The shortest time in seconds from the end of a round to the next one. Lines that come meanwhile are
+gathered; a line that comes later begins a round at once."""
 
 MAX_GATHERED = 128 * 1024
 """The largest number of bytes that wait for a round. If more wait, all observers receive them at once, so
@@ -86,7 +88,7 @@ class Observers:
         if self._bytes > MAX_GATHERED or self._is_closed:
             self.flush()
         elif not self._is_timed:
-            self._set_timer(ROUND_PAUSE)
+            self._set_timer(0.0)
 
     def catch_up(self, client: IClient) -> None:
         """Send an observer the lines that it has not received, because a line for it alone follows.
@@ -99,6 +101,8 @@ class Observers:
     def serve_next(self) -> None:
         """Serve the next few observers: `Timer.OBSERVERS` has ended."""
         self._is_timed = False
+        if not self._lines:  # the pause after a round has passed
+            return
         if not self._round:
             self._round, self._end = dict(self.clients), self._first + len(self._lines)
         few = list(islice(self._round.values(), AT_ONCE))
@@ -109,8 +113,7 @@ class Observers:
             self._set_timer(0.0)
             return
         self._forget(self._end)
-        if self._lines:
-            self._set_timer(ROUND_PAUSE)
+        self._set_timer(ROUND_PAUSE)
 
     def flush(self) -> None:
         """Send all observers all that they have not received."""

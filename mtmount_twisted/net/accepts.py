@@ -15,16 +15,19 @@ of these sockets; ``frontends.tcp.ports`` and ``frontends.web.http.site``, which
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 
 from mtmount_twisted.hosts import client_network
 
+from .turn_time import NEVER, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 ACCEPTS = 1
@@ -39,9 +42,9 @@ A fixed number would be too small after a late turn: a program on this machine c
 second.
 """
 
-MIN_TAKEN, MAX_TAKEN = 64, 1024
+MIN_TAKEN, MAX_TAKEN = 16, 1024
 """The smallest and the largest number of connections that a queue takes in one turn. The smallest number
-holds however long they take."""
+holds however long they take, and also if other work has used up the turn (`turn_time`)."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
@@ -51,27 +54,70 @@ nothing on its arrival, because a user sends a request at once; else the newest.
 """
 
 
+HELD_BACK = 3
+"""The time for which the system holds a silent connection back if the clients begin, in seconds (``tcp(7)``,
+TCP_DEFER_ACCEPT). Thousands of silent connections then cost the reactor nothing."""
+
+
 class _Waiting(NamedTuple):
     """A connection that is not set up: its socket and its peer's address, as `socket.accept` returns them.
 
     On a Unix socket the address is that of `user_of`.
 
-    :ivar has_sent: True if the peer had sent data when the connection was taken from the system.
+    :ivar number: how many connections the queue had taken from the system before.
     """
 
+    number: int
     socket: socket.socket
     address: Any
-    has_sent: bool
+
+
+class _Line:
+    """The connections from one address that wait.
+
+    :param network: the address, as `hosts.client_network` names it.
+    :ivar size: their number.
+
+    All are in the order of their arrival.
+    """
+
+    def __init__(self, network: str) -> None:
+        self.network = network
+        self._silent: deque[_Waiting] = deque()  # their peers had sent nothing when they were taken
+        self._others: deque[_Waiting] = deque()
+        self.size = 0
+
+    def add(self, taken: _Waiting, has_sent: bool) -> None:
+        """Add the newest connection.
+
+        :param has_sent: True if the peer had sent data when the connection was taken from the system.
+        """
+        (self._others if has_sent else self._silent).append(taken)
+        self.size += 1
+
+    def pop_first(self) -> _Waiting:
+        """Remove the oldest connection."""
+        self.size -= 1
+        return min(filter(None, (self._silent, self._others))).popleft()
+
+    def pop_last(self) -> _Waiting:
+        """Remove the newest silent connection, or the newest of all if none is silent."""
+        self.size -= 1
+        return (self._silent or self._others).pop()
+
+
+_SIZE = attrgetter("size")
 
 
 class AcceptQueue:
     """Stands in for the socket of a listening port: `accept` returns the connection that has its turn.
 
     :param listening: the socket; it does not block.
-    :param reactor: each of its turns has room for `ACCEPTS` connections.
+    :param reactor: each of its turns has room for `ACCEPTS` connections; see `turn_time`, too.
     :param accept_on: called in a later turn while connections wait, to call `accept`.
     :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
-    :param drops_ended: True to close also a connection whose peer has ended its side and sent nothing.
+    :param clients_begin: True if a client sends before the server does. A connection whose peer has ended its
+        side and sent nothing is then closed.
     :param closer: closes connections that carry open files; required for a Unix socket.
     """
 
@@ -81,20 +127,24 @@ class AcceptQueue:
         reactor: IReactorTime,
         accept_on: Callable[[], object],
         is_known: Callable[[str], bool],
-        drops_ended: bool,
+        clients_begin: bool,
         closer: Closer | None = None,
     ) -> None:
         self._listening = listening
         self._reactor = reactor
         self._accept_on = accept_on
         self._is_known = is_known
-        self._drops_ended = drops_ended
+        self._clients_begin = clients_begin
+        self._time = turn_time_of(reactor)
         self._closer = closer if listening.family == socket.AF_UNIX else None
         if self._closer is not None:
             refuse_files(listening)
-        self._known: dict[str, deque[_Waiting]] = {}  # by network; the network with the next turn comes first
-        self._others: dict[str, deque[_Waiting]] = {}
+        self._known: dict[str, _Line] = {}  # by network; the network with the next turn comes first
+        self._others: dict[str, _Line] = {}
         self._count = 0
+        self._numbers = itertools.count()
+        self._turn = NEVER  # the number of the reactor's turn in which `_left` is counted
+        self._accepted_in = NEVER  # the number of the latest turn in which connections were taken
         self._left = ACCEPTS
         self._taken = 0  # in this turn
         self._began = 0.0  # the time of the first of them (reactor, s)
@@ -111,11 +161,11 @@ class AcceptQueue:
         :raises OSError: if none waits and the system hands none over, for example for want of a file.
         """
         if self._next is None:
-            self._next = self._reactor.callLater(0, self._next_turn)
-        if self._left:
+            self._begin_turn()
+        if self._left and self._has_time():
             self._take()
             while self._count:
-                peer, address, _ = self._pop()
+                _, peer, address = self._pop()
                 if self._has_sent(peer) is not None:
                     self._left -= 1
                     return peer, address
@@ -136,7 +186,24 @@ class AcceptQueue:
                     UnixPeer(self._listening.accept()[0], self._closer.close).close()
         self._listening.close()
 
+    def _has_time(self) -> bool:
+        time = self._time
+        if time is None:
+            return True
+        if not time.allows(self._accepted_in):
+            return False
+        self._accepted_in = time.number
+        return True
+
+    def _begin_turn(self) -> None:
+        self._next = self._reactor.callLater(0, self._next_turn)
+        if self._time is not None:
+            self._turn = self._time.number
+
     def _next_turn(self) -> None:
+        if self._time is not None and self._time.number == self._turn:  # the sockets were read before
+            self._begin_turn()
+            return
         self._next = None
         self._left = ACCEPTS
         self._taken = 0
@@ -160,43 +227,43 @@ class AcceptQueue:
             if self._closer is not None:
                 address = user_of(accepted)
                 accepted = UnixPeer(accepted, self._closer.close)
-            self._add(_Waiting(accepted, address, has_sent))
+            self._add(_Waiting(next(self._numbers), accepted, address), has_sent)
 
     def _may_take(self) -> bool:
         now = self._reactor.seconds()
         if not self._taken:
             self._began = now
-        return self._taken < (MAX_TAKEN if now - self._began < TAKE_TIME else MIN_TAKEN)
+        is_late = now - self._began >= TAKE_TIME or (self._time is not None and self._time.is_used_up)
+        return self._taken < (MIN_TAKEN if is_late else MAX_TAKEN)
 
-    def _add(self, taken: _Waiting) -> None:
+    def _add(self, taken: _Waiting, has_sent: bool) -> None:
         address = taken.address
         network = client_network(address[0]) if isinstance(address, tuple) else address
         networks = self._known if self._is_known(network) else self._others
-        networks.setdefault(network, deque()).append(taken)
+        line = networks.get(network)
+        if line is None:
+            line = networks[network] = _Line(network)
+        line.add(taken, has_sent)
         self._count += 1
         if self._count > MAX_WAITING:
             self._drop_one()
 
     def _drop_one(self) -> None:
         networks = self._others or self._known
-        network = max(networks, key=lambda each: len(networks[each]))
-        waiting = networks[network]
-        newest_first = range(len(waiting) - 1, -1, -1)
-        index = next((index for index in newest_first if not waiting[index].has_sent), newest_first[0])
-        waiting[index].socket.close()
-        del waiting[index]
-        if not waiting:
-            del networks[network]
+        line = max(networks.values(), key=_SIZE)
+        line.pop_last().socket.close()
+        if not line.size:
+            del networks[line.network]
         self._count -= 1
 
     def _pop(self) -> _Waiting:
         self._prefers_known = not self._prefers_known
         networks = (self._known or self._others) if self._prefers_known else (self._others or self._known)
         network = next(iter(networks))
-        waiting = networks.pop(network)
-        found = waiting.popleft()
-        if waiting:
-            networks[network] = waiting  # behind the other networks
+        line = networks.pop(network)
+        found = line.pop_first()
+        if line.size:
+            networks[network] = line  # behind the other networks
         self._count -= 1
         return found
 
@@ -210,18 +277,19 @@ class AcceptQueue:
             return False
         except OSError:
             return None
-        return None if self._drops_ended and not has_sent else has_sent
+        return None if self._clients_begin and not has_sent else has_sent
 
 
 def accept_in_turns(
     port: IListeningPort,
     reactor: IReactorTime,
     is_known: Callable[[str], bool] = lambda network: False,
-    drops_ended: bool = False,
+    clients_begin: bool = False,
 ) -> None:
     """Let a port that listens accept through an `AcceptQueue` from now on, until the port is closed.
 
-    The parameters are those of `AcceptQueue`.
+    The parameters are those of `AcceptQueue`. If clients begin, the system holds a TCP connection back until
+    its peer has sent something, or for `HELD_BACK`.
 
     :param port: a port of Twisted's reactors; one without a socket is left alone.
     """
@@ -237,9 +305,11 @@ def accept_in_turns(
         if getattr(port, "connected") and not getattr(port, "disconnecting"):
             getattr(port, "stopReading" if full else "startReading")()
 
+    if clients_begin and listening.family != socket.AF_UNIX and hasattr(socket, "TCP_DEFER_ACCEPT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HELD_BACK)
     closer = None
     if listening.family == socket.AF_UNIX:
         closer = Closer(getattr(reactor, "callFromThread"), note_full)
     # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
-    queue = AcceptQueue(listening, reactor, accept_on, is_known, drops_ended, closer)
+    queue = AcceptQueue(listening, reactor, accept_on, is_known, clients_begin, closer)
     setattr(port, "socket", queue)

@@ -1,14 +1,17 @@
-"""Changes to the reactor: `ReactorLayer`, a base class, and `take_few_events`.
+"""Changes to the reactor: `ReactorLayer`, a base class, and `bound_turns`.
 
 Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, the subclasses; `app.daemon`, which calls
-`take_few_events`.
+`bound_turns`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zope.interface import directlyProvides, providedBy
+
+from .turn_time import TurnTime
 
 
 class ReactorLayer:
@@ -34,20 +37,26 @@ MOST_EVENTS = 32
 
 
 class _FewEvents:
-    """Passes each call to an ``epoll`` object; a poll returns `MOST_EVENTS` at most."""
+    """Passes each call to an ``epoll`` object; a poll returns `MOST_EVENTS` at most, and begins a turn."""
 
-    def __init__(self, poller: Any) -> None:
+    def __init__(self, poller: Any, begin_turn: Callable[[], object]) -> None:
         self._poller = poller
+        self._begin_turn = begin_turn
 
     def poll(self, timeout: float, most: int) -> Any:
-        return self._poller.poll(timeout, min(most, MOST_EVENTS))
+        try:
+            return self._poller.poll(timeout, min(most, MOST_EVENTS))
+        finally:
+            self._begin_turn()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)
 
 
-def take_few_events(reactor: Any) -> bool:
-    """Let a reactor serve `MOST_EVENTS` sockets in a turn; the others are due in the next turns.
+def bound_turns(reactor: Any) -> bool:
+    """Let a reactor serve `MOST_EVENTS` sockets in a turn, and measure its turns (`turn_time.TurnTime`).
+
+    The other sockets that are ready are due in the next turns.
 
     Twisted's reactor on Linux serves all that are ready. So a thousand connections that end at the same
     moment are one turn of a third of a second, in which no stop is sent. The kernel returns the sockets that
@@ -59,5 +68,6 @@ def take_few_events(reactor: Any) -> bool:
     if poller is None or not hasattr(poller, "modify"):
         return False
     if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
-        reactor._poller = _FewEvents(poller)
+        reactor.turn_time = TurnTime(reactor)
+        reactor._poller = _FewEvents(poller, reactor.turn_time.begin)
     return True

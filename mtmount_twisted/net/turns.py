@@ -4,7 +4,9 @@ briefly.
 Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a parser processes each line of
 it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
 per turn, and the connections are read in slices, one after another. A slice that counts more than the turn
-has left reduces the budget of the next turns, except for connections of a higher rank.
+has left reduces the budget of the next turns, except for connections of a higher rank. If other work has
+used up the reactor's turn (`turn_time`), only slices of a higher rank are read in it, and one other slice in
+every third such turn.
 
 Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``, whose connections take
 turns.
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import Any, Protocol
+
+from .turn_time import NEVER, turn_time_of
 
 LEAST = 64
 """Smallest number of bytes that a slice, or a line in it, counts as. To reject a short line costs as much as
@@ -47,7 +51,7 @@ class Rank(IntEnum):
 class Turns:
     """A scheduler that gives connections turns to read, in the order of their requests.
 
-    :param reactor: an ``IReactorTime``.
+    :param reactor: an ``IReactorTime``; its `turn_time`, if it has one, bounds a turn, too.
     :param budget: number of bytes that all connections together may read in a turn.
     :param slice_size: largest number of bytes read from one connection at once.
     :param pause: time from the start of a turn to the start of the next one, in seconds; 0 for the reactor's
@@ -64,6 +68,10 @@ class Turns:
         self._left = 0
         self._owed = 0  # bytes of earlier turns beyond their budgets; connections of the usual rank pay them
         self._reading = False
+        self._time = turn_time_of(reactor)
+        self._read_in = NEVER  # the number of the reactor's turn with the latest slice of the usual rank
+        self._turn = NEVER  # the number of the reactor's turn in which this turn began
+        self._again: Any = None  # timer to go on in the reactor's next turn
 
     def add(self, reader: Reader, rank: Rank = Rank.USUAL) -> None:
         """Request a turn for a connection. It reads at once if the present turn has budget left.
@@ -89,24 +97,46 @@ class Turns:
         """Drop all requests."""
         for readers in self._waiting.values():
             readers.clear()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        for timer in filter(None, (self._next, self._again)):
+            timer.cancel()
+        self._next = self._again = None
 
     def _next_queue(self) -> dict[Reader, None]:
         return next(filter(None, self._waiting.values()), {})
 
     def _may_read(self, queue: dict[Reader, None]) -> bool:
-        owed = self._owed if queue is self._waiting[Rank.USUAL] else 0
-        return self._left > owed
+        if queue is not self._waiting[Rank.USUAL]:
+            return self._left > 0
+        return self._left > self._owed and self._has_time()
+
+    def _has_time(self) -> bool:
+        """Return True if the reactor's turn has time for a slice; else go on in the next turn."""
+        time = self._time
+        if time is None:
+            return True
+        if time.allows(self._read_in):
+            self._read_in = time.number
+            return True
+        if self._again is None:
+            self._again = self._reactor.callLater(0, self._go_on)
+        return False
+
+    def _go_on(self) -> None:
+        self._again = None
+        self._read()
 
     def _begin(self) -> None:
+        if self._time is not None:
+            self._turn = self._time.number
         owed = max(0, self._owed - self._budget) + max(0, -self._left)
         self._owed = min(owed, MOST_OWED * self._budget)
         self._left = self._budget
         self._next = self._reactor.callLater(self._pause, self._next_turn)
 
     def _next_turn(self) -> None:
+        if self._time is not None and self._time.number == self._turn:  # the sockets were read before
+            self._next = self._reactor.callLater(0, self._next_turn)
+            return
         self._next = None
         if self._next_queue() or self._owed or self._left < 0:
             self._begin()

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.bridge.observers import AT_ONCE, MAX_GATHERED
+from mtmount_twisted.bridge.observers import AT_ONCE, MAX_GATHERED, ROUND_PAUSE
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
@@ -68,6 +68,25 @@ class ObserversTests(SynchronousTestCase):
         self.rest()
         for each in self.observers:
             self.assertEqual((len(each.pieces), each.read()), (1, [state(number) for number in range(10)]))
+
+    def test_line_alone(self) -> None:
+        """A line that comes after a pause begins its round at once; a line soon after the round waits."""
+        self.rest()
+        for number in (1, 2):
+            began = self.clock.seconds()
+            self.link.say(state(number))
+            while not self.turn():
+                pass
+            self.assertLess(self.clock.seconds() - began, ROUND_PAUSE / 2)
+            self.rest()
+        self.link.say(state(3))
+        while self.turn() != len(self.observers) % AT_ONCE:
+            pass
+        ended = self.clock.seconds()
+        self.link.say(state(4))
+        while not self.turn():
+            pass
+        self.assertGreaterEqual(self.clock.seconds() - ended, ROUND_PAUSE)
 
     def test_order(self) -> None:
         """Lines that come during a round follow in the next, and nobody misses one or gets it twice."""

@@ -13,9 +13,6 @@ from itertools import count
 from typing import Any
 from unittest import TestCase
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import Clock
-
 from mtmount_twisted.net.accepts import (
     ACCEPTS,
     MAX_TAKEN,
@@ -25,21 +22,14 @@ from mtmount_twisted.net.accepts import (
     AcceptQueue,
     accept_in_turns,
 )
+from mtmount_twisted.net.turn_time import LONGEST, TurnTime
 from mtmount_twisted.net.unix_sockets import MAX_CLOSING, SO_PASSRIGHTS
 from mtmount_twisted.testing import HOST
 from tests.support.folders import scratch_folder
+from tests.support.slow_clock import SlowClock
 
 BACKLOG = 1024
 RESET = struct.pack("ii", 1, 0)  # close with a reset (socket(7), SO_LINGER)
-
-
-class SlowClock(Clock):
-    """A clock that makes calls without a delay in the next turn, as a reactor does."""
-
-    TURN = 0.001
-
-    def callLater(self, when: float, what: Any, *a: Any, **kw: Any) -> IDelayedCall:  # type: ignore[override]
-        return super().callLater(when or self.TURN, what, *a, **kw)
 
 
 class CountingSocket(socket.socket):
@@ -138,6 +128,23 @@ class AcceptTests(TestCase):
                 clock.seconds = lambda times=times: next(times) * TAKE_TIME  # type: ignore[method-assign,misc]
             waiting.accept()[0].close()
             self.assertEqual(listening.taken, taken)
+
+    def test_used_up(self) -> None:
+        """A turn that other work has used up takes a few connections."""
+        listening = CountingSocket.listen()
+        clock = SlowClock()
+        time = vars(clock)["turn_time"] = TurnTime(clock)
+        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
+        self.addCleanup(waiting.close)
+        for _ in range(2 * MIN_TAKEN):
+            self.addCleanup(socket.create_connection(listening.getsockname()).close)
+        clock.advance(LONGEST)
+        waiting.accept()[0].close()
+        self.assertEqual(listening.taken, MIN_TAKEN)
+        time.begin()
+        clock.advance(SlowClock.TURN)
+        waiting.accept()[0].close()
+        self.assertEqual(listening.taken, 2 * MIN_TAKEN)
 
     def test_most_of_a_turn(self) -> None:
         """A turn takes no more than so many, however fast."""

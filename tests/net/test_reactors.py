@@ -10,13 +10,15 @@ from unittest import skipIf
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.privileged import PrivilegedPorts
-from mtmount_twisted.net.reactors import MOST_EVENTS, take_few_events
+from mtmount_twisted.net.reactors import MOST_EVENTS, bound_turns
 from mtmount_twisted.net.tls import ConnectsWith
+from mtmount_twisted.net.turn_time import LONGEST, turn_time_of
 from mtmount_twisted.testing import HOST, MemoryReactor
 
 try:
@@ -69,16 +71,16 @@ class LayerTests(SynchronousTestCase):
 
 
 class FewEventsTests(SynchronousTestCase):
-    """`take_few_events`."""
+    """`bound_turns`."""
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_poll(self) -> None:
         """Of many sockets that are ready, a poll returns a few, and each has its turn."""
         poller = select.epoll()
         self.addCleanup(poller.close)
-        reactor = SimpleNamespace(_poller=poller)
-        self.assertTrue(take_few_events(reactor))
-        [few] = vars(reactor).values()
+        reactor = SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+        self.assertTrue(bound_turns(reactor))
+        few = vars(reactor)["_poller"]
         for _ in range(3 * MOST_EVENTS):
             near, far = socket.socketpair()
             self.addCleanup(near.close)
@@ -94,12 +96,29 @@ class FewEventsTests(SynchronousTestCase):
         """A reactor of two daemons is changed once."""
         poller = select.epoll()
         self.addCleanup(poller.close)
-        reactor = SimpleNamespace(_poller=poller)
-        self.assertTrue(take_few_events(reactor))
+        reactor = SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+        self.assertTrue(bound_turns(reactor))
         changed = vars(reactor).copy()
-        self.assertTrue(take_few_events(reactor))
+        self.assertTrue(bound_turns(reactor))
         self.assertEqual(vars(reactor), changed)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_turns(self) -> None:
+        """A turn that has lasted long is used up until the next poll, for each layer of the reactor, too."""
+        poller = select.epoll()
+        self.addCleanup(poller.close)
+        clock = Clock()
+        vars(clock)["_poller"] = poller
+        self.assertTrue(bound_turns(clock))
+        time = turn_time_of(PrivilegedPorts(clock, ()))
+        assert time is not None
+        seen = [time.is_used_up]
+        clock.advance(LONGEST)
+        seen.append(time.is_used_up)
+        vars(clock)["_poller"].poll(0, 10)
+        seen.append(time.is_used_up)
+        self.assertEqual(seen, [False, True, False])
 
     def test_other_reactor(self) -> None:
         """A reactor without ``epoll`` stays as it is."""
-        self.assertFalse(take_few_events(MemoryReactor()))
+        self.assertFalse(bound_turns(MemoryReactor()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.net.turn_time import LONGEST, MOST_MISSED, TurnTime
 from mtmount_twisted.net.turns import MOST_OWED, Rank, Turns
+from tests.support.slow_clock import SlowClock
 
 
 class Reader:
@@ -75,4 +77,66 @@ class DebtTests(SynchronousTestCase):
         self.clock.advance(0.02)
         self.assertEqual(late.slices, 1)
         self.clock.advance(0.02)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TimeTests(SynchronousTestCase):
+    """Turns on a reactor whose own turns are bounded."""
+
+    def setUp(self) -> None:
+        self.clock = SlowClock()
+        self.time = TurnTime(self.clock)
+        vars(self.clock)["turn_time"] = self.time
+        self.turns = Turns(self.clock, 1000, 100, 0.02)
+
+    def used_up(self) -> None:
+        """Let other work use up the turn."""
+        self.clock.advance(LONGEST)
+
+    def next_turn(self) -> None:
+        """Let a turn of the reactor begin, and run its timers."""
+        self.time.begin()
+        self.clock.advance(SlowClock.TURN)
+
+    def test_used_up(self) -> None:
+        """Of the turns that other work has used up, every third one has a slice."""
+        self.used_up()
+        reader = Reader(self.turns, [100] * 5)
+        self.turns.add(reader)
+        seen = []
+        for _ in range(2 * (1 + MOST_MISSED)):
+            seen.append(reader.slices)
+            self.time.begin()
+            self.used_up()
+        self.assertEqual(seen, [1] * (1 + MOST_MISSED) + [2] * (1 + MOST_MISSED))
+
+    def test_goes_on(self) -> None:
+        """In the reactor's next turn the rest is read, without a wait for the end of the pause."""
+        self.used_up()
+        reader = Reader(self.turns, [100] * 5)
+        self.turns.add(reader)
+        self.next_turn()
+        self.assertEqual(reader.slices, 5)
+
+    def test_other_kinds(self) -> None:
+        """Each scheduler reads a slice of its own."""
+        self.used_up()
+        readers = [Reader(turns, [100] * 3) for turns in (self.turns, Turns(self.clock, 1000, 100))]
+        for reader in readers:
+            reader.turns.add(reader)
+        self.assertEqual([reader.slices for reader in readers], [1, 1])
+
+    def test_rank(self) -> None:
+        """A connection of a higher rank does not wait for the next turn."""
+        self.used_up()
+        self.turns.add(Reader(self.turns, [100] * 3))
+        ask = Reader(self.turns, [100])
+        self.turns.add(ask, Rank.FIRST)
+        self.assertEqual(ask.slices, 1)
+
+    def test_close(self) -> None:
+        """The end leaves no timer."""
+        self.used_up()
+        self.turns.add(Reader(self.turns, [100] * 3))
+        self.turns.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from contextlib import ExitStack
+from unittest import skipIf
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -25,6 +26,7 @@ from mtmount_twisted.frontends.web.http.tokens import Token, Tokens
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.unix_sockets import SO_PASSRIGHTS
+from mtmount_twisted.testing import HOST
 from mtmount_twisted.wire.secret import Secret
 from tests.support.folders import scratch_folder
 
@@ -65,7 +67,7 @@ class UnixTests(TestCase):
         path = scratch_folder(self) / "web"
         site = make_site([], Guard(HostPolicy(), None, ANYONE), LOG, reactor, WebSettings())
         port = await Endpoint.parse(f"unix:{path}").listen(site, reactor)
-        accept_in_turns(port, reactor, site.is_known, drops_ended=True)
+        accept_in_turns(port, reactor, site.is_known, clients_begin=True)
         with contextlib.suppress(OSError):  # a system that can't refuse files
             getattr(port, "socket").setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 1)
         logged: list[str] = []
@@ -107,7 +109,7 @@ class UnixTests(TestCase):
         tokens = Tokens((Token(User("stopper", frozenset(["stop"]), Source.CSC), Secret(SECRET)),))
         site = make_site(routes, Guard(HostPolicy(), tokens, ANYONE), LOG, reactor, WebSettings())
         port = await Endpoint.parse(f"unix:{path}").listen(site, reactor)
-        accept_in_turns(port, reactor, site.is_known, drops_ended=True)
+        accept_in_turns(port, reactor, site.is_known, clients_begin=True)
         reader = Reader()
         with ExitStack() as open_sockets:
 
@@ -128,3 +130,36 @@ class UnixTests(TestCase):
         await site.close()
         self.assertIn(b'{"stopped":true}', answer)
         self.assertTrue(site.is_known(f"uid {os.getuid()}"))
+
+
+class SilentTests(TestCase):
+    """The page on a TCP port."""
+
+    @skipIf(not hasattr(socket, "TCP_DEFER_ACCEPT"), "this system can't hold connections back")
+    async def test_silent_connections(self) -> None:
+        """A request is answered before the silent connections that came first are accepted."""
+
+        async def stop(call: Call) -> Answer:
+            return Answer({"stopped": True})
+
+        routes = [Route("POST", "/stop", stop, "stop", "Stop.")]
+        tokens = Tokens((Token(User("stopper", frozenset(["stop"]), Source.CSC), Secret(SECRET)),))
+        site = make_site(routes, Guard(HostPolicy(), tokens, ANYONE), LOG, reactor, WebSettings())
+        port = await Endpoint.parse(f"tcp:0:interface={HOST}").listen(site, reactor)
+        accept_in_turns(port, reactor, site.is_known, clients_begin=True)
+        address = HOST, getattr(port.getHost(), "port")
+        reader = Reader()
+        with ExitStack() as open_sockets:
+            for _ in range(100):
+                open_sockets.enter_context(socket.create_connection(address))
+            peer = open_sockets.enter_context(socket.create_connection(address))
+            peer.sendall(STOP)
+            peer.setblocking(False)
+            factory = Factory.forProtocol(lambda: reader)
+            reactor.adoptStreamConnection(peer.fileno(), socket.AF_INET, factory)  # type: ignore[attr-defined]
+            answer = await reader.ended
+            silent = len(site.connections)
+        await port.stopListening()
+        await site.close()
+        self.assertIn(b'{"stopped":true}', answer)
+        self.assertEqual(silent, 0)

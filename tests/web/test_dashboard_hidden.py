@@ -76,13 +76,15 @@ class TestHidden(TabsCase):
 
         def work(page: Any) -> None:
             self.hide(page, WITHOUT_WAKES)
-            held: list[Any] = []
+            stops: list[Any] = []
 
             def handle(route: Any) -> None:
-                """Leave the first state without a response; let all else fail."""
-                if route.request.url.endswith("/state") and not held:
-                    held.append(route)
-                else:
+                """Leave each state before STOP without a response; let all else fail."""
+                request = route.request
+                if request.method == "POST":
+                    stops.append(request)
+                # By STOP, not by number: the browser may cancel the first request before a route hears of it.
+                if stops or not request.url.endswith("/state"):
                     route.abort("connectionrefused")
 
             page.route("**/api/v1/**", handle)

@@ -253,7 +253,7 @@ class WebService(Service):
     def _listens(self, port: IListeningPort, site: WebSite) -> None:
         if self._site is site:
             self._port = port
-            accept_in_turns(port, site.reactor, site.is_known, drops_ended=True)
+            accept_in_turns(port, site.reactor, site.is_known, clients_begin=True)
         else:  # it was stopped meanwhile
             port.stopListening()
 
