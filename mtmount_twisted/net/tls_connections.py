@@ -11,7 +11,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -109,9 +108,9 @@ class ServerConnection(BufferingTLSTransport):
         elif queue is None:
             self.take_step()
         else:
-            if len(self.due) > MAX_HANDSHAKE:
-                self.transport.pauseProducing()
             queue.add(self, self.network)
+            if self.due and self.state is SHAKING:  # receive no more until then, not even the end
+                self.transport.pauseProducing()
 
     def take_step(self) -> None:
         """Go on with the handshake; see `handshakes.Handshake`."""
@@ -179,17 +178,8 @@ class ServerConnection(BufferingTLSTransport):
         if self.factory.handshakes is not None:
             self.factory.handshakes.discard(self, self.network)
             self.factory.handshakes.records.discard(self, self.network)
-            if self.due and self.shaken_bytes and reason.check(ConnectionDone):
-                self._hear_last_words()
         self.state = GONE
         super().connectionLost(reason)
-
-    def _hear_last_words(self) -> None:
-        """Read bytes that may be the end of the handshake, with a command behind it."""
-        while self.due and self.state is SHAKING:
-            self._shake(SLICE)
-        if self.due:
-            self._decrypt(self.due[:SLICE])
 
 
 class ServerFactory(TLSMemoryBIOFactory):

@@ -212,7 +212,7 @@ class TurnTests(HandshakeCase):
         self.assertTrue(other.is_answered)
 
     def test_last_words(self) -> None:
-        """A peer that ends its handshake, says something and closes is heard, also while it waits."""
+        """A peer that ends its handshake, says something and closes is heard in its turn before it ends."""
         peer = self.connect(self.port)
         ear = self.ear
         peer.send(peer.flight())
@@ -220,9 +220,9 @@ class TurnTests(HandshakeCase):
         last = peer.flight()
         self.use_turn()
         peer.send(last + peer.say(b"stop"))
-        self.assertEqual(ear.heard, b"")
-        peer.wire.loseConnection()
-        self.assertEqual(ear.heard, b"stop")
+        self.assertEqual((ear.heard, peer.wire.producerState), (b"", "paused"))
+        self.clock.advance(TURN)
+        self.assertEqual((ear.heard, peer.wire.producerState), (b"stop", "producing"))
 
     def test_little_is_received_while_it_waits(self) -> None:
         """A handshake that waits with as much as it may take receives no more, until it had its turn."""

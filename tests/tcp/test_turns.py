@@ -225,6 +225,28 @@ class CommanderTests(TurnsCase):
             self.controller.say(reply(0, came, b"1000"), reply(2, came))
             self.pass_time(1)
 
+    def test_stop_after_a_move(self) -> None:
+        """A stop that comes while its sender's refused move waits for its turn goes at once."""
+        late = [self.join() for _ in range(3)]
+        self.push(40)
+        for index, sender in enumerate(late):
+            sender.say(command(1, MOVE, 2, b"20"))
+            self.assertEqual(self.controller.heard(), [])
+            sender.say(command(2, STOP, 2))
+            [came] = self.controller.heard()
+            self.assertEqual((came.split(b"\n")[1], len(sender.heard())), (b"%d" % STOP, 0), index)
+            self.controller.say(reply(0, came, b"1000"), reply(2, came))
+
+    def test_stop_right_before_the_end(self) -> None:
+        """Such a stop goes to the mount though its sender leaves behind it; the move has an outcome, too."""
+        sender = self.join()
+        self.push(40)
+        sender.transport.write(command(1, MOVE, 2, b"20") + b"\r\n" + command(2, STOP, 2) + b"\r\n")
+        sender.leave()
+        [came] = self.controller.heard()
+        self.assertEqual(came.split(b"\n")[1], b"%d" % STOP)
+        self.assertEqual(self.service.bridge.counts["not_sent"], 1)
+
     def test_overtaken_by_its_own_stop(self) -> None:
         """A move that waits for its turn when a stop comes is not sent, though its sender gets command."""
         pusher = self.join()

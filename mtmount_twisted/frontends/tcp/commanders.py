@@ -235,6 +235,8 @@ class PairClient(PairedSession):
         if reason is None and not self.up:
             self._stops_before = self._bridge.stops
             self._reader.take_turns(self._turns, line_cost(self.translator))
+        elif reason is not None and self.up:
+            self._queue.finish()
         super().server_changed(reason)
 
     @property

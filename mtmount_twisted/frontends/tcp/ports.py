@@ -192,6 +192,8 @@ class PortClient:
 
     def reader_finished(self, reader: LineReader) -> None:
         """Note that the client sends no more. It may still receive."""
+        if self._is_served:
+            self._queue.finish()
         if not self._is_served:
             return
         self._places.note_half_closed(self)
@@ -222,6 +224,8 @@ class PortClient:
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
         """Note that the connection is gone."""
+        if self._is_served:
+            self._queue.finish()
         if self._is_served:
             level = logging.WARNING if reason.check(LineTooLongError, UnfinishedLineError) else logging.INFO
             self._limited_log.log(level, "%s: gone: %s", self.name, reason.getErrorMessage())
