@@ -13,7 +13,7 @@ import mtmount_twisted
 from mtmount_twisted.bridge.last_values import KnownEntry
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import ReplyCode, Source
-from mtmount_twisted.frontends.web.api.state import Said, StateRoutes
+from mtmount_twisted.frontends.web.api.state import MOST_LISTED, Said, StateRoutes
 from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.replies import ErrorReply, InPositionReply, OnStateInfoReply, Reply, WarningReply
 from mtmount_twisted.upstream.leadership.register import Commander
@@ -118,6 +118,15 @@ class StateTests(WebCase):
             ],
         )
         self.assertFalse(self.state(user("other"))["you"]["has_command"])
+
+    def test_many(self) -> None:
+        """Of many clients a bounded number is listed, those that may command before observers; all count."""
+        for number in range(MOST_LISTED + 20):
+            self.house.client(f"hall/{number}", may_command=False)
+        self.house.client("csc")
+        shape = self.state()
+        self.assertEqual(shape["commanders"][0]["name"], "csc")
+        self.assertEqual((len(shape["commanders"]), shape["clients"]), (MOST_LISTED, MOST_LISTED + 21))
 
     def test_in_flight(self) -> None:
         """What is in flight, since when, until when, and how far it is."""

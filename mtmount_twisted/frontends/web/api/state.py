@@ -7,7 +7,8 @@ only once. The module only reads: the bridge, the link, the bus and the journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Annotated, NamedTuple, Protocol
 
 from msgspec import Meta
@@ -175,8 +176,9 @@ class TelemetryState(Part, frozen=True, kw_only=True):
 class State(Shape, frozen=True, kw_only=True):
     """The present state; a stale value is from before the link was lost, or is old telemetry.
 
-    `station` is the role of this bridge in the election; null without an election. At a standby the lease is
-    that of the active bridge.
+    `commanders` has at most `MOST_LISTED` of the connected clients, those that may command first; `clients`
+    is the number of all. `station` is the role of this bridge in the election; null without an election. At a
+    standby the lease is that of the active bridge.
     """
 
     time: Time
@@ -186,6 +188,7 @@ class State(Shape, frozen=True, kw_only=True):
     lease: Lease
     you: You
     commanders: list[Commander]
+    clients: Count
     axes: dict[str, Axis]
     devices: dict[str, dict[str, Reported]]
     telemetry: TelemetryState | None
@@ -199,6 +202,10 @@ class State(Shape, frozen=True, kw_only=True):
 
 
 NOTHING_SAID = Mount(description=None, stale=False, time=None)
+
+MOST_LISTED = 128
+"""The largest number of clients in the list of a state. Observers without rights may be thousands, and each
+takes 10 microseconds of a turn of the reactor."""
 
 SILENT_AXIS = Axis(in_position=None, stale=False, time=None, telemetry=None)
 
@@ -350,7 +357,8 @@ class StateRoutes:
             controller=self._controller(),
             lease=self._lease(),
             you=self._you(user),
-            commanders=[_commander(client) for client in bridge.clients.values()],
+            commanders=[_commander(client) for client in _listed(bridge.clients.values())],
+            clients=len(bridge.clients),
             axes=self._axes(said.axes),
             devices=said.devices,
             telemetry=self._telemetry_state(),
@@ -453,6 +461,14 @@ class StateRoutes:
             lost=journal.lost,
             fault=journal.fault,
         )
+
+
+def _listed(clients: Collection[IClient]) -> Iterator[IClient]:
+    if len(clients) > MOST_LISTED:
+        commanders = (client for client in clients if client.may_command)
+        others = (client for client in clients if not client.may_command)
+        return islice(chain(commanders, others), MOST_LISTED)
+    return iter(clients)
 
 
 def _commander(client: IClient) -> Commander:

@@ -4,7 +4,7 @@
 
 import { span } from "./clock.js";
 import { byId, fill, make, write } from "./dom.js";
-import { spanOf } from "./figures.js";
+import { count, spanOf } from "./figures.js";
 import { now } from "./clock.js";
 import { seldom } from "./pace.js";
 
@@ -12,8 +12,11 @@ export function connected(store) {
   const draw = seldom(() => {
     const { state } = store;
     if (state === null) return;
-    const { commanders, you, lease, controller } = state;
-    fill(byId("commanders"), JSON.stringify([commanders, you.commander, lease.holder]), () => [table(state)]);
+    const { commanders, clients, you, lease, controller } = state;
+    const more = clients - commanders.length;
+    fill(byId("commanders"), JSON.stringify([commanders, more, you.commander, lease.holder]), () =>
+      more > 0 ? [table(state), make("p", { class: "note" }, `And ${count(more, "other client")}.`)] : [table(state)],
+    );
     write(byId("sockets"), link(controller));
     write(byId("journal"), journal(state.journal));
     write(byId("version"), `mtmount_twisted ${state.version}`);
