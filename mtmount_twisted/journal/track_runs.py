@@ -137,9 +137,11 @@ class TrackRuns:
         for number, record in records:
             track = self._track_of(record, now)
             if track is None:
-                if self._slots or self._runs:
+                if record.privileged and (self._slots or self._runs):
                     kept += self.release()
-                kept.append((number, record))
+                # A client without rights ends no run; else it could have each track command kept.
+                self._slots.append(_Slot(number, record, True))
+                kept += self._decided()
                 continue
             self._active = now
             slot = _Slot(number, record, track.is_kept)

@@ -186,6 +186,20 @@ class RunTests(SynchronousTestCase):
         self.assertEqual([count_in(each.detail) for each in self.night.events], [8])
         self.assertFalse(self.night.runs.holds)
 
+    def test_record_of_a_client_without_rights(self) -> None:
+        """A record that a client without rights causes is kept in its place, and ends no run."""
+        night = self.night
+        for number in range(1, 41):
+            night.track("desk/1", number=number)
+            refused = LineRecord(night.now, 1, "hall/1", "from", b"7", 7, 7, privileged=False)
+            night.record(refused)
+        night.end()
+        kept = [record for _, record in night.kept]
+        self.assertEqual(sum(isinstance(each, LineRecord) and each.peer == "hall/1" for each in kept), 40)
+        self.assertEqual(sum(count_in(event.detail) for event in night.events), 38)
+        numbers = [number for number, _ in night.kept]
+        self.assertEqual(numbers, sorted(numbers))
+
     def test_not_answered(self) -> None:
         """A command that gets no Ack is in full soon."""
         for number in range(1, 4):
