@@ -52,20 +52,24 @@ async def _each(
     fault: Callable[[TwoBridges], Awaitable[None]],
     *,
     beats: bool = True,
+    between: Callable[[TwoBridges], Awaitable[None]] | None = None,
     **options: Any,
 ) -> None:
     """Inject a fault so many times into one stage.
 
     :param beats: True if the mount must not miss a heartbeat for 5 s, when it takes command from a commander.
+    :param between: prepares the stage for the next injection; not called after the last.
     :param options: as for `TwoBridges`.
     """
     two = TwoBridges(stage, **options)
     try:
         await two.open()
-        for _ in range(times):
+        lost = two.lost_heartbeats
+        for number in range(times):
+            if number and between is not None:
+                await between(two)
             two.outcome.see("goes on", await two.goes_on(0.5))
             two.outcome.inject()
-            lost = two.lost_heartbeats
             await fault(two)
             if beats and two.lost_heartbeats > lost:
                 two.outcome.problems.append("the mount missed the heartbeats for 5 s")
@@ -80,9 +84,8 @@ async def active_killed(stage: Stage, times: int) -> None:
         times = two.standby.times_active + 1
         two.active.daemon.signal("KILL")
         two.outcome.see("the other in time", await two.changes(KILLED, times))
-        await two.restart()
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.restart)
 
 
 async def active_stopped(stage: Stage, times: int) -> None:
@@ -92,9 +95,8 @@ async def active_stopped(stage: Stage, times: int) -> None:
         times = two.standby.times_active + 1
         two.active.daemon.signal("TERM")
         two.outcome.see("the other in time", await two.changes(STOPPED, times))
-        await two.restart()
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.restart)
 
 
 async def active_paused(stage: Stage, times: int) -> None:
@@ -125,9 +127,8 @@ async def active_paused_and_killed(stage: Stage, times: int) -> None:
         await pause(two.reactor, 1.0)
         two.active.daemon.signal("KILL")
         two.outcome.see("the other in time", await two.changes(EXPIRED, times))
-        await two.restart()
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.restart)
 
 
 async def standby_killed(stage: Stage, times: int) -> None:
@@ -138,9 +139,8 @@ async def standby_killed(stage: Stage, times: int) -> None:
         two.standby.daemon.signal("KILL")
         two.outcome.see("commanding goes on", await two.goes_on(1.5 * T))
         two.outcome.see("stays active", two.active.times_active == times)
-        await two.restart()
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.restart)
 
 
 async def active_cut_from_broker(stage: Stage, times: int) -> None:
@@ -155,9 +155,8 @@ async def active_cut_from_broker(stage: Stage, times: int) -> None:
         active.to_broker.target_port = two.broker.port
         await active.becomes_active(times + 1)
         two.outcome.see("lease comes back", two.standby.times_active == others)
-        await pause(two.reactor, 1.5 * T)
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.settle)
 
 
 async def broker_away(stage: Stage, times: int) -> None:
@@ -193,11 +192,15 @@ async def host_dies(
         two.active.vanish()
         took.append(await two.takes_over(times, limit + 30.0))
         two.outcome.see("the other in time", took[-1] <= limit)
-        await two.restart()
 
     try:
         await _each(
-            stage, times, fault, beats=False, keep_alive=dict(zip(KEEP_ALIVE, keep_alive, strict=True))
+            stage,
+            times,
+            fault,
+            beats=False,
+            between=TwoBridges.restart,
+            keep_alive=dict(zip(KEEP_ALIVE, keep_alive, strict=True)),
         )
     finally:
         stage.outcome.note = f"first command after {', '.join(f'{each:.1f} s' for each in took)}"
@@ -215,9 +218,8 @@ async def one_way_from_broker(stage: Stage, times: int) -> None:
         lane.clear()
         await active.becomes_active(times + 1)
         two.outcome.see("lease comes back", two.standby.times_active == others)
-        await pause(two.reactor, 1.5 * T)
 
-    await _each(stage, times, fault)
+    await _each(stage, times, fault, between=TwoBridges.settle)
 
 
 async def lose_packets(two: TwoBridges, proxy: ChaosProxy, seconds: float, chance: random.Random) -> None:
@@ -279,9 +281,8 @@ async def cut_from_mount(stage: Stage, times: int) -> None:
         active.to_mount.reset()
         two.outcome.see("the other in time", await two.changes(WITHOUT_LINK, times))
         active.heal()
-        await pause(two.reactor, 1.5 * T)
 
-    await _each(stage, times, fault, beats=False)
+    await _each(stage, times, fault, beats=False, between=TwoBridges.settle)
 
 
 async def child_killed(stage: Stage, times: int) -> None:

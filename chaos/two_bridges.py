@@ -30,7 +30,7 @@ from .outcome import Outcome
 from .process import Daemon
 from .setting import TMA2022
 from .stage import Stage
-from .waits import pause, until
+from .waits import SETTLED, pause, until
 from .web import Web
 
 T = 3.0
@@ -254,10 +254,17 @@ class TwoBridges:
         await until(self.reactor, lambda: entry.ends or entry.orphan, "command is granted")
 
     async def release(self) -> None:
-        """Let the desk give up command: the mount then expects no heartbeats."""
+        """Let the desk give up command: the mount then expects no heartbeats.
+
+        The desk has its answer before the bridge gives command back to the mount. Once this returns, the
+        mount's answer to that is acknowledged, too: a mount with data on its way would send no probes.
+        """
         nobody = self.ledger.setting.commander_type(0)
         entry = self.desk.send(self.ledger.setting.ask, commander=nobody)
         await until(self.reactor, lambda: entry.ends or entry.orphan, "command is given up")
+        mount = self.mount.simulator.mount
+        await until(self.reactor, lambda: mount.commander == nobody, "the mount has command back")
+        await pause(self.reactor, SETTLED)
 
     async def _connect(self, port: int) -> Desk:
         """Connect a desk, as often as needed: a bridge opens its ports just after it is active."""
@@ -304,6 +311,10 @@ class TwoBridges:
         await self.join()
         done = await self.answers()
         return float(self.reactor.seconds() - began) if done else math.inf
+
+    async def settle(self) -> None:
+        """Wait until the standby trusts the broker again."""
+        await pause(self.reactor, 1.5 * T)
 
     async def restart(self) -> None:
         """Start the bridge that has ended: it stands by."""
