@@ -24,7 +24,7 @@ LEAST = 64
 to reject a long one."""
 
 
-MOST_OWED = 8
+MOST_OWED = 2
 """The most turns that pay for a slice that counts more than its own turn: other readers wait for them."""
 
 

@@ -38,14 +38,14 @@ class DebtTests(SynchronousTestCase):
         self.turns = Turns(self.clock, 1000, 100, 0.02)
 
     def test_next_turns_pay(self) -> None:
-        """A slice that counts as four turns takes their places: the next one waits for the fifth."""
-        reader = Reader(self.turns, [4000, 4000, 100])
+        """A slice that counts as three turns takes their places: the next one waits for the fourth."""
+        reader = Reader(self.turns, [3000, 3000, 100])
         self.turns.add(reader)
         seen = []
-        for _ in range(9):
+        for _ in range(7):
             seen.append(reader.slices)
             self.clock.advance(0.02)
-        self.assertEqual(seen, [1, 1, 1, 1, 2, 2, 2, 2, 3])
+        self.assertEqual(seen, [1, 1, 1, 2, 2, 2, 3])
 
     def test_most(self) -> None:
         """However much a slice counts as, the next one waits for few turns."""

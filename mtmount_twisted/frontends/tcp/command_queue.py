@@ -18,7 +18,6 @@ each client has a queue.
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -51,14 +50,13 @@ ASKS_FIRST = 2
 LOOKS_FIRST = 4
 """The number of looks at the commands of one commander that go before other looks, in `ALLOWANCE_TIME`."""
 
-LOOK_SHARE = 16
-"""A look at a long line counts as its length divided by this. At 64 KiB of fields it takes 0.2 ms, 65 times
-as long as at a short line."""
+LOOKED_BYTES = 512
+"""The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
+line takes as long as at a short one."""
 
-MAX_LINES, MAX_BYTES = 4, 1024
+MAX_LINES, MAX_BYTES = 64, 4096
 """The number of commands that wait, and of their bytes, beyond which the connection receives no more. Below
-it a stop is received, and found, though commands before it wait. At the end of a connection, all that waits
-is dispatched at once, in 0.2 ms."""
+it a stop is received, and found, though commands before it wait."""
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these allowances again, in seconds."""
@@ -186,11 +184,19 @@ class CommandQueue:
             self._reader.pause()
 
     def finish(self) -> None:
-        """Dispatch all that waits: the client has ended its connection behind these commands."""
+        """Dispatch the stops that wait: the client has ended its connection behind them.
+
+        The other commands would be refused. Hundreds of connections may end at once, so they are counted.
+        """
         if self._waiting:
-            self._guarded(self._dispatch_stops, sys.maxsize)
-        if self._waiting:
-            self._guarded(self._dispatch, sys.maxsize)
+            self._guarded(self._dispatch_stops, MAX_LINES * LEAST)
+        self._bridge.counts["abandoned"] += len(self._waiting)
+        self.close()
+
+    @property
+    def waits(self) -> bool:
+        """True while a command waits."""
+        return bool(self._waiting)
 
     @property
     def _has_room(self) -> bool:
@@ -303,11 +309,13 @@ class CommandQueue:
         line, stops, kind, header = waiting
         if kind is not None:
             return waiting
-        if (translator := self._client.translator) is None:
+        translator = self._client.translator
+        if translator is None and len(line) <= LOOKED_BYTES:
             header = self._read(line)
             return line, stops, None if header is None else header.kind, header
+        dialect = self._bridge.dialect if translator is None else translator.dialect
         with suppress(LineError):
-            kind = translator.dialect.read_command(line).kind
+            kind = dialect.read_command(line[:LOOKED_BYTES]).kind
         return line, stops, kind, header
 
     def _look_for_stops(self, most: int) -> int:
@@ -333,7 +341,7 @@ class CommandQueue:
                 break
             waiting = self._waiting.popleft()
             if waiting[2] is None:
-                self._looked += max(LEAST, len(waiting[0]) // LOOK_SHARE)
+                self._looked += LEAST
                 waiting = self._look_at(waiting)
             line, _, kind, header = waiting
             is_stop = kind is not None and kind.is_stop

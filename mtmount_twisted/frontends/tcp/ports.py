@@ -192,8 +192,6 @@ class PortClient:
 
     def reader_finished(self, reader: LineReader) -> None:
         """Note that the client sends no more. It may still receive."""
-        if self._is_served:
-            self._queue.finish()
         if not self._is_served:
             return
         self._places.note_half_closed(self)
@@ -201,7 +199,7 @@ class PortClient:
             self._limited_log.warning("%s: %s", self.name, unfinished(reader))
         if not self.may_command:
             self._become(HALF_CLOSED)
-        elif not self.in_flight:
+        elif not self.in_flight and not self._queue.waits:
             self._leave("it sends no more", logging.INFO)
         else:
             self._become(FINISHING)
@@ -219,7 +217,7 @@ class PortClient:
 
     def _leave_if_done(self) -> None:
         self._leaving = None
-        if not self.in_flight:
+        if not self.in_flight and not self._queue.waits:
             self._leave("it sends no more, and its commands have ended", logging.INFO)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:
