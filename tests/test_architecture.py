@@ -584,9 +584,10 @@ class ImportingTests(SynchronousTestCase):
         self.assertEqual(knowing, {"station"})
         self.assertEqual([name for name, row in ROOMS.items() if "station" in row.imports], [])
 
-    def test_daemon_without_a_station_is_lighter(self) -> None:
-        """The modules of the daemon import nothing for the broker: that happens for ``[station]`` only."""
+    def test_daemon_without_a_part_is_lighter(self) -> None:
+        """The modules of the daemon import nothing for ``[station]``, ``[[port]]`` and ``[[telemetry]]``."""
         names = ["mtmount_twisted.frontends.broker", "mtmount_twisted.station", "nats"]
+        names += ["mtmount_twisted.app.open_port", "mtmount_twisted.frontends.tcp.client_factory"]
         script = f"import sys, mtmount_twisted.app.bridge; print([n for n in {names} if n in sys.modules])"
         done = subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False

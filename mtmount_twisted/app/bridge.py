@@ -46,7 +46,11 @@ from mtmount_twisted.config.settings import (
 )
 from mtmount_twisted.dialects.dialect import Dialect, Topology, dialect_named
 from mtmount_twisted.errors import ConfigError, ListenError
-from mtmount_twisted.frontends.tcp.tls import CertificateWatch, certificate_warnings, with_credentials
+from mtmount_twisted.frontends.tcp.certificates import (
+    CertificateWatch,
+    certificate_warnings,
+    with_credentials,
+)
 from mtmount_twisted.hosts import host_and_port, parse_host_and_port
 from mtmount_twisted.interfaces import IJournalState
 from mtmount_twisted.journal.recorder import STOP_TIME, Journal, JournalOff

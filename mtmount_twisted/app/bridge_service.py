@@ -7,7 +7,7 @@ decides; `upstream.link`, the link to the controller; `frontends.tcp`, the clien
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ from mtmount_twisted.config.settings import (
 from mtmount_twisted.dialects.dialect import Topology, dialect_named
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.client_factory import ClientFactory
 from mtmount_twisted.frontends.tcp.commanders import (
     DuplexPairClient,
     OneWayPairClient,
@@ -39,18 +38,12 @@ from mtmount_twisted.frontends.tcp.commanders import (
     ReadTurns,
     Shared,
 )
-from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
-from mtmount_twisted.frontends.tcp.tls import HandshakeFactory, credentials_of
 from mtmount_twisted.interfaces import IBrokerState, IOtherBridges, IRecorderState, IServed, ITelemetryPort
 from mtmount_twisted.journal.recording.recorder import Recorder, RecorderOff
-from mtmount_twisted.net import tls
-from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.admission import networks
-from mtmount_twisted.net.endpoints import Endpoint
-from mtmount_twisted.net.handshakes import HandshakeQueue, handshake_turns
+from mtmount_twisted.net.handshakes import handshake_turns
 from mtmount_twisted.net.pair import ConnectionPair
 from mtmount_twisted.net.threads import in_daemon_thread
-from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 from mtmount_twisted.net.waiting import Waiters
 from mtmount_twisted.records import ChangeRecord
@@ -64,6 +57,7 @@ if TYPE_CHECKING:
     from mtmount_twisted.upstream.signals import SignalMemory
     from mtmount_twisted.upstream.telemetry_link import TelemetryLink
 
+    from .open_port import OpenPort
     from .telemetry_parts import TelemetryParts
 
 SYSTEM_CHOICE = ("127.0.0.1", 0)
@@ -105,97 +99,6 @@ _COMMANDERS: dict[Topology, Callable[[PairCommander, Shared], PairClient]] = {
     Topology.PAIR: OneWayPairClient,
     Topology.DUPLEX: DuplexPairClient,
 }
-
-
-class OpenPort:
-    """A port of the configuration that listens from construction until `close`.
-
-    :ivar factory: makes the clients.
-    :ivar listening: the listening socket; None until it is open.
-    :ivar failure: the reason why the port can't listen; else empty.
-    """
-
-    def __init__(
-        self,
-        settings: ManyClients,
-        factory: ClientFactory[Any],
-        handshakes: Turns,
-        log: logging.Logger,
-        reactor: Any,
-    ) -> None:
-        self._name = settings.name
-        self._log = log
-        self.listening: IListeningPort | None = None
-        self.failure: str = ""
-        self.factory = factory
-        self._closed = False
-        self._server: tls.Server | None = None
-        self._reactor = reactor
-        self._is_known: Callable[[str], bool] = lambda network: False
-        Deferred.fromCoroutine(self._open(settings, handshakes, reactor)).addCallbacks(
-            self._opened, self._failed
-        )
-
-    async def _open(self, settings: ManyClients, handshakes: Turns, reactor: Any) -> IListeningPort:
-        credentials = credentials_of(settings)
-        endpoint = Endpoint.parse(settings.endpoint)
-        if credentials is None:
-            return await endpoint.listen(self.factory, reactor)
-        factory = HandshakeFactory(self.factory, reactor, by_certificate=bool(settings.client_ca))
-        self._is_known = factory.is_known
-        queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
-        server = self._server = tls.Server(credentials, queue)
-        if settings.certificate is None:  # TLS, if any, comes with the endpoint
-            return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
-        return await endpoint.listen(encrypted(factory, server, reactor), reactor)
-
-    def renew(self, settings: ManyClients) -> None:
-        """Use the certificates that the files contain now for new connections. Keep the existing connections.
-
-        :param settings: the reloaded settings of this port.
-        :raises ConfigError: if a file can't be used; the port then keeps its certificates.
-        """
-        credentials = credentials_of(settings)
-        if self._server is None or credentials is None or credentials == self._server.credentials:
-            return
-        before = self._server.credentials
-        self._server.renew(credentials)
-        self._log.info("%s: new connections use the renewed certificates", self._name)
-        if credentials.authorities != before.authorities and self.factory.connected:
-            self._log.warning(
-                "%s: client_ca has changed: keeping %d earlier connections, whose certificates the previous "
-                "authority may have signed; restart the daemon to close them",
-                self._name,
-                len(self.factory.connected),
-            )
-
-    def _opened(self, listening: IListeningPort) -> None:
-        if self._closed:
-            maybeDeferred(listening.stopListening)
-        else:
-            self.listening = listening
-            accept_in_turns(listening, self._reactor, self._is_known)
-
-    def _failed(self, reason: Failure) -> None:
-        self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
-        self._log.error(self.failure)
-
-    @property
-    def clients(self) -> list[PortClient]:
-        """The connected clients of the bridge. Readers of telemetry don't count as clients."""
-        return [client for client in self.factory.connected if isinstance(client, PortClient)]
-
-    def close(self, why: str) -> Deferred[Any]:
-        """Stop listening and close all connections.
-
-        An endpoint that is still opening is closed once it is open, because some endpoints ignore a cancel.
-
-        :returns: fires when the connections are gone.
-        """
-        self._closed = True
-        listening, self.listening = self.listening, None
-        stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
-        return DeferredList([*stopped, maybeDeferred(self.factory.close, why)], consumeErrors=True)
 
 
 @implementer(IServed)
@@ -388,20 +291,17 @@ class BridgeService(Service):
         loading = self.motion.load(lambda work: in_daemon_thread(self._reactor, work, "load numpy"))
         return Deferred.fromCoroutine(loading).addErrback(failed)
 
-    def _open(self, pairs: Iterable[PairCommander], ports: Iterable[ManyClients]) -> None:
+    def _open(self, pairs: Iterable[PairCommander], ports: Collection[ManyClients]) -> None:
         shared = Shared(self.bridge, self.config.clients, self._turns, self._log, self._reactor)
         for pair in pairs:
             dialect = self.bridge.dialect if pair.dialect is None else dialect_named(pair.dialect)
             self._pairs[pair] = _COMMANDERS[dialect.topology](pair, shared)
-        for port in ports:
-            factory = self._make_factory(port, shared)
-            self._ports[port] = OpenPort(port, factory, self.handshakes, self._log, self._reactor)
+        if not ports:
+            return
+        from .open_port import open_port
 
-    def _make_factory(self, port: ManyClients, shared: Shared) -> ClientFactory[Any]:
-        if isinstance(port, PortCommanders):
-            return PortFactory(port, shared)
-        assert self._telemetry_parts is not None  # `config.loading`: this mount has telemetry
-        return self._telemetry_parts.make_factory(port, self._turns.without_rights)
+        for port in ports:
+            self._ports[port] = open_port(port, shared, self._telemetry_parts, self.handshakes)
 
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration.

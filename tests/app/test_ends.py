@@ -8,7 +8,7 @@ from contextlib import closing
 from tests.support.programs import ProgramCase
 
 FAULTS = """
-from mtmount_twisted.frontends.tcp.tls import CertificateWatch
+from mtmount_twisted.frontends.tcp.certificates import CertificateWatch
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.app.systemd import ServiceManager
 def fail(name):

@@ -18,7 +18,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.config.loading import Config, load
 from mtmount_twisted.config.settings import PortCommanders, WebSettings
 from mtmount_twisted.errors import ConfigError
-from mtmount_twisted.frontends.tcp.tls import DAY, CertificateWatch, certificate_warnings, with_credentials
+from mtmount_twisted.frontends.tcp.certificates import (
+    DAY,
+    CertificateWatch,
+    certificate_warnings,
+    with_credentials,
+)
 from mtmount_twisted.net.tls import (
     CIPHERS,
     Credentials,

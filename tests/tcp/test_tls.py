@@ -20,6 +20,7 @@ from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import ClientLimits, PortCommanders
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.errors import ConfigError
+from mtmount_twisted.frontends.tcp.certificates import with_credentials
 from mtmount_twisted.frontends.tcp.client_factory import Refused
 from mtmount_twisted.frontends.tcp.commanders import ReadTurns, Shared
 from mtmount_twisted.frontends.tcp.ports import PortFactory
@@ -29,7 +30,6 @@ from mtmount_twisted.frontends.tcp.tls import (
     MAX_UNPROVEN,
     HandshakeFactory,
     HandshakeReader,
-    with_credentials,
 )
 from mtmount_twisted.net.liveness import KEEP_ALIVE
 from mtmount_twisted.net.tls import load_credentials

@@ -1,6 +1,6 @@
 """`PortClient`: a client of the bridge over one connection; `PortFactory` admits peers and makes clients.
 
-Neither opens a socket: `app.bridge_service` listens with the factory. A client reads and writes one
+Neither opens a socket: `app.open_port` listens with the factory. A client reads and writes one
 connection. On an encrypted port `tls.HandshakeFactory` stands before it. Next to read: `places`, which counts
 the clients of a port.
 """

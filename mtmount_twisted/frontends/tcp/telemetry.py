@@ -5,7 +5,7 @@ reactor serves a few readers, so that commands go between. It does nothing for a
 the reader has room again, it receives the latest line of each topic that it missed. Thus no reader delays
 another one or the mount.
 
-Neither opens a socket: `app.bridge_service` listens with a `TelemetryFactory`. Next to read:
+Neither opens a socket: `app.open_port` listens with a `TelemetryFactory`. Next to read:
 `client_factory`, which admits the readers; ``upstream.telemetry_link``, from which the lines come.
 """
 

@@ -1,31 +1,23 @@
-"""TLS on the bridge's ports: certificates for both sides, and client names from certificates.
+"""TLS on the bridge's ports: the handshakes, and client names from certificates.
 
-`with_credentials` reads the certificate files of a configuration. `HandshakeFactory` accepts a client with a
-certificate that the site's authority has signed, and names the client after the certificate. Such a client
-may reconnect under its name and return to its lease; each name has at most one connection at a time. If a
-port asks for no certificate, its clients are numbered. In both cases the handshake must end within
-`HANDSHAKE_TIME`. The module reads the certificate files and aborts connections; it sends nothing. Next to
-read: `ports`, which defines the clients; `net.tls`, which reads certificates.
+`HandshakeFactory` accepts a client with a certificate that the site's authority has signed, and names the
+client after the certificate. Such a client may reconnect under its name and return to its lease; each name
+has at most one connection at a time. If a port asks for no certificate, its clients are numbered. In both
+cases the handshake must end within `HANDSHAKE_TIME`. The module aborts connections; it sends nothing. Next to
+read: `ports`, which defines the clients; `certificates`, which reads the files.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Generic, NoReturn
+from typing import Generic
 
-import attrs
-from twisted.application.internet import TimerService
 from twisted.internet.interfaces import IAddress, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.config.loading import Config
-from mtmount_twisted.config.settings import ManyClients
-from mtmount_twisted.errors import ConfigError
 from mtmount_twisted.hosts import client_network
 from mtmount_twisted.journal.schema import usable_client_name
 from mtmount_twisted.net.admission import address_of
@@ -33,22 +25,12 @@ from mtmount_twisted.net.by_network import ByNetwork
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.known_addresses import KnownAddresses
 from mtmount_twisted.net.protocol import LineReader
-from mtmount_twisted.net.tls import (
-    Credentials,
-    client_name,
-    date_warnings,
-    endpoint_credentials,
-    load_credentials,
-)
-from mtmount_twisted.wire.fields import utc_now
+from mtmount_twisted.net.tls import client_name
 
 from .client_factory import ClientFactory, Member, PortMember, Refused, Unproven
 
 HANDSHAKE_TIME = 5.0
 """The longest time from the connection of a peer to the end of its TLS handshake, in seconds."""
-
-DAY = 86_400.0
-"""The interval between two checks of the certificates' dates, in seconds."""
 
 MAX_UNPROVEN = 100
 """The largest number of TLS handshakes of strangers on one port. Connections that are being aborted count."""
@@ -263,93 +245,3 @@ def _oldest_where_most_are(readers: Iterable[Unproven]) -> Unproven:
     for reader in readers:
         by_network.add(reader.network, reader)
     return next(iter(by_network.largest()))
-
-
-def credentials_of(settings: ManyClients) -> Credentials | None:
-    """Return the certificates that a port presents and trusts, or None for a port without TLS.
-
-    If `with_credentials` has stored them in the settings, the files are not read again.
-
-    :raises ConfigError: if a file can't be used.
-    """
-    if settings.credentials is not None:
-        found: Credentials = settings.credentials
-        return found
-    if settings.certificate is None:
-        return endpoint_credentials(settings.endpoint)
-    key = settings.private_key or settings.certificate
-    return load_credentials(settings.certificate, key, settings.client_ca or "")
-
-
-def with_credentials(config: Config, wrong: Callable[[str, ConfigError], NoReturn]) -> Config:
-    """Return a copy of the configuration that contains the certificates read from its files now.
-
-    :param wrong: called with the key and the error of the first file that can't be used; must raise.
-    """
-    ports = {}
-    for section, port in config.client_ports.items():
-        key = "endpoint" if port.certificate is None else "certificate"
-        try:
-            credentials = credentials_of(attrs.evolve(port, credentials=None))
-        except ConfigError as error:
-            wrong(f"{section}.{key}", error)
-        ports[section] = {"credentials": credentials}
-    web = config.web
-    if "web" in config.endpoints:
-        try:
-            web = attrs.evolve(web, credentials=endpoint_credentials(config.endpoints["web"].text))
-        except ConfigError as error:
-            wrong("web.endpoint", error)
-    return attrs.evolve(config.with_client_ports(ports), web=web)
-
-
-def certificate_warnings(config: Config, now: datetime) -> Iterator[str]:
-    """Yield one line for each certificate that has expired or expires soon; a line begins with the key.
-
-    :param config: a configuration from `with_credentials`.
-    :param now: the current time, with a time zone.
-    """
-    sections = [
-        (section, "certificate" if port.certificate else "endpoint", port.credentials)
-        for section, port in config.client_ports.items()
-    ]
-    for section, own, credentials in (*sections, ("web", "endpoint", config.web.credentials)):
-        if credentials is None:
-            continue
-        for key, file, certificates in (
-            (own, credentials.chain_file, credentials.chain),
-            ("client_ca", credentials.authorities_file, credentials.authorities),
-        ):
-            for why in date_warnings(certificates, now):
-                yield f"{section}.{key}: {f'{file}: ' if file else ''}{why}"
-
-
-class CertificateWatch(TimerService):
-    """Log the certificates in use that have expired or expire soon: at the start, and once a day.
-
-    :param config: returns the configuration in use, from `with_credentials`.
-    :param clock: the clock for the daily timer; the reactor if None.
-    :param now: returns the current time, with a time zone.
-    """
-
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        log: logging.Logger,
-        clock: IReactorTime | None = None,
-        now: Callable[[], datetime] = utc_now,
-    ) -> None:
-        super().__init__(DAY, self.warn)  # type: ignore[no-untyped-call]
-        self.name = "mtmount-certificates"
-        self.clock = clock
-        self._config = config
-        self._log = log
-        self._now = now
-
-    def warn(self, config: Config | None = None) -> None:
-        """Log a line for each certificate that has expired or expires soon.
-
-        :param config: a configuration to check before it is in use; the one in use if None.
-        """
-        for why in certificate_warnings(self._config() if config is None else config, self._now()):
-            self._log.warning("certificate: %s", why)
