@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from msgspec import Struct
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -26,8 +26,7 @@ from . import daemon
 HOST = "127.0.0.1"
 
 
-@frozen(kw_only=True)
-class BuiltIn:
+class BuiltIn(Struct, frozen=True, kw_only=True):
     """A built-in simulator.
 
     :param service: the simulator; the daemon starts it before the bridge.

@@ -42,10 +42,10 @@ which takes the commands; `effects`, which this module decides.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from msgspec import Struct
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
@@ -114,8 +114,7 @@ _LOSSES = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
+class _Waiting(Struct, eq=False):
     """An ask that waits for the controller's answer, or a command behind such an ask.
 
     :ivar session_id: the number of the client's session; see `registry`.

@@ -6,14 +6,13 @@ from the HHD. `Lease` knows neither time nor connections. Next to read: `arbiter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.interfaces import IClient
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """The present lease.
 
     :ivar holder: the client that has command, or None.

@@ -22,8 +22,9 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct, field
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, Dialect, Meaning, Recall
 from mtmount_twisted.interfaces import IClient, IControllerLink
@@ -42,8 +43,7 @@ ASK_AGAIN = 10.0
 All clients receive each answer, 56 KiB and more."""
 
 
-@dataclass(slots=True, eq=False)
-class _Asker:
+class _Asker(Struct, eq=False):
     """A commander that waits for the answer to its question.
 
     :ivar session_id: the number of the commander's session; see `registry`.
@@ -54,8 +54,7 @@ class _Asker:
     header: CommandEnvelope
 
 
-@dataclass(slots=True, eq=False)
-class _Question:
+class _Question(Struct, eq=False):
     """A question of the bridge that the controller has not answered.
 
     :ivar askers: the commanders that asked before it: the answer is new enough for them in any case.
@@ -70,8 +69,7 @@ class _Question:
     again: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Answer:
+class _Answer(Struct, eq=False):
     """The end of a question of the bridge, for the commanders that waited for it.
 
     :ivar refusal: the reason why there is no answer; empty if there is one.

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from itertools import count
+
+from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import CommandEnvelope, EventEnvelope, ReplyEnvelope, Translator
 from mtmount_twisted.interfaces import IClient
@@ -34,8 +35,7 @@ MAX_PIECE = 64 * 1024
 socket may complete a much longer line. Memory holds each piece once for each client."""
 
 
-@dataclass(slots=True, eq=False)
-class _Session:
+class _Session(Struct, eq=False):
     """The session of a connected client.
 
     :ivar session_id: its number; no other session has the same.

@@ -11,7 +11,8 @@ It touches nothing but the list of effects. Next to read: `core`, the caller; `l
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope, Subject
 from mtmount_twisted.journal.schema import CONTROLLER
@@ -32,8 +33,7 @@ LONGEST_NAME = 200
 """The longest part of a subject's name in a record, in characters: the mount chooses it."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """The lines of one subject since its last change.
 
     :ivar content: the content of each line; see `Subject`.

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import attrs
-from attrs import frozen
+from msgspec import Struct
 
 
 class Section(NamedTuple):
@@ -34,8 +34,7 @@ class Section(NamedTuple):
     many: bool
 
 
-@frozen(kw_only=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """A key of the file: its type, bounds, default and text.
 
     :param kind: str, int, float, bool, tuple for a list of strings, or the strings to choose from.

@@ -8,16 +8,16 @@ Pure: no Twisted. Next to read: `dialect`; `net.pair`, which uses a `Content`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from .dialect import Dialect
 
 M = TypeVar("M")
 
 
-@dataclass(frozen=True)
-class Content(Generic[M]):
+class Content(Struct, Generic[M], frozen=True):
     """Encoder and decoder of one kind of items: lines, commands or replies.
 
     The pair calls these functions directly, once per message, because a wrapper would cost time per message.

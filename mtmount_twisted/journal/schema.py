@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import Dialect, DialectName, Meaning
 from mtmount_twisted.dialects.sources import Source
@@ -145,8 +146,7 @@ KeptTracks = Literal["summary", "all"]
 """The words for the part of accepted track commands that the journal keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
+class FileOptions(Struct, frozen=True):
     """The options of a journal's file.
 
     :ivar dialect: the name of the run's dialect.

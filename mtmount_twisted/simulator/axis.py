@@ -12,9 +12,9 @@ It touches only the clock. Next to read: `motion` (the paths), `mount` (the call
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall
 
 from mtmount_twisted.dialects.tma2020.commands import Command
@@ -36,8 +36,7 @@ LONGEST = 86400.0
 """Longest accepted move, and the time ahead for which in-position events are planned, s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Limits of an axis: positions in deg, velocity in deg/s, acceleration in deg/s²."""
 
     low: float

@@ -11,8 +11,8 @@ It touches only the clock. Next to read: `devices`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mtmount_twisted.dialects.tma2020.commands import Command
@@ -22,8 +22,7 @@ INSTANT = 1.0
 """Time-out in the Ack of a command that takes no time, s."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """Values that all devices of a mount share.
 
     :ivar clock: an ``IReactorTime``.
@@ -73,8 +72,7 @@ def no_ack(command: Command, explanation: str) -> NoAckReply:
     return NoAckReply(sequence_id=command.sequence_id, source=command.source, explanation=explanation)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The plan of a device for a command that it has accepted.
 
     :ivar announced: time-out for the Ack: longest duration, s of real time.

@@ -13,8 +13,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from mtmount_twisted.dialects.dialect import Dialect, EventEnvelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
@@ -53,8 +55,7 @@ Key = tuple[int, int]
 """Source and sequence id of a command."""
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Action: close the reply connection behind these bytes."""
 
 
@@ -347,8 +348,7 @@ def parse_fault(text: str, generation: Generation | None = None) -> Fault:
         raise ValueError(f"{text[:100]!r}: {error}") from None
 
 
-@dataclass(frozen=True)
-class Generation:
+class Generation(Struct, frozen=True):
     """The parts of a generation of the protocol that faults need.
 
     :ivar dialect: its dialect.
@@ -573,8 +573,7 @@ class Faults:
         return True
 
 
-@dataclass(slots=True)
-class _Struck:
+class _Struck(Struct):
     """A command affected by faults, until it is done.
 
     :ivar is_new: True until its first answer.
@@ -585,7 +584,7 @@ class _Struck:
     command: str
     faults: list[Fault]
     is_new: bool = True
-    acks: list[Piece] = field(default_factory=list)
+    acks: list[Piece] = []
 
 
 def _fits(fault: Fault, answer: str, is_first: bool) -> bool:

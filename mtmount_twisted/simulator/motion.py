@@ -18,9 +18,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class State(NamedTuple):
@@ -49,8 +50,7 @@ class Change(NamedTuple):
     in_position: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A piece of constant acceleration that starts `offset` seconds after the path's start."""
 
     offset: float
@@ -67,8 +67,7 @@ class Segment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """Position as a function of time.
 
     :ivar start: time of the start, s. Before the start, the position is the one at the start.

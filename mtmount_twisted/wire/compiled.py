@@ -55,15 +55,15 @@ I/O. Next to read: `messages`, which installs the functions; `fields`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from .fields import NUMERIC_CHARACTERS, write_timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
+class _Recipe(Struct, frozen=True):
     """Templates for the values of one kind; NAME and TYPE are placeholders.
 
     :ivar right: condition on a program's value: true if the value can be kept unchanged.

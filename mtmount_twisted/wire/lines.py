@@ -6,7 +6,8 @@ Values only. Next to read: ``framing`` of each dialect, which has its layout.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_LINE_LENGTH = 64 * 1024
 """Longest line that a reader accepts, in bytes without the terminator. The bound is our own: without it, a
@@ -17,8 +18,7 @@ SHOWN_BYTES = 4096
 have 64 KiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextLayout:
+class TextLayout(Struct, frozen=True):
     """The layout of a message that is a line of text fields.
 
     There is no escape, so no field may contain the separator or the terminator; `fields.check_str` enforces

@@ -12,8 +12,9 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_args, get_origin
+
+from msgspec import Struct
 
 from mtmount_twisted.errors import (
     FieldCountError,
@@ -46,8 +47,7 @@ next_sequence_id: Callable[[], int] = sequence_ids().__next__
 """Return the sequence id of the next command that is made without one."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
+class FieldInfo(Struct, frozen=True):
     """Description of one field of a message class.
 
     :ivar name: name of the field and of the attribute.
@@ -114,8 +114,7 @@ class FieldInfo:
             raise FieldError(message_name, self.name, text, self.expected) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameter:
+class _Parameter(Struct, frozen=True):
     """Placeholder that `parameter` puts into a class body; `MessageType` replaces it."""
 
     doc: str

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 from typing import Protocol as Structure
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
@@ -82,8 +82,7 @@ class Unproven(Structure):
     def abort(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class MostClients:
+class MostClients(Struct, frozen=True):
     """The number of places of a port, and the key of the configuration that sets it."""
 
     number: int
