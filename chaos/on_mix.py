@@ -42,7 +42,7 @@ from .outcome import Impossible
 from .process import ROOT
 from .setting import Setting
 from .stage import Stage
-from .two_bridges import Bridge, TwoBridges
+from .two_bridges import Bridge, TwoBridges, complaint_in
 from .waits import TooLate, pause, until
 
 NOTICED = dict(zip(KEEP_ALIVE, (2, 1, 2), strict=True))
@@ -442,7 +442,9 @@ async def _fail_for(mix: Mix, seconds: float, commander: Commander, user: User) 
             await until(reactor, goes_on, "commands are done again", AGAIN)
         except TooLate as error:
             healed = False
-            states = ", ".join(f"{each.node} {each.state}" for each in mix.bridges)
+            states = ", ".join(
+                f"{each.node} {each.state} ({complaint_in(each.daemon.log)})" for each in mix.bridges
+            )
             counts = f"{commander.done - done} of the commander, {user.done - moved} of the user"
             outcome.problems.append(f"after {name}: {error}: {counts} ({user.last}); {states}")
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,12 @@ def state_in(log: str) -> str:
     """Return the last state in the election that a daemon's log has; ``starting`` if it has none yet."""
     last, state = max((log.rfind(f"] {state}: "), state) for state in STATES)
     return "starting" if last < 0 else state
+
+
+def complaint_in(log: str) -> str:
+    """Return the last warning or error that a daemon's log has; empty if it has none."""
+    found = re.findall(r"^\S+ \[\S+#(?:warn|error|critical)\] (.*)$", log, re.MULTILINE)
+    return found[-1] if found else ""
 
 
 class _Counter(logging.Handler):

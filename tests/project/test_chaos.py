@@ -216,6 +216,12 @@ class MixTests(SynchronousTestCase):
             log += line.format(state) + line.format("the broker is away")
             self.assertEqual(two_bridges.state_in(log), state)
 
+    def test_complaint(self) -> None:
+        """The last warning of a bridge tells why it does not go on."""
+        self.assertEqual(two_bridges.complaint_in("2026-11-28T02:00:00+0000 [x#info] standby: why\n"), "")
+        lines = [f"2026-11-28T02:00:00+0000 [x#{level}] {level}" for level in ("warn", "error", "info")]
+        self.assertEqual(two_bridges.complaint_in("\n".join(lines)), "error")
+
     def test_arrivals(self) -> None:
         """The ledger counts the commands of others by their position."""
         ledger = Ledger(TMA2022)
