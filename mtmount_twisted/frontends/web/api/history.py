@@ -14,7 +14,7 @@ from itertools import count, islice
 from pathlib import Path
 from threading import Event
 from time import monotonic, thread_time
-from typing import Annotated, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from msgspec import Meta, Raw
 from twisted.internet.defer import Deferred, TimeoutError
@@ -70,7 +70,7 @@ from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.threads import in_daemon_thread
 
-from .fair_threads import FairThreads, InThread
+from .fair_places import FairPlaces
 
 T = TypeVar("T")
 
@@ -167,6 +167,13 @@ def parameters(dialect: Dialect) -> tuple[Parameter, ...]:
     )
 
 
+class InThread(Protocol):
+    """Caller of functions in new threads."""
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        """Call a function in a new thread, and return a Deferred of its result."""
+
+
 Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], None]], T]
 """A function that reads the open file. It calls its second argument now and then, which ends the reading by a
 `JournalError`."""
@@ -191,7 +198,7 @@ class Shelf:
         self.path = path
         self._reactor = reactor
         self._in_thread: InThread = in_thread or self._in_daemon_thread
-        self._threads = FairThreads(self._in_thread)
+        self._places = FairPlaces()
         self._now = now
         self._closed = False
 
@@ -230,7 +237,7 @@ class Shelf:
         """
         if self._closed:
             raise JournalError("the daemon ends")
-        if self._threads.count(share) >= PER_USER:
+        if self._places.count(share) >= PER_USER:
             text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
             raise RequestError(429, text, headers={"Retry-After": "1"})
         unwanted, gave_way = Event(), Event()
@@ -240,7 +247,7 @@ class Shelf:
 
             def stop() -> bool:
                 took = self._now() - began
-                if observes and took > SHARED_TIME and self._threads.are_short:
+                if observes and took > SHARED_TIME and self._places.are_short:
                     gave_way.set()
                 return self._closed or unwanted.is_set() or gave_way.is_set() or took > PATIENCE
 
@@ -255,7 +262,7 @@ class Shelf:
             # The thread checks its own deadline, but can't while the disk hangs.
             found.addTimeout(PATIENCE + 1, FairClock(self._reactor))
 
-        found: Deferred[T] = self._threads.run(share, reading, begin, observes)
+        found: Deferred[T] = self._places.run(share, lambda: self._in_thread(reading), begin, observes)
         found.addTimeout(LONGEST_WAIT, FairClock(self._reactor))
         try:
             return await found

@@ -1,4 +1,4 @@
-"""Threads that no user can keep from the others: `mtmount_twisted.frontends.web.api.fair_threads`."""
+"""Places that no user can keep from the others: `mtmount_twisted.frontends.web.api.fair_places`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.web.api.fair_threads import THREADS, FairThreads
+from mtmount_twisted.frontends.web.api.fair_places import MOST_AT_WORK, FairPlaces
 
 
-class FairThreadsTests(SynchronousTestCase):
+class FairPlacesTests(SynchronousTestCase):
     """Who gets a thread, and when."""
 
     def setUp(self) -> None:
         self.begun: list[tuple[Deferred[Any], Any]] = []
-        self.threads = FairThreads(self.in_thread)
+        self.places = FairPlaces()
 
-    def in_thread(self, work: Any) -> Deferred[Any]:
-        """A thread that ends when the test says so."""
+    def work(self, name: str) -> Deferred[Any]:
+        """Work that ends when the test says so."""
         ending: Deferred[Any] = Deferred()
-        self.begun.append((ending, work()))
+        self.begun.append((ending, name))
         return ending
 
     def names(self) -> list[str]:
@@ -30,15 +30,15 @@ class FairThreadsTests(SynchronousTestCase):
 
     def run_one(self, share: str, name: str) -> Deferred[Any]:
         """Some work of a share."""
-        return self.threads.run(share, lambda: name)
+        return self.places.run(share, lambda: self.work(name))
 
     def test_one_of_each(self) -> None:
         """A share has one thread at a time, and the threads that it can't have are for others."""
         for name in ("a1", "a2", "a3", "b1", "b2", "c1", "d1", "e1"):
             self.run_one(name[0], name)
         self.assertEqual(self.names(), ["a1", "b1", "c1", "d1"])
-        self.assertEqual(len(self.begun), THREADS)
-        self.assertEqual([self.threads.count(share) for share in "abcdef"], [3, 2, 1, 1, 1, 0])
+        self.assertEqual(len(self.begun), MOST_AT_WORK)
+        self.assertEqual([self.places.count(share) for share in "abcdef"], [3, 2, 1, 1, 1, 0])
 
     def test_in_turn(self) -> None:
         """When a thread is free, a share that did not have its turn comes first."""
@@ -52,13 +52,13 @@ class FairThreadsTests(SynchronousTestCase):
     def observe(self, *names: str) -> None:
         """Some work of observers."""
         for name in names:
-            self.threads.run(name[0], lambda name=name: name, observes=True)  # type: ignore[misc]
+            self.places.run(name[0], lambda name=name: self.work(name), observes=True)  # type: ignore[misc]
 
     def test_observers_leave_a_thread(self) -> None:
         """However many observers there are, one thread is kept for users with rights, who go first."""
         self.observe("a1", "b1", "c1", "d1", "e1")
         self.assertEqual(self.names(), ["a1"])
-        self.assertTrue(self.threads.are_short)
+        self.assertTrue(self.places.are_short)
         for share in "wxyz":
             self.run_one(share, f"{share}1")
         self.assertEqual(self.names()[1:], ["w1", "x1", "y1"])
@@ -66,12 +66,12 @@ class FairThreadsTests(SynchronousTestCase):
             self.begun[number][0].callback(None)
             self.assertEqual(self.names()[-1], name)
         self.assertEqual(len(self.names()), 9)
-        self.assertFalse(self.threads.are_short)
+        self.assertFalse(self.places.are_short)
 
     def test_own_work_is_no_shortage(self) -> None:
         """No share is short of threads if what waits is only behind its own work."""
         self.observe("a1", "a2")
-        self.assertFalse(self.threads.are_short)
+        self.assertFalse(self.places.are_short)
 
     def test_results(self) -> None:
         """What comes of work, an error too, comes to whoever asked; then the next begins."""
@@ -80,17 +80,29 @@ class FairThreadsTests(SynchronousTestCase):
         self.failureResultOf(first, ValueError)
         self.begun[1][0].callback("yes")
         self.assertEqual(self.successResultOf(second), "yes")
-        self.assertEqual(self.threads.count("a"), 0)
+        self.assertEqual(self.places.count("a"), 0)
 
-    def test_error_in_place_of_a_thread(self) -> None:
-        """Where no thread can be made, the error comes to whoever asked, and nobody waits for it."""
+    def test_error_in_place_of_work(self) -> None:
+        """Where the work can't begin, the error comes to whoever asked, and nobody waits for it."""
 
-        def none_left(work: Any) -> Deferred[Any]:
+        def none_left() -> Deferred[Any]:
             raise RuntimeError("can't start new thread")
 
-        threads = FairThreads(none_left)
         for _ in range(2):
-            self.failureResultOf(threads.run("a", list), RuntimeError)
+            self.failureResultOf(self.places.run("a", none_left), RuntimeError)
+
+    def test_many_errors_in_place_of_work(self) -> None:
+        """However many wait as the work can begin no more, each gets the error, also at the same time."""
+
+        def ended() -> Deferred[Any]:
+            raise RuntimeError("the process has ended")
+
+        for name in "abcd":
+            self.run_one(name, name)
+        waiting = [self.places.run(f"share {number}", ended) for number in range(1000)]
+        self.begun[0][0].callback(None)
+        for each in waiting:
+            self.failureResultOf(each, RuntimeError)
 
     def test_cancelled_while_it_waits(self) -> None:
         """Work that nobody wants any more before its turn is forgotten at once, and takes no place."""
@@ -98,7 +110,7 @@ class FairThreadsTests(SynchronousTestCase):
         unwanted, wanted = self.run_one("a", "a2"), self.run_one("a", "a3")
         unwanted.cancel()
         self.failureResultOf(unwanted, CancelledError)
-        self.assertEqual(self.threads.count("a"), 2)
+        self.assertEqual(self.places.count("a"), 2)
         self.begun[0][0].callback(None)
         self.assertEqual(self.names(), ["a1", "a3"])
         self.begun[1][0].callback("yes")
@@ -109,19 +121,19 @@ class FairThreadsTests(SynchronousTestCase):
         unwanted, wanted = self.run_one("a", "a1"), self.run_one("a", "a2")
         unwanted.cancel()
         self.failureResultOf(unwanted, CancelledError)
-        self.assertEqual((self.threads.count("a"), self.names()), (2, ["a1"]))
+        self.assertEqual((self.places.count("a"), self.names()), (2, ["a1"]))
         self.begun[0][0].errback(Failure(ValueError("late")))
         self.assertEqual(self.names(), ["a1", "a2"])
         wanted.cancel()
         self.failureResultOf(wanted, CancelledError)
         self.begun[1][0].callback("late")
-        self.assertEqual(self.threads.count("a"), 0)
+        self.assertEqual(self.places.count("a"), 0)
 
     def test_begins(self) -> None:
         """Whoever wants work is told when its thread begins, and may end the wait for it from then on."""
         begun: list[Deferred[Any]] = []
         self.run_one("a", "a1")
-        done = self.threads.run("a", lambda: "a2", begun.append)
+        done = self.places.run("a", lambda: self.work("a2"), begun.append)
         self.assertEqual(begun, [])
         self.begun[0][0].callback(None)
         self.assertEqual(begun, [done])

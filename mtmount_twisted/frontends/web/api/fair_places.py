@@ -1,78 +1,74 @@
-"""`FairThreads`: a few threads shared fairly by many users, so that no user delays the others for long.
+"""`FairPlaces`: a few places for work, shared fairly by users, so that no user delays the others for long.
 
-The class decides the order of the work. A function passed to it starts the threads. Next to read: `history`,
-which reads the journal in these threads.
+The class decides the order of the work. A function passed to it begins the work: in a thread, or in another
+process. Next to read: `history`, which reads the journal in threads; ``frontends.broker.reading``, which lets
+the child process search.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
-THREADS = 4
-"""The largest number of threads at work. A user has at most one."""
+MOST_AT_WORK = 4
+"""The number of places. A user has at most one."""
 
 FOR_OBSERVERS = 1
-"""The largest number of threads at work for observers. Python runs one thread at a time. With three reading
-threads the reactor would wait for Python's lock at each system call, and delay the holder's commands (wire
-p99 20 ms instead of 8). The other threads are for users with the right to stop or command."""
+"""The largest number of places of observers. Python runs one thread at a time. With three reading threads the
+reactor would wait for Python's lock at each system call, and delay the holder's commands (wire p99 20 ms
+instead of 8). The process for the broker has one thread for searches and commands. The other places are for
+users with the right to stop or command."""
 
 
-class InThread(Protocol):
-    """Caller of functions in new threads."""
-
-    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        """Call a function in a new thread, and return a Deferred of its result."""
-
-
-class FairThreads:
-    """Call functions in threads: at most one at a time for each share, and the shares in turn.
+class FairPlaces:
+    """Do work: at most one piece at a time for each share, and the shares in turn.
 
     A share is the name of a user, or of a network if there are no tokens. The shares of observers come after
-    the others, and have at most `FOR_OBSERVERS` threads.
+    the others, and have at most `FOR_OBSERVERS` places.
     """
 
-    def __init__(self, in_thread: InThread) -> None:
-        self._in_thread = in_thread
+    def __init__(self) -> None:
         self._running: set[str] = set()
         self._observers: set[str] = set()  # the shares of observers that run or wait
-        # Functions that start the work of a share in a thread; the next share comes first.
+        # Functions that start the work of a share; the next share comes first.
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
+        self._is_beginning = False
 
     def count(self, share: str) -> int:
-        """Return the number of a share's functions that run or wait."""
+        """Return the number of a share's pieces of work that run or wait."""
         return (share in self._running) + len(self._waiting.get(share, ()))
 
     @property
     def are_short(self) -> bool:
-        """True if a share waits for a thread; it may be read in any thread."""
+        """True if a share waits for a place; it may be read in any thread."""
         return any(share not in self._running for share in tuple(self._waiting))
 
     def run(
         self,
         share: str,
-        call: Callable[[], T],
+        work: Callable[[], Deferred[T]],
         begins: Callable[[Deferred[T]], object] = lambda done: None,
         observes: bool = False,
     ) -> Deferred[T]:
-        """Call a function in a thread once a thread is free and no other function of its share runs.
+        """Do some work once a place is free and no other work of its share runs.
 
-        :param begins: called with the returned Deferred when the thread starts.
+        :param work: begins the work, and returns a Deferred that fires when the work has ended.
+        :param begins: called with the returned Deferred just before the work begins.
         :param observes: True if the share is that of an observer.
-        :returns: a Deferred of the result of `call`. A cancel removes a function that waits. A function that
-            runs keeps its thread until it ends, and its result is dropped.
+        :returns: a Deferred of the result of the work. A cancel removes work that waits. Work that runs keeps
+            its place until it ends, and its result is dropped.
         """
         done: Deferred[T] = Deferred(lambda _: self._forget(share, start))
 
         def start() -> None:
             begins(done)
-            maybeDeferred(self._in_thread, call).addBoth(ended)
+            maybeDeferred(work).addBoth(ended)
 
         def ended(result: T | Failure) -> None:
             self._running.discard(share)
@@ -102,7 +98,7 @@ class FairThreads:
             self._observers.discard(share)
 
     def _next_share(self) -> str | None:
-        """Return the share that gets the next thread: first shares with rights, then an observer's if it
+        """Return the share that gets the next place: first shares with rights, then an observer's if it
         may."""
         ready = [share for share in self._waiting if share not in self._running]
         with_rights = [share for share in ready if share not in self._observers]
@@ -111,13 +107,19 @@ class FairThreads:
         return next(iter(with_rights or ready), None)
 
     def _begin(self) -> None:
-        while len(self._running) < THREADS:
-            share = self._next_share()
-            if share is None:
-                return
-            waiting = self._waiting[share]
-            start = waiting.popleft()
-            if not waiting:
-                del self._waiting[share]
-            self._running.add(share)
-            start()
+        if self._is_beginning:  # work that ends at once: the loop below goes on
+            return
+        self._is_beginning = True
+        try:
+            while len(self._running) < MOST_AT_WORK:
+                share = self._next_share()
+                if share is None:
+                    return
+                waiting = self._waiting[share]
+                start = waiting.popleft()
+                if not waiting:
+                    del self._waiting[share]
+                self._running.add(share)
+                start()
+        finally:
+            self._is_beginning = False
