@@ -237,11 +237,12 @@ class IOtherBridges(Interface):
     def unsubscribe(receiver: Any) -> None:
         """Give a receiver no more events. If it is not subscribed, do nothing."""
 
-    def search(query: Any, share: str) -> Any:
-        """Search for a page of the events of all bridges.
+    def search(query: Any, share: str, observes: bool = False) -> Any:
+        """Search for a page of the events of all bridges. A search can be cancelled.
 
         :param query: a `frontends.web.events.others.StreamQuery`.
-        :param share: the owner of the search, who has one at a time.
+        :param share: the owner of the search, who has one at a time; the owners take turns.
+        :param observes: True if the owner is an observer.
         :returns: fires with a `frontends.web.events.others.StreamPage`; it fails with a
             `frontends.web.http.calls.RequestError` that has the reason.
         """

@@ -28,10 +28,10 @@ from mtmount_twisted.config import loading, settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.frontends.broker import desk as broker_desk
-from mtmount_twisted.frontends.broker import reading, supervisor, words
+from mtmount_twisted.frontends.broker import supervisor, words
 from mtmount_twisted.frontends.tcp import commanders, tls
 from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
-from mtmount_twisted.frontends.web.api import acks, command_tracker, history, leases
+from mtmount_twisted.frontends.web.api import acks, command_tracker, fair_places, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
 from mtmount_twisted.frontends.web.events import ring
 from mtmount_twisted.frontends.web.http import input_turns, routing, site
@@ -461,9 +461,11 @@ BOUNDS = {
     "lines that wait for the child": f"1 number; 1 round of telemetry, {size(2 * words.MAX_TELEMETRY)}",
     "an answer of the child": f"{supervisor.ANSWER_TIME:g} s; {supervisor.START_TIME:g} s after its start",
     "bytes from the child between two answers": f"{size(supervisor.MOST_BYTES)}, and "
-    f"{size(supervisor.MOST_COMMANDS)} of commands, and {size(supervisor.MOST_STREAMED)} of events",
-    "events of others on the way to the page": f"{words.EVENT_WINDOW}, of {size(words.MAX_ENTRY)}",
-    "searches at the broker": f"{reading.MOST_SEARCHES}; {searching.MAX_SCANNED:,} messages, "
+    f"{size(supervisor.MOST_COMMANDS)} of commands",
+    "events of others on the way to the page": f"{words.EVENT_WINDOW}, and {size(words.WINDOW)}; one has "
+    f"{size(words.MAX_ENTRY)}",
+    "searches at the broker": f"{fair_places.MOST_AT_WORK}, {fair_places.FOR_OBSERVERS} of observers; "
+    f"{searching.MAX_SCANNED:,} messages, "
     f"{size(words.MAX_PAGE)}, {searching.SEARCH_TIME:g} s",
     "users of the broker": f"{loading.MOST_USERS}",
     "a request of the broker": f"{size(streams.LONGEST_REQUEST)}; its command {size(words.LONGEST_COMMAND)}",

@@ -22,6 +22,7 @@ from mtmount_twisted.frontends.broker.words import (
     Begin,
     End,
     Follow,
+    Forget,
     More,
     Outcome,
     Ping,
@@ -36,6 +37,7 @@ from mtmount_twisted.frontends.broker.words import (
 from .contracts import IEngine
 from .daemon_link import DaemonLink
 from .desk import Desk
+from .event_lines import EventLines
 from .events import Source
 from .following import Following
 from .journal_file import JournalFile
@@ -105,12 +107,13 @@ class Child:
         if begin.users is not None:
             logs = {user.name: engine.log(commands_name(user.name)) for user in begin.users}
             self.desk = Desk(engine, logs, source, begin.users, dialect, link.hand, link.log)
+        self.event_lines: EventLines = EventLines(link.deliver)
         self.following: Following | None = None
         self.searching: Searching | None = None
         if begin.events and begin.election:
             log = engine.log(EVENTS)
-            self.following = Following(engine, log, source, dialect, link.deliver, link.log)
-            self.searching = Searching(log, source, dialect, link.deliver)
+            self.following = Following(engine, log, source, dialect, self.event_lines.deliver, link.log)
+            self.searching = Searching(log, source, dialect, self.event_lines.deliver)
         format = dialect.telemetry
         if begin.telemetry and format is not None:
             self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
@@ -163,10 +166,10 @@ class Child:
                     self.keeper.ask(question)
                 case Follow() as follow if self.following is not None:
                     self.following.follow(follow)
-                case Took() as taken if self.following is not None:
-                    self.following.took(taken)
-                case Search() as search if self.searching is not None:
-                    self.searching.add(search)
+                case Took() as taken:
+                    self.event_lines.took(taken)
+                case Search() | Forget() as line if self.searching is not None:
+                    self.searching.add(line)
                 case End():
                     await self._finish()
                     return

@@ -20,15 +20,15 @@ from mtmount_twisted.frontends.broker.words import (
     Answer,
     Log,
     OfDesk,
-    OfStream,
     Pong,
     ToChild,
     encode,
     read_to_child,
 )
 
-MAX_BACKLOG = 2**16
-"""The largest number of bytes that wait for the daemon."""
+MAX_BACKLOG = 2**18
+"""The largest number of bytes that wait for the daemon. Lines about events, one after the other, take at most
+half of it: asyncio's bound of 64 KiB, and one line beyond it. So they displace no answer and no command."""
 
 LINES_AT_ONCE = 20
 """The largest number of lines for the log in `LOG_TIME`; further lines are dropped and counted."""
@@ -95,9 +95,9 @@ class DaemonLink:
         """
         return self._send(encode(line))
 
-    async def deliver(self, line: OfStream) -> None:
+    async def deliver(self, line: bytes) -> None:
         """Send a line about events, and wait until the daemon reads."""
-        self._writer.write(encode(line) + b"\n")
+        self._writer.write(line + b"\n")
         with suppress(ConnectionError):  # `line` notices the end of the daemon
             await self._writer.drain()
 

@@ -1,7 +1,7 @@
 """`Following`: the events of the other bridges from the stream, for the daemon of a standby.
 
-Events come in the order of the stream, from the position that the daemon names. At most `words.EVENT_WINDOW`
-of them are on their way to the daemon: the others stay at the broker. A malformed event is counted and left
+Events come in the order of the stream, from the position that the daemon names. Only some of them are on
+their way to the daemon (`event_lines`): the others stay at the broker. A malformed event is counted and left
 out. A broker that lost its last events gets them again from their bridge, at other positions: what was
 delivered before is not delivered again. Next to read: `stream_entries`; ``frontends.broker.reading``, the
 daemon's side.
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
-from mtmount_twisted.frontends.broker.words import EVENT_WINDOW, Follow, Missing, OfStream, Other, Took
+from mtmount_twisted.frontends.broker.words import Follow, Missing, OfStream, Other
 from mtmount_twisted.visible import visible
 
 from .contracts import IEngine, ILog, IReading, IReceiver, Start, Stored
@@ -43,7 +43,7 @@ RETRY_AFTER = 5.0
 class Following:
     """Read the events of the other bridges of the mount.
 
-    :param deliver: send the daemon a line, and wait until it reads.
+    :param deliver: send the daemon a line, and wait until it takes it.
     :param now: return the time on a monotonic clock (s); that of the event loop if None.
     :ivar malformed: the number of events that were left out.
     """
@@ -66,8 +66,6 @@ class Following:
         self._wanted = Follow(False)
         self._changed = asyncio.Event()
         self._position = 0  # of the last message that was read
-        self._on_its_way = 0
-        self._taken = asyncio.Event()
         self._known: OrderedDict[tuple[str, int, int, str], None] = OrderedDict()
         self._next_report = float("-inf")
 
@@ -75,11 +73,6 @@ class Following:
         """Read from now on, or read no more."""
         self._wanted = wanted
         self._changed.set()
-
-    def took(self, taken: Took) -> None:
-        """Note that the daemon has processed events."""
-        self._on_its_way = max(0, self._on_its_way - taken.events)
-        self._taken.set()
 
     async def run(self) -> None:
         """Read while the daemon wants that, until the task is cancelled."""
@@ -128,20 +121,13 @@ class Following:
         other = Other(
             id=str(entry.id), entry_type=entry.type, kind=entry.kind, peer=entry.peer, entry=Raw(entry.json)
         )
-        await self._hand(other)
+        await self._deliver(other)
 
     async def gap(self, first: int, last: int) -> None:
         """See `IReceiver`."""
         went_back = first <= self._position  # the broker lost what was read: the stream goes on at `first`
         self._position = first - 1 if went_back else last
-        await self._hand(Missing(self._position))
-
-    async def _hand(self, line: OfStream) -> None:
-        while self._on_its_way >= EVENT_WINDOW:
-            self._taken.clear()
-            await self._taken.wait()
-        self._on_its_way += 1
-        await self._deliver(line)
+        await self._deliver(Missing(self._position))
 
     def _leave_out(self, message: Stored, error: Exception) -> None:
         self.malformed += 1

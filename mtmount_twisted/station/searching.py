@@ -19,19 +19,20 @@ from zope.interface import implementer
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.errors import EngineRefused, EngineUnreachable
-from mtmount_twisted.frontends.broker.words import MAX_PAGE, Found, OfStream, Search, Searched
+from mtmount_twisted.frontends.broker.words import MAX_PAGE, Forget, Found, OfStream, Search, Searched
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
 
 from .contracts import ILog, IReceiver, Stored
 from .events import Source
 from .stream_entries import StreamEntry, entry_of
+from .waits import pause
 
 SEARCH_TIME = 10.0
 """The longest time for a page, in seconds."""
 
 MOST_SEARCHES = 8
-"""The most searches at once: more than the daemon asks for, which forgets some before their end."""
+"""The most searches at once: more than the daemon asks for."""
 
 MAX_SCANNED = 20_000
 """The most messages that are read for one page."""
@@ -88,7 +89,7 @@ class _Window:
 class Searching:
     """Answer the searches of the daemon.
 
-    :param deliver: send the daemon a line, and wait until it reads.
+    :param deliver: send the daemon a line, and wait until it takes it.
     """
 
     def __init__(
@@ -100,21 +101,31 @@ class Searching:
     ) -> None:
         self._log, self._source, self._dialect, self._deliver = log, source, dialect, deliver
         self._keys = f"mt.{source.mount}.*.ev.>"
-        self._waiting: Queue[Search] = Queue()  # the daemon has at most a few
+        self._waiting: Queue[Search | Forget] = Queue()  # the daemon has at most a few
         self._number = 0  # of the searches under way
+        self._limits: dict[int, asyncio.Timeout] = {}  # of the searches that read
 
-    def add(self, search: Search) -> None:
-        """Search, and deliver the page."""
-        self._waiting.put_nowait(search)
+    def add(self, line: Search | Forget) -> None:
+        """Search, and deliver the page; or end a search, and deliver its end."""
+        self._waiting.put_nowait(line)
 
     async def run(self) -> None:
         """Search until the task is cancelled; an unexpected error ends it."""
         async with asyncio.TaskGroup() as searching:
             while True:
-                search = await self._waiting.get()
+                line = await self._waiting.get()
+                if isinstance(line, Forget):
+                    self._forget(line.number)
+                    continue
                 self._number += 1
-                task = searching.create_task(self._answer(search))
+                task = searching.create_task(self._answer(line))
                 task.add_done_callback(self._note_end)
+                await pause(0)  # the task begins, so that `_forget` finds it
+
+    def _forget(self, number: int) -> None:
+        limit = self._limits.get(number)
+        if limit is not None and not limit.expired():
+            limit.reschedule(0.0)
 
     def _note_end(self, task: Task[None]) -> None:
         self._number -= 1
@@ -126,8 +137,12 @@ class Searching:
         try:
             if self._number > MOST_SEARCHES:
                 raise _Refused(429, "too many searches are under way: ask again")
-            async with asyncio.timeout(SEARCH_TIME):
-                entries, next = await self._page(search)
+            async with asyncio.timeout(SEARCH_TIME) as limit:
+                self._limits[search.number] = limit
+                try:
+                    entries, next = await self._page(search)
+                finally:
+                    del self._limits[search.number]
         except _Refused as error:
             status, problem = error.status, str(error)
         except TimeoutError:

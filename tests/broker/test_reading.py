@@ -7,22 +7,28 @@ import logging
 from typing import Any
 
 from msgspec import Raw
+from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.frontends.broker import supervisor
-from mtmount_twisted.frontends.broker.reading import MOST_SEARCHES, PACE, SEARCH_TIME
+from mtmount_twisted.frontends.broker.reading import LONGEST_WAIT, PACE, SEARCH_TIME
 from mtmount_twisted.frontends.broker.service import Asking, BrokerService
 from mtmount_twisted.frontends.broker.words import (
     EVENT_WINDOW,
+    WINDOW,
     Follow,
+    Forget,
     Found,
     Missing,
     Other,
+    Ping,
     Search,
     Searched,
     Took,
 )
+from mtmount_twisted.frontends.web.api.fair_places import MOST_AT_WORK
+from mtmount_twisted.frontends.web.api.history import PER_USER, SHARED_TIME
 from mtmount_twisted.frontends.web.events.others import OtherEvent, StreamPage, StreamQuery
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import StreamId
@@ -35,6 +41,7 @@ from .test_service import begin
 LOG = logging.getLogger("mtmount_twisted.tests.reading")
 LOG.propagate = False
 ALL = StreamQuery(Selection(), 100)
+ALL_OF_IT = Search(number=1, limit=100)
 
 
 class Page:
@@ -180,12 +187,21 @@ class FollowingTests(ReadingCase):
         self.assertEqual(self.child.got, [Follow(False), Took(1)])
 
     def test_long_lines(self) -> None:
-        """A full window of the longest events is taken; a child that sends more is killed."""
-        for _ in range(2):
-            self.child.answers()
-            self.child.says(*(other(number, 60_000) for number in range(EVENT_WINDOW)))
+        """A full window of the longest events is taken again and again, however long the child has not
+        answered a ping; a child that sends more than a window is killed."""
+        most = WINDOW // 60_100
+        for _ in range(90):
+            self.child.says(*(other(number, 60_000) for number in range(most)))
+            self.reactor.advance(2 * PACE)
+        self.assertEqual((self.child.signals, len(self.page.rows)), ([], 90 * most))
+        self.child.says(*(other(number, 60_000) for number in range(most + 1)))
+        self.assertEqual(self.child.signals, ["KILL"])
+
+    def test_many_lines(self) -> None:
+        """A child that sends more events than a window has is killed, however short they are."""
+        self.child.says(*(other(number) for number in range(EVENT_WINDOW)))
         self.assertEqual(self.child.signals, [])
-        self.child.says(*(other(number, 60_000) for number in range(2 * EVENT_WINDOW)))
+        self.child.says(other(1))
         self.assertEqual(self.child.signals, ["KILL"])
 
     def test_line_without_an_end(self) -> None:
@@ -248,17 +264,72 @@ class SearchTests(ReadingCase):
         problem = self.problem(searching)
         self.assertEqual((problem.status, str(problem)), (422, "no such id"))
 
+    def search(self, share: str, observes: bool = False) -> Any:
+        """A search of a user."""
+        return self.others.search(ALL, share, observes)
+
+    @property
+    def asked(self) -> list[int]:
+        """The numbers of the searches that the child was asked for since the last look."""
+        return [line.number for line in self.child.got if isinstance(line, Search)]
+
     def test_bounds(self) -> None:
-        """A user has one search at a time, and there are only so many."""
-        searching = [self.others.search(ALL, f"user {number}") for number in range(MOST_SEARCHES)]
-        self.assertEqual(self.problem(self.others.search(ALL, "another")).status, 429)
+        """A user has one search at a time, and there are only so many; the users take turns."""
+        searching = [self.search(f"user {number}") for number in range(MOST_AT_WORK)]
+        searching += [self.search("user 0"), self.search("another")]
+        self.assertEqual(self.asked, [1, 2, 3, 4])
+        for _ in range(PER_USER):
+            self.assertEqual(self.problem(self.search("user 0")).status, 429)
         self.child.says(Searched(number=1))
         self.successResultOf(searching[0])
-        self.assertEqual(self.problem(self.others.search(ALL, "user 1")).status, 429)
-        searching[0] = self.others.search(ALL, "user 0")
+        self.assertEqual(self.asked, [6])
+        self.child.says(Searched(number=2))
+        self.assertEqual(self.asked, [5])
         self.service.stopService()
-        for each in searching:
+        for each in searching[2:]:
             self.assertEqual(self.problem(each).status, 503)
+        self.child.ends(9)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_observers_leave_places(self) -> None:
+        """However many observers search, the others have their places, and go first."""
+        for number in range(MOST_AT_WORK):
+            self.search(f"observer {number}", True).addErrback(lambda reason: None)
+        self.assertEqual(self.asked, [1])
+        for number in range(MOST_AT_WORK - 1):
+            self.search(f"user {number}")
+        self.assertEqual(self.asked, [5, 6, 7])
+        self.search("late")
+        self.child.says(Searched(number=5), Searched(number=1))
+        self.assertEqual(self.asked, [8, 2])
+
+    def test_slow_observer_gives_way(self) -> None:
+        """The long search of an observer ends, in the child too, while another one waits; else it goes on."""
+        slow = self.search("slow", True)
+        self.reactor.advance(SHARED_TIME)
+        self.assertNoResult(slow)
+        other = self.search("other", True)
+        self.child.got  # noqa: B018
+        self.reactor.advance(SHARED_TIME)
+        self.assertIn("other users waited", str(self.problem(slow)))
+        self.assertEqual(self.child.got[-1], Forget(1))
+        self.assertNoResult(other)
+        self.child.says(Searched(number=1, status=503))
+        self.assertEqual(self.asked, [2])
+        self.child.says(Searched(number=2))
+        self.assertEqual(self.successResultOf(other), StreamPage([], None))
+
+    def test_long_wait(self) -> None:
+        """A search that gets no place ends some time."""
+        searching = [self.search(f"user {number}") for number in range(MOST_AT_WORK)]
+        waiting = self.search("another")
+        for _ in range(int(LONGEST_WAIT)):
+            self.reactor.advance(1)
+            self.child.answers()
+        self.assertEqual(self.problem(waiting).status, 503)
+        for each in searching:
+            self.problem(each)
+        self.assertNotIn(5, self.asked)
 
     def test_late(self) -> None:
         """A search that gets no answer ends; what comes later is dropped."""
@@ -267,15 +338,24 @@ class SearchTests(ReadingCase):
             self.reactor.advance(1)
             self.child.answers()
         self.assertIn("does not answer", str(self.problem(searching)))
+        self.assertIn(Forget(1), self.child.got)
         self.child.says(Found(number=1, entry=Raw(b"{}")), Searched(number=1))
         self.assertNoResult(self.others.search(ALL, "night").addErrback(lambda reason: None))
 
     def test_cancelled(self) -> None:
-        """A user that is gone can search again."""
-        searching = self.others.search(ALL, "night")
-        searching.addErrback(lambda reason: None)
-        searching.cancel()
-        self.assertNoResult(self.others.search(ALL, "night").addErrback(lambda reason: None))
+        """A search that nobody needs any more is ended in the child, and keeps its place until then: a user
+        that begins searches and closes its connections has one place."""
+        for _ in range(10):
+            searching = self.search("hasty")
+            searching.cancel()
+            self.failureResultOf(searching, CancelledError)
+        self.assertEqual([line for line in self.child.got if line != Ping(1)][:3], [ALL_OF_IT, Forget(1)])
+        again = self.search("hasty")
+        self.assertEqual(self.asked, [])
+        self.child.says(Searched(number=1, status=503))
+        self.assertEqual(self.asked, [11])
+        self.child.says(Searched(number=11))
+        self.successResultOf(again)
 
     def test_child_dies(self) -> None:
         """The searches end with the child."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.frontends.broker.words import (
     EVENT_WINDOW,
     MAX_EVENT_LINE,
+    WINDOW,
     Follow,
     Missing,
     Other,
@@ -21,6 +22,7 @@ from mtmount_twisted.frontends.broker.words import (
     read_from_child,
 )
 from mtmount_twisted.station import following as following_module
+from mtmount_twisted.station.event_lines import EventLines
 from mtmount_twisted.station.events import MAX_BODY, Source
 from mtmount_twisted.station.following import LOG_TIME, Following
 from mtmount_twisted.station.waits import pause
@@ -40,10 +42,16 @@ class Stage(Station):
 
     def begin(self) -> None:
         """A new process."""
+        self.way = EventLines(self.send)
+        source = Source("t1", "b")
         self.following = Following(
-            *(self.engine, self.log, Source("t1", "b"), DIALECT, self.deliver, self.report, lambda: self.now)
+            *(self.engine, self.log, source, DIALECT, self.way.deliver, self.report, lambda: self.now)
         )
         self.task = asyncio.create_task(self.following.run())
+
+    async def send(self, line: bytes) -> None:
+        """Take the text of a line for the daemon."""
+        await self.deliver(read_from_child(line))
 
     async def follow(self, after: int = 0) -> None:
         """Begin to read, and wait until the reading is there."""
@@ -128,9 +136,29 @@ class FollowingTests(SynchronousTestCase):
                 for _ in range(50):
                     await pause(0)
                 self.assertEqual(len(stage.lines), most)
-                stage.following.took(Took(EVENT_WINDOW))
+                stage.way.took(Took(EVENT_WINDOW))
             rows = [int(id.split(".")[2]) for id in stage.ids]
             self.assertEqual(rows, list(range(1, 4 * EVENT_WINDOW + 1)))
+
+        self.on_stage(test)
+
+    def test_window_of_long_events(self) -> None:
+        """Of long events the daemon gets fewer at a time: no honest child is killed for what it hands on."""
+        long = change(1, peer="x" * 20_000)
+
+        async def test(stage: Stage) -> None:
+            await stage.follow()
+            await stage.publish(*(long._replace(id=number) for number in range(1, 31)))
+            for _ in range(3):
+                before = len(stage.lines)
+                await stage.until(lambda: len(stage.lines) > before)  # noqa: B023
+                for _ in range(50):
+                    await pause(0)
+                new = stage.lines[before:]
+                size = sum(map(len, map(encode, new)))
+                self.assertLessEqual(size, WINDOW)
+                self.assertGreater(size, WINDOW - MAX_EVENT_LINE)
+                stage.way.took(Took(len(new)))
 
         self.on_stage(test)
 

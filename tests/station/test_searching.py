@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.broker.words import MAX_PAGE, Found, Search, Searched
+from mtmount_twisted.frontends.broker.words import MAX_PAGE, Forget, Found, Search, Searched
 from mtmount_twisted.journal.times import iso
 from mtmount_twisted.station import searching as searching_module
 from mtmount_twisted.station.events import Source
@@ -221,5 +221,33 @@ class SearchingTests(SynchronousTestCase):
             await stage.until(lambda: len([line for line in stage.lines if isinstance(line, Searched)]) == 3)
             told = {line.status for line in stage.lines if isinstance(line, Searched)}
             self.assertIn(429, told)
+
+        self.on_stage(test)
+
+    def test_forgotten(self) -> None:
+        """A search that the daemon needs no more ends at once, also before it has begun; others go on."""
+
+        async def test(stage: Stage) -> None:
+            await stage.publish(change(1))
+            go_on = asyncio.Event()
+            last = stage.log.last
+
+            async def slow(keys: str) -> Any:
+                await go_on.wait()
+                return await last(keys)
+
+            self.patch(stage.log, "last", slow)
+            stage.searching.add(Search(number=1, limit=1))
+            stage.searching.add(Forget(1))
+            stage.searching.add(Search(number=2, limit=1))
+            stage.searching.add(Search(number=3, limit=1))
+            await stage.until(lambda: stage.lines)
+            stage.searching.add(Forget(2))
+            await stage.until(lambda: len(stage.lines) == 2)
+            self.assertEqual([(line.number, line.status) for line in stage.lines], [(1, 503), (2, 503)])
+            stage.searching.add(Forget(2))
+            go_on.set()
+            await stage.until(lambda: len(stage.lines) == 4)
+            self.assertEqual([line.number for line in stage.lines[2:]], [3, 3])
 
         self.on_stage(test)

@@ -190,9 +190,10 @@ class Others:
     def unsubscribe(self, receiver: Any) -> None:
         """Nothing comes."""
 
-    def search(self, query: StreamQuery, share: str) -> Deferred[StreamPage]:
+    def search(self, query: StreamQuery, share: str, observes: bool = False) -> Deferred[StreamPage]:
         """The one page."""
         self.asked.append((query, share))
+        self.observes = observes
         if self.problem is not None:
             return fail(self.problem)
         return succeed(StreamPage([b'{"id":"a.1.2.3"}'], "a.1.2.3"))

@@ -1,9 +1,10 @@
 """`StreamReading`: the events of the other bridges, from the child process to the page of a standby.
 
 The child hands over a few events at a time, and waits until the daemon has taken them: a flood of the broker
-stays in the broker. The daemon takes at most `words.EVENT_WINDOW` events in each `PACE`, so that no turn of
-the reactor is long. After the start of another child the reading goes on behind the last event. Next to read:
-``web.events.ring``, which shows the events; ``station.following``, the child's side.
+stays in the broker. The daemon takes at most a `Window` of events in each `PACE`, so that no turn of the
+reactor is long. After the start of another child the reading goes on behind the last event. A search keeps
+its place until the child has ended it, and the users take turns as with the journal's queries. Next to read:
+``web.events.ring``, which shows the events; ``station.following`` and ``station.searching``, which get them.
 """
 
 from __future__ import annotations
@@ -16,31 +17,35 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mtmount_twisted.frontends.web.api.fair_places import FairPlaces
+from mtmount_twisted.frontends.web.api.history import PER_USER, SHARED_TIME
 from mtmount_twisted.frontends.web.events.others import OtherEvent, Receiver, StreamPage, StreamQuery
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
 from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.interfaces import IOtherBridges
 from mtmount_twisted.net.deadlines import FairClock
 
-from .words import Follow, Found, Missing, OfStream, Other, Search, Searched, ToChild, Took
+from .words import Follow, Forget, Found, Missing, OfStream, Other, Search, Searched, ToChild, Took
 
 T = TypeVar("T")
 
 PACE = 0.025
-"""The time between two words to the child that events were taken, in seconds."""
-
-MOST_SEARCHES = 4
-"""The most searches at once; each user has one."""
+"""The time between two words to the child that lines about events were taken, in seconds."""
 
 SEARCH_TIME = 12.0
-"""The longest time of a search, in seconds; the child ends it earlier."""
+"""The longest time of a search that the child has, in seconds; the child ends it earlier."""
+
+LONGEST_WAIT = 2 * SEARCH_TIME
+"""The longest time of a search and of the wait for a place, in seconds."""
+
+GAVE_WAY = f"the search took longer than {SHARED_TIME:g} s while other users waited: ask for a shorter time"
+"""The reason for the end of an observer's search."""
 
 
 class _Search:
-    """A search that is under way."""
+    """A search that the child has."""
 
-    def __init__(self, share: str) -> None:
-        self.share = share
+    def __init__(self) -> None:
         self.entries: list[bytes] = []
         self.page: Deferred[StreamPage] = Deferred()
 
@@ -69,10 +74,11 @@ class StreamReading:
         self._receivers: list[Receiver] = []
         self._wanted = self._told = Follow(False)  # `_told` is what the child knows
         self._position = 0  # of the last event; 0 to begin with new ones
-        self._taken = 0  # events about which the child does not know yet that they were taken
+        self._taken = 0  # lines about which the child does not know yet that they were taken
         self._next_word: IDelayedCall | None = None
         self._malformed_of_child = 0
         self._searches: dict[int, _Search] = {}
+        self._places = FairPlaces()
         self._number = 0
         self._closed = False
 
@@ -99,17 +105,51 @@ class StreamReading:
         self._wanted = Follow(is_standby)
         self._send_wanted()
 
-    def search(self, query: StreamQuery, share: str) -> Deferred[StreamPage]:
+    def search(self, query: StreamQuery, share: str, observes: bool = False) -> Deferred[StreamPage]:
         """See `IOtherBridges`."""
         if why := self._problem():
-            return fail(RequestError(503, f"the broker is not connected: {why}"))
-        if len(self._searches) >= MOST_SEARCHES or any(
-            each.share == share for each in self._searches.values()
-        ):
-            text = "a query of yours, or too many of others, are running: wait for one to end"
+            return fail(_away(why))
+        if self._places.count(share) >= PER_USER:
+            text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
             return fail(RequestError(429, text, headers={"Retry-After": "1"}))
         self._number += 1
-        number, search = self._number, _Search(share)
+        number, clock = self._number, self._clock()
+        looks: list[IDelayedCall] = []
+
+        def late(*result: object) -> Failure:
+            return Failure(RequestError(503, f"the broker does not answer within {SEARCH_TIME:g} s"))
+
+        def busy(*result: object) -> Failure:
+            return Failure(
+                RequestError(503, "the searches of others take long", headers={"Retry-After": "1"})
+            )
+
+        def look(found: Deferred[StreamPage]) -> None:
+            if self._places.are_short:
+                found.errback(_busy(GAVE_WAY))
+            else:
+                looks[:] = [clock.callLater(SHARED_TIME, look, found)]
+
+        def begins(found: Deferred[StreamPage]) -> None:
+            found.addTimeout(SEARCH_TIME, FairClock(clock), late)
+            if observes:
+                looks.append(clock.callLater(SHARED_TIME, look, found))
+
+        def over(result: T) -> T:
+            for each in looks:
+                if each.active():
+                    each.cancel()
+            if number in self._searches:  # nobody waits for it any more; it keeps its place until its end
+                self._send(Forget(number))
+            return result
+
+        found = self._places.run(share, lambda: self._ask(number, query), begins, observes)
+        return found.addTimeout(LONGEST_WAIT, FairClock(clock), busy).addBoth(over)
+
+    def _ask(self, number: int, query: StreamQuery) -> Deferred[StreamPage]:
+        """Ask the child for a page."""
+        if why := self._problem():  # a search that has waited
+            return fail(_away(why))
         selection = query.selection
         question = Search(
             number=number,
@@ -122,18 +162,10 @@ class StreamReading:
             since=query.since or "",
             until=query.until or "",
         )
-        if not self._send(question):
-            return fail(RequestError(503, "the process for the broker is busy", headers={"Retry-After": "1"}))
-        self._searches[number] = search
-
-        def over(result: T) -> T:
-            self._searches.pop(number, None)
-            return result
-
-        def late(*result: object) -> Failure:
-            return Failure(RequestError(503, f"the broker does not answer within {SEARCH_TIME:g} s"))
-
-        return search.page.addTimeout(SEARCH_TIME, FairClock(self._clock()), late).addBoth(over)
+        if self._closed or not self._send(question):
+            return fail(_busy("the process for the broker is busy"))
+        search = self._searches[number] = _Search()
+        return search.page
 
     # The child
 
@@ -153,8 +185,10 @@ class StreamReading:
             case Found():
                 if (search := self._searches.get(line.number)) is not None:
                     search.entries.append(bytes(line.entry))
+                self._note_taken()
             case Searched():
-                if (search := self._searches.get(line.number)) is None:
+                self._note_taken()
+                if (search := self._searches.pop(line.number, None)) is None:
                     return
                 if line.status:
                     search.page.errback(RequestError(line.status, line.problem))
@@ -206,7 +240,8 @@ class StreamReading:
     def child_ended(self) -> None:
         """End the searches: nothing more comes of them."""
         self._malformed_of_child = 0
-        for search in tuple(self._searches.values()):
+        searches, self._searches = self._searches, {}
+        for search in searches.values():
             search.page.errback(RequestError(503, "the process for the broker has ended: ask again"))
 
     def close(self) -> None:
@@ -216,3 +251,11 @@ class StreamReading:
             self._next_word.cancel()
             self._next_word = None
         self.child_ended()
+
+
+def _away(why: str) -> RequestError:
+    return RequestError(503, f"the broker is not connected: {why}")
+
+
+def _busy(why: str) -> RequestError:
+    return RequestError(503, why, headers={"Retry-After": "1"})

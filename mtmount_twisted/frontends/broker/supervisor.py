@@ -1,9 +1,10 @@
 """`Supervisor`: the child process that speaks to the broker: started, watched, killed, and started again.
 
 Nothing that the child does can delay the mount's link. Lines that wait for the child are conflated: one
-number, and the latest telemetry. The bytes that the child may send between two answers are bounded. The
-supervisor kills a child that sends more, or that does not answer for `ANSWER_TIME`. It starts a process and
-uses one socket pair. Next to read: `service`; `words`, the lines.
+number, and the latest telemetry. The bytes that the child may send between two answers are bounded, and so
+are the lines about events that the daemon has not taken. The supervisor kills a child that sends more, or
+that does not answer for `ANSWER_TIME`. It starts a process and uses one socket pair. Next to read: `service`;
+`words`, the lines.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.visible import visible
 
+from .window import Window
 from .words import (
     DATA_FD,
     MAX_ANSWER,
@@ -49,6 +51,7 @@ from .words import (
     Ping,
     Pong,
     ToChild,
+    Took,
     encode,
     read_from_child,
 )
@@ -67,15 +70,11 @@ START_TIME = 30.0
 
 MOST_BYTES = 2**16
 """The largest number of bytes of lines, and of text on its standard output and error, that a child may send
-between two answers. An answer with a few lines for the log has less than 4 KiB. Commands and events are
-counted apart."""
+between two answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted apart.
+Events have a `Window`."""
 
 MOST_COMMANDS = 2**21
 """The largest number of bytes of commands that a child may send between two answers."""
-
-MOST_STREAMED = 2**23
-"""The most bytes of events of other bridges that a child may send between two answers. The daemon takes at
-most `words.EVENT_WINDOW` of them in each `reading.PACE`, and some pages of at most `words.MAX_PAGE`."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 """The time from the end of a child to the start of the next one, in seconds; it doubles each time."""
@@ -178,7 +177,7 @@ class _Child:
         self.killed: str = ""  # the reason
         self._bytes = 0
         self._command_bytes = 0
-        self._streamed_bytes = 0
+        self._window = Window()  # the lines about events that the child does not know to be taken
         self._asked = 0
         self._link = _Link(self)
         self._output = _Output(self)
@@ -207,6 +206,8 @@ class _Child:
         if not self._link.may_write:
             return False
         self._link.transport.write(encode(line) + b"\n")
+        if isinstance(line, Took):
+            self._window.take(line.lines)
         return True
 
     def _ask(self) -> None:
@@ -235,14 +236,14 @@ class _Child:
                 self.kill("it floods the daemon")
                 return
         elif isinstance(told, OfStream):
-            self._streamed_bytes += len(line)
-            if self._streamed_bytes > MOST_STREAMED:
+            if not self._window.has_room(told, len(line)):
                 self.kill("it floods the daemon")
                 return
+            self._window.add(told, len(line))
         else:
             self.count(len(line) + 1)
         if isinstance(told, Pong):
-            self._bytes = self._command_bytes = self._streamed_bytes = 0
+            self._bytes = self._command_bytes = 0
             if self._deadline is not None:
                 self._deadline.cancel()
             self._deadline = Deadline(self._reactor, ANSWER_TIME, self.kill, "it does not answer")

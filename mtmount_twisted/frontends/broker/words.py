@@ -31,7 +31,14 @@ MAX_ENTRY: int = 2**16
 MAX_EVENT_LINE: int = MAX_ENTRY + MAX_ANSWER
 """The longest line with such an event, in bytes."""
 
-EVENT_WINDOW: int = 64
+WINDOW: int = 2**18
+"""The most bytes of events and entries that the daemon has not taken yet; an event of another bridge counts
+as `LEAST_EVENT` at least. The child waits for room, and the daemon kills a child that sends more."""
+
+LEAST_EVENT: int = 2**12
+"""The least number of bytes that an event of another bridge counts: each takes time on each page."""
+
+EVENT_WINDOW: int = WINDOW // LEAST_EVENT
 """The most events of other bridges that the daemon has not taken yet."""
 
 MAX_PAGE: int = 2**20
@@ -173,9 +180,9 @@ class Follow(Struct, tag="follow", frozen=True):
 
 
 class Took(Struct, tag="took", frozen=True):
-    """The daemon has processed some events of other bridges."""
+    """The daemon has processed some lines about events (`OfStream`)."""
 
-    events: Annotated[int, Meta(ge=1)]
+    lines: Annotated[int, Meta(ge=1)]
 
 
 class Search(Struct, tag="search", frozen=True, kw_only=True):
@@ -194,6 +201,12 @@ class Search(Struct, tag="search", frozen=True, kw_only=True):
     after: str = ""
     since: str = ""
     until: str = ""
+
+
+class Forget(Struct, tag="forget", frozen=True):
+    """The daemon needs a page no more. The child ends the search, and sends its `Searched` as ever."""
+
+    number: int
 
 
 class End(Struct, tag="end", frozen=True):
@@ -337,7 +350,7 @@ class Searched(Struct, tag="searched", frozen=True, kw_only=True):
 
 
 ToChild: TypeAlias = (
-    Begin | More | Ping | Telemetry | Tenure | Question | Outcome | Follow | Took | Search | End
+    Begin | More | Ping | Telemetry | Tenure | Question | Outcome | Follow | Took | Search | Forget | End
 )
 OfDesk: TypeAlias = Command | Recall | Written | Seen
 OfStream: TypeAlias = Other | Missing | Found | Searched

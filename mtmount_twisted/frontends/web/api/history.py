@@ -450,7 +450,7 @@ class History:
         others = self._others
         query = read_query(call.query, self._now(), self._dialect, others is not None and others.follows)
         if query.at_broker is not None:
-            page = await self._from_broker(query.at_broker, call.share)
+            page = await self._from_broker(query.at_broker, call)
         else:
             page = await self._from_journal(query, call)
         body = as_body(page)
@@ -459,10 +459,10 @@ class History:
             gzipped = await self._shelf.in_thread(lambda: gzip(body))
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
-    async def _from_broker(self, query: StreamQuery, share: str) -> Page:
+    async def _from_broker(self, query: StreamQuery, call: Call) -> Page:
         if self._others is None:
             raise RequestError(503, NO_BROKER)
-        found = await self._others.search(query, share)
+        found = await self._others.search(query, call.share, call.user.observes)
         return Page(entries=[Raw(each) for each in found.entries], next=found.next)
 
     async def _from_journal(self, query: Query, call: Call) -> Page:
