@@ -30,6 +30,10 @@ MAX_BACKLOG = 2**18
 """The largest number of bytes that wait for the daemon. Lines about events, one after the other, take at most
 half of it: asyncio's bound of 64 KiB, and one line beyond it. So they displace no answer and no command."""
 
+LONGEST_REASON = 1000
+"""The longest text in the state of the child, in bytes of JSON. A control character has six bytes there, and
+the names of full streams take up to 3 KiB of the state."""
+
 LINES_AT_ONCE = 20
 """The largest number of lines for the log in `LOG_TIME`; further lines are dropped and counted."""
 
@@ -67,7 +71,7 @@ class DaemonLink:
 
     def answer(self, pong: Pong) -> None:
         """Send the state of the child."""
-        texts = {"problem": _sendable(pong.problem), "loss": _sendable(pong.loss)}
+        texts = {"problem": _short(pong.problem), "loss": _short(pong.loss)}
         self._send(encode(msgspec.structs.replace(pong, **texts)))
 
     def reply(self, answer: Answer) -> None:
@@ -110,6 +114,14 @@ class DaemonLink:
     async def close(self) -> None:
         """Send the waiting lines, then close the connection."""
         self._writer.close()
+
+
+def _short(text: str) -> str:
+    """Return a text that has at most `LONGEST_REASON` bytes in JSON: the answer must not be too long."""
+    text = _sendable(text)
+    while (size := len(encode(text))) > LONGEST_REASON:
+        text = text[: len(text) * LONGEST_REASON // size]
+    return text
 
 
 def _sendable(text: str) -> str:

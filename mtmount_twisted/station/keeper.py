@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
-from mtmount_twisted.frontends.broker.words import MAX_VALUE, Answer, Question
+from mtmount_twisted.frontends.broker.words import MAX_VALUE, Answer, Question, encode
 
 from .contracts import IEngine
 
@@ -69,9 +69,9 @@ class Keeper:
         match question.what:
             case "get":
                 value, revision = await self._register.get()
-                if value is not None and len(value) > MAX_VALUE:
-                    value = b""  # no bridge wrote this value
                 text = None if value is None else value.decode("utf-8", "replace")
+                if text is not None and len(encode(text)) > MAX_VALUE:
+                    text = ""  # no bridge wrote this value
                 return Answer(number=number, known=True, value=text, revision=revision)
             case "swap":
                 revision = await self._register.swap(question.value.encode(), question.revision)

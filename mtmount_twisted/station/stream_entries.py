@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.frontends.broker.words import MAX_ENTRY
+from mtmount_twisted.frontends.broker.words import MAX_ENTRY, MAX_NAMES
 from mtmount_twisted.frontends.web.events.shapes import Change, Message, Step, StreamId, read_event_id
 from mtmount_twisted.frontends.web.http.encoding import as_json
 
@@ -99,4 +99,6 @@ def entry_of(stored: Stored, mount: str, own: str, dialect: Dialect) -> StreamEn
     if len(json) > MAX_ENTRY:
         raise ValueError(f"it has {len(json)} bytes as an entry; expected at most {MAX_ENTRY}")
     kind = dialect.kind_of(data.code).code_name if isinstance(data, Step) else data.kind
+    if (size := len(as_json([kind, data.peer]))) > MAX_NAMES:
+        raise ValueError(f"its kind and peer have {size} bytes; expected at most {MAX_NAMES}")
     return StreamEntry(id, event.time, type, kind, data.peer, json)

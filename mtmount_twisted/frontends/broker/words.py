@@ -28,6 +28,9 @@ MAX_ANSWER = 2**13
 MAX_ENTRY: int = 2**16
 """The longest event of another bridge in a line from the child, in bytes of JSON."""
 
+MAX_NAMES: int = MAX_ANSWER // 2
+"""The most bytes of the kind and the peer of such an event, as JSON: the line has them beside the entry."""
+
 MAX_EVENT_LINE: int = MAX_ENTRY + MAX_ANSWER
 """The longest line with such an event, in bytes."""
 
@@ -48,7 +51,8 @@ MAX_TEXT = 1000
 """The longest text of a line for the log, in characters."""
 
 MAX_VALUE: int = 2**12
-"""The longest value of the register, in bytes."""
+"""The longest value of the register, in bytes, also as a text in JSON: its answer must be no longer than
+`MAX_ANSWER`."""
 
 CONNECTING = "connecting"
 """The problem before the end of the first attempt to connect."""
