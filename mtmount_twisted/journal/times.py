@@ -11,6 +11,12 @@ from datetime import UTC, datetime, timedelta
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 UNITS |= {"d": 86400, "day": 86400, "week": 604800}
 
+FIRST = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+"""The first time that a date can have (s, Unix time)."""
+
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+"""The last one."""
+
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+?)s?(?:\s+ago)?", re.ASCII)
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", re.ASCII)
 
@@ -21,9 +27,13 @@ def parse_time(text: str, now: float) -> float:
     :param text: ISO 8601 (``2026-11-22T16:14``, ``2026-11-22``), a time of the day that has passed last
         (``16:14``), a time before now (``10 min ago``, ``2h``), or ``now``.
     :param now: the current time (s, Unix time).
-    :returns: seconds, Unix time.
+    :returns: seconds, Unix time; from `FIRST` to `LAST`, so that `iso` can write it.
     :raises ValueError: if the text has none of these forms; the error shows the expected forms.
     """
+    return min(LAST, max(FIRST, _time_of(text, now)))
+
+
+def _time_of(text: str, now: float) -> float:
     word = text.strip().lower()
     ago = _AGO.fullmatch(word)
     if word == "now":

@@ -16,7 +16,7 @@ from mtmount_twisted.frontends.web.events.others import OtherEvent, StreamPage, 
 from mtmount_twisted.frontends.web.events.ring import Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id, read_event_id
-from mtmount_twisted.frontends.web.http.calls import Call, RequestError
+from mtmount_twisted.frontends.web.http.calls import Call, RequestError, User
 from tests.support.feeds import NIGHT, World
 
 
@@ -236,6 +236,26 @@ class HistoryTests(SynchronousTestCase):
         self.assertEqual(query, StreamQuery(Selection(frozenset(["step"])), 7, None, None, *times))
         for own in ({"where": "journal"}, {"before": "1.2"}, {"after": "1.2"}):
             self.assertIn("the journal is disabled", str(self.problem(**own)))
+
+    def test_observer(self) -> None:
+        """The search of an observer is one, and so comes after those of users with rights."""
+        self.history(Others(True))
+        (route,) = self.route.routes()
+        for roles in (["observe"], ["observe", "stop"]):
+            answering: Any = route.respond(Call(User("night", frozenset(roles), None)))
+            self.successResultOf(Deferred.fromCoroutine(answering))
+            assert self.others is not None
+            self.assertEqual(self.others.observes, roles == ["observe"])
+
+    def test_strange_times(self) -> None:
+        """A time before all calendars, or after them, is the first or the last one that has a date."""
+        self.history(Others(True))
+        assert self.others is not None
+        for text in ("9999999 week ago", f"{'9' * 300} d", f"{'9' * 400} d", "0001-01-01T00:00:00+14:00"):
+            self.page(since=text)
+            self.assertEqual(self.others.asked[-1][0].since, "0001-01-01T00:00:00.000Z", text)
+        self.page(until="9999-12-31T23:59:59-12:00")
+        self.assertEqual(self.others.asked[-1][0].until, "9999-12-31T23:59:59.000Z")
 
     def test_active(self) -> None:
         """An active bridge reads its journal, unless the query names the broker or an event there."""
