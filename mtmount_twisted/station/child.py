@@ -105,6 +105,8 @@ class Child:
         dialect = dialect_named(cast(DialectName, begin.dialect))
         self.desk: Desk | None = None
         if begin.users is not None:
+            if dialect.telemetry is not None:
+                dialect.telemetry.tai()  # the first call imports a table, for which no stop must wait
             logs = {user.name: engine.log(commands_name(user.name)) for user in begin.users}
             self.desk = Desk(engine, logs, source, begin.users, dialect, link.hand, link.log)
         self.event_lines: EventLines = EventLines(link.deliver)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.frontends.broker.words import Begin, Command, Outcome, StationUser, Tenure
@@ -14,6 +15,7 @@ from mtmount_twisted.station.child import Child
 from mtmount_twisted.station.requests import Subjects, Wanted, request_body
 from mtmount_twisted.station.streams import commands_name
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
+from mtmount_twisted.wire import tai
 from tests.support.broker import in_time
 
 BEGIN = Begin(
@@ -51,6 +53,9 @@ class Daemon:
 
     def log(self, level: int, text: str) -> None:
         """A line for the log."""
+
+    async def deliver(self, line: bytes) -> None:
+        """A line about events."""
 
     def reply(self, answer: Any) -> None:
         """An answer about the election."""
@@ -93,3 +98,26 @@ class ErrorTests(SynchronousTestCase):
 
         self.patch(desk, "place_of", failing)
         self.run_child()
+
+
+class StartTests(SynchronousTestCase):
+    """What a child does before its first command."""
+
+    def test_table_of_leap_seconds(self) -> None:
+        """The table that the timestamps of commands need is read at the start: the import takes some tenths
+        of a second, or seconds on a loaded machine, and the first stop of a user must not wait for it."""
+        read: list[float] = []
+
+        def table() -> tuple[tai.LeapSeconds, str]:
+            read.append(0.0)
+            return ((0.0, 37),), "a table"
+
+        self.patch(tai, "_clock", tai.TaiClock(time.time, None, table))
+        begin = msgspec.structs.replace(BEGIN, dialect="tma2022")
+        daemon: Any = Daemon()
+
+        async def run() -> None:
+            Child(begin, daemon, MemoryEngine(MemoryBroker(time.time)))
+
+        in_time(run())
+        self.assertEqual(len(read), 1)
