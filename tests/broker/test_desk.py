@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.config.loading import MOST_USERS
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.frontends.broker import desk as desk_module
 from mtmount_twisted.frontends.broker.desk import MOST_KEPT, Desk
@@ -23,6 +24,7 @@ from mtmount_twisted.frontends.broker.words import (
     read_to_child,
 )
 from mtmount_twisted.frontends.web.api.command_tracker import CommandTracker
+from mtmount_twisted.station.desk import MOST_OPEN
 from tests.support.children import ChildClock
 from tests.support.commanders import LOG
 from tests.support.web_houses import WebHouse
@@ -304,15 +306,16 @@ class ServiceTests(SynchronousTestCase):
         service.stopService()
 
     def test_many_commands(self) -> None:
-        """Commands are no flood; a child that sends them without end is killed all the same."""
+        """Commands are no flood, not even those of all users at once, nor are the words about them; a child
+        that sends them without end is killed all the same."""
         reactor = ChildClock()
         service = BrokerService(begin(users=USERS), LOG, reactor=reactor)
         service.startService()
         child = reactor.children[-1]
         body = {"command": "AzimuthAxisStop", "parameters": {"x": "y" * 4000}}
         line = Command(user="night", id="1", body=body, read_at=0.0, until=1.0)
-        child.says(*[line] * 200)
+        child.says(*[line] * (2 * MOST_OPEN * MOST_USERS), *[Written("night", "x" * 36)] * 5000)
         self.assertEqual(child.signals, [])
-        child.says(*[line] * 400)
+        child.says(*[line] * 1000)
         self.assertEqual(child.signals, ["KILL"])
         service.stopService()

@@ -43,7 +43,6 @@ from .words import (
     MAX_ANSWER,
     MAX_EVENT_LINE,
     Answer,
-    Command,
     FromChild,
     Log,
     OfDesk,
@@ -70,11 +69,12 @@ START_TIME = 30.0
 
 MOST_BYTES = 2**16
 """The largest number of bytes of lines, and of text on its standard output and error, that a child may send
-between two answers. An answer with a few lines for the log has less than 4 KiB. Commands are counted apart.
+between two answers. An answer with a few lines for the log has less than 4 KiB. Commands count apart.
 Events have a `Window`."""
 
-MOST_COMMANDS = 2**21
-"""The largest number of bytes of commands that a child may send between two answers."""
+MOST_COMMANDS = 2**23
+"""The largest number of bytes of commands, and of words about them, that a child may send between two
+answers. The open commands and stops of all users have half of it: what users send ends no child."""
 
 LEAST_PAUSE, MOST_PAUSE = 0.5, 30.0
 """The time from the end of a child to the start of the next one, in seconds; it doubles each time."""
@@ -230,7 +230,7 @@ class _Child:
         except msgspec.DecodeError as error:
             self.kill(f"it sends a malformed line: {error}")
             return
-        if isinstance(told, Command):
+        if isinstance(told, OfDesk):
             self._command_bytes += len(line)
             if self._command_bytes > MOST_COMMANDS:
                 self.kill("it floods the daemon")
