@@ -306,11 +306,11 @@ class SearchTests(ReadingCase):
     def test_slow_observer_gives_way(self) -> None:
         """The long search of an observer ends, in the child too, while another one waits; else it goes on."""
         slow = self.search("slow", True)
-        self.reactor.advance(SHARED_TIME)
+        self.reactor.pump([SHARED_TIME, 0, 0])
         self.assertNoResult(slow)
         other = self.search("other", True)
         self.child.got  # noqa: B018
-        self.reactor.advance(SHARED_TIME)
+        self.reactor.pump([SHARED_TIME, 0, 0])
         self.assertIn("other users waited", str(self.problem(slow)))
         self.assertEqual(self.child.got[-1], Forget(1))
         self.assertNoResult(other)

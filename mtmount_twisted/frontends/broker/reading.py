@@ -23,7 +23,7 @@ from mtmount_twisted.frontends.web.events.others import OtherEvent, Receiver, St
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
 from mtmount_twisted.frontends.web.http.calls import RequestError
 from mtmount_twisted.interfaces import IOtherBridges
-from mtmount_twisted.net.deadlines import FairClock
+from mtmount_twisted.net.deadlines import Deadline, FairClock
 
 from .words import Follow, Forget, Found, Missing, OfStream, Other, Search, Searched, ToChild, Took
 
@@ -114,7 +114,7 @@ class StreamReading:
             return fail(RequestError(429, text, headers={"Retry-After": "1"}))
         self._number += 1
         number, clock = self._number, self._clock()
-        looks: list[IDelayedCall] = []
+        looks: list[Deadline] = []
 
         def late(*result: object) -> Failure:
             return Failure(RequestError(503, f"the broker does not answer within {SEARCH_TIME:g} s"))
@@ -128,12 +128,12 @@ class StreamReading:
             if self._places.are_short:
                 found.errback(_busy(GAVE_WAY))
             else:
-                looks[:] = [clock.callLater(SHARED_TIME, look, found)]
+                looks[:] = [Deadline(clock, SHARED_TIME, look, found)]
 
         def begins(found: Deferred[StreamPage]) -> None:
             found.addTimeout(SEARCH_TIME, FairClock(clock), late)
             if observes:
-                looks.append(clock.callLater(SHARED_TIME, look, found))
+                looks.append(Deadline(clock, SHARED_TIME, look, found))
 
         def over(result: T) -> T:
             for each in looks:
