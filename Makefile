@@ -1,10 +1,10 @@
 # Thin: what each name does stands in .ci/run.
-.PHONY: test coverage lint types packaging architecture docs site browser api metrics sslyze typescript chaos-hours chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs deb try-deb
+.PHONY: test coverage lint types packaging architecture docs site browser api metrics nats sslyze typescript chaos-hours chaos-short ci bench profile fuzz chaos model translation previews slews mutation docs-generated programs deb try-deb
 
 test:
 	bash .ci/run tests
 
-coverage lint types packaging architecture docs site browser api metrics sslyze typescript:
+coverage lint types packaging architecture docs site browser api metrics nats sslyze typescript:
 	bash .ci/run $@
 
 ci:

@@ -79,6 +79,9 @@ KINDS = (
 )
 """The floods of strangers, and those of the controller: see `flooder`."""
 
+TOGETHER = "hall_visits", "pair_visits", "flood_lines", "flood_chunks", "short_lines", "moves", "places"
+"""The floods that begin at the same moment in the flood ``together``."""
+
 
 class Flooder(ProcessProtocol):
     """A process that floods the daemon from when this is made until `end`."""
@@ -234,11 +237,12 @@ async def one_flood(house: House, kind: str, stops: int) -> None:
     """Flood once."""
     house.outcome.inject()
     lines, entries = house.daemon.log.count("\n"), len(house.ledger.entries)
-    flooder = Warnings(house) if kind == "warnings" else Flooder(house, kind)
+    kinds = TOGETHER if kind == "together" else (kind,)
+    flooders = [Warnings(house) if each == "warnings" else Flooder(house, each) for each in kinds]
     await pause(house.reactor, 0.3)
     probe = Probe(house, stops, 0.05)
     await gatherResults([Deferred.fromCoroutine(probe.run()), Deferred.fromCoroutine(ask_shortly(house))])
-    await flooder.end()
+    await gatherResults([flooder.end() for flooder in flooders])
     house.outcome.see("few log lines", house.daemon.log.count("\n") - lines <= LOG_LINES)
     await settle(house, entries)
     note(house.outcome, probe, lost_rows(house, entries), stops)

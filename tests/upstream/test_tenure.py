@@ -134,6 +134,19 @@ class StartTests(ElectionCase):
         self.assertIn("malformed", effects[-1].text)
         self.assertEqual(tenure.state, STANDBY)
 
+    def test_malformed_register_that_stays(self) -> None:
+        """A malformed value is logged once, however often it is read; the next one is logged, too."""
+        effects: list[Any] = []
+        tenure = Tenure(Rules("a", True), effects, 0.0)
+        logged = []
+        for now, revision in ((1.0, 1), (2.0, 1), (3.0, 2)):
+            effects.clear()
+            tenure.time_passed(now)
+            [ask] = [each for each in effects if isinstance(each, Ask)]
+            tenure.answered_get(ask.number, "nonsense", revision, now)
+            logged.append(sum("malformed" in getattr(each, "text", "") for each in effects))
+        self.assertEqual(logged, [1, 0, 1])
+
     def test_malformed_register_is_replaced(self) -> None:
         """The active bridge replaces a malformed value at once, and a standby after T without a change."""
         self.world.set_malformed()

@@ -54,6 +54,9 @@ LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
 line takes as long as at a short one."""
 
+LOOKED_AT_END = 16
+"""The largest number of commands that are looked at, at the end of a connection."""
+
 MAX_LINES, MAX_BYTES = 64, 4096
 """The number of commands that wait, and of their bytes, beyond which the connection receives no more. Below
 it a stop is received, and found, though commands before it wait."""
@@ -186,10 +189,11 @@ class CommandQueue:
     def finish(self) -> None:
         """Dispatch the stops that wait: the client has ended its connection behind them.
 
-        The other commands would be refused. Hundreds of connections may end at once, so they are counted.
+        The other commands would be refused. Hundreds of connections may end at once, so they are counted, and
+        few of the commands are looked at that were not looked at before.
         """
         if self._waiting:
-            self._guarded(self._dispatch_stops, MAX_LINES * LEAST)
+            self._guarded(self._dispatch_stops, LOOKED_AT_END * LEAST)
         self._bridge.counts["abandoned"] += len(self._waiting)
         self.close()
 

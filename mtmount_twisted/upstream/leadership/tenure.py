@@ -265,6 +265,7 @@ class Tenure:
         self._waits_for: int | None = None  # the number of a hook
         self._took_address = False
         self._highest = 0  # the highest epoch that the register ever had
+        self._reported = 0  # the revision of the last malformed value in the log
         self._stopping = False
         self._is_closed = False
         self._releases = False  # True to release the lease as soon as no question is open
@@ -350,7 +351,9 @@ class Tenure:
         try:
             seen = decode(value)
         except ValueError as error:
-            self._log(logging.ERROR, f"the register of the lease has a malformed value: {error}")
+            if revision != self._reported:  # it is read three times a second
+                self._reported = revision
+                self._log(logging.ERROR, f"the register of the lease has a malformed value: {error}")
             # No bridge renews such a value, so that it is replaced as the value of a bridge that is gone.
             seen = RegisterValue(MALFORMED, self._highest, False)
         self._saw(seen, revision, now)
