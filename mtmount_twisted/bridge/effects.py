@@ -220,7 +220,11 @@ class Performer:
         effect.client.dismiss(effect.why)
 
     def _set_timer(self, effect: SetTimer) -> None:
-        self._timers[effect.timer] = Deadline(self._clock, effect.seconds, self._end_timer, effect.timer)
+        timer, seconds = effect.timer, effect.seconds
+        if timer is Timer.OBSERVERS:  # it judges no peer (`deadlines`), and a `Deadline` takes a turn more
+            self._timers[timer] = self._clock.callLater(seconds, self._end_timer, timer)
+        else:
+            self._timers[timer] = Deadline(self._clock, seconds, self._end_timer, timer)
 
     def _end_timer(self, timer: Timer) -> None:
         del self._timers[timer]

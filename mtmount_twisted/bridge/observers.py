@@ -3,7 +3,7 @@
 If few observers are connected, they receive a line in the turn of the reactor that brought it. For many, this
 turn would take tens of milliseconds, under TLS three times as long, and commands and stops would wait. So the
 lines for many observers are sent in rounds: each turn of the reactor serves a few observers, until each
-observer has the lines. Between two rounds lines are gathered for `ROUND_PAUSE`. Commanders never wait for
+observer has the lines. After a round, lines are gathered for up to `LONGEST_PAUSE`. Commanders never wait for
 observers.
 
 Each observer receives all lines since its connection in their order, including the lines for it alone.
@@ -24,9 +24,10 @@ from .effects import CancelTimer, Effect, SetTimer, Timer
 AT_ONCE = 16
 """The largest number of observers that receive lines in one turn of the reactor."""
 
-ROUND_PAUSE = 0.02
-"""The shortest time in seconds from the end of a round to the next one. Lines that come meanwhile are
-gathered; a line that comes later begins a round at once."""
+PAUSE_OF_ONE, LONGEST_PAUSE = 20e-6, 0.02
+"""The shortest time in seconds from the end of a round to the next one, for each observer, and in all: about
+half the time that the round takes. Lines that come meanwhile are gathered; a line that comes later begins a
+round at once."""
 
 MAX_GATHERED = 128 * 1024
 """The largest number of bytes that wait for a round. If more wait, all observers receive them at once, so
@@ -113,7 +114,7 @@ class Observers:
             self._set_timer(0.0)
             return
         self._forget(self._end)
-        self._set_timer(ROUND_PAUSE)
+        self._set_timer(min(PAUSE_OF_ONE * len(self.clients), LONGEST_PAUSE))
 
     def flush(self) -> None:
         """Send all observers all that they have not received."""

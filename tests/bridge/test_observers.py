@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.bridge.observers import AT_ONCE, MAX_GATHERED, ROUND_PAUSE
+from mtmount_twisted.bridge.observers import AT_ONCE, LONGEST_PAUSE, MAX_GATHERED, PAUSE_OF_ONE
 from mtmount_twisted.config.settings import CommandRules
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
@@ -77,7 +77,7 @@ class ObserversTests(SynchronousTestCase):
             self.link.say(state(number))
             while not self.turn():
                 pass
-            self.assertLess(self.clock.seconds() - began, ROUND_PAUSE / 2)
+            self.assertLess(self.clock.seconds() - began, 3 * TURN)
             self.rest()
         self.link.say(state(3))
         while self.turn() != len(self.observers) % AT_ONCE:
@@ -86,7 +86,10 @@ class ObserversTests(SynchronousTestCase):
         self.link.say(state(4))
         while not self.turn():
             pass
-        self.assertGreaterEqual(self.clock.seconds() - ended, ROUND_PAUSE)
+        pause = PAUSE_OF_ONE * len(self.observers)
+        self.assertLess(pause, LONGEST_PAUSE)
+        self.assertGreaterEqual(self.clock.seconds() - ended, pause)
+        self.assertLess(self.clock.seconds() - ended, pause + 5 * TURN)
 
     def test_order(self) -> None:
         """Lines that come during a round follow in the next, and nobody misses one or gets it twice."""
