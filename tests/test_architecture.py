@@ -29,7 +29,7 @@ from mtmount_twisted.dialects.dialect import DialectName, dialect_named
 from mtmount_twisted.dialects.tma2022 import envelope
 from mtmount_twisted.frontends.broker import desk as broker_desk
 from mtmount_twisted.frontends.broker import supervisor, words
-from mtmount_twisted.frontends.tcp import commanders, tls
+from mtmount_twisted.frontends.tcp import command_queue, commanders, tls
 from mtmount_twisted.frontends.tcp import telemetry as tcp_telemetry
 from mtmount_twisted.frontends.web.api import acks, command_tracker, fair_places, history, leases
 from mtmount_twisted.frontends.web.api import commanders as web_commanders
@@ -50,6 +50,7 @@ from mtmount_twisted.net import (
     resolving,
     send_buffer,
     telemetry,
+    turn_time,
     unix_sockets,
 )
 from mtmount_twisted.station import desk as station_desk
@@ -422,6 +423,10 @@ BOUNDS = {
     f"{commanders.READ_EVERY:g} s, {size(commanders.SLICE_WITHOUT_RIGHTS)} of one connection",
     "commands searched for stops": f"{size(commanders.LOOKED_IN_TURN)} in {commanders.LOOK_EVERY:g} s, "
     f"{commanders.LOOKED_AT_ONCE} bytes of one commander",
+    "commands that wait for their refusal": f"{command_queue.MAX_LINES} of one commander, "
+    f"{size(command_queue.MAX_BYTES)}",
+    "work for clients without rights": f"{turn_time.LONGEST * 1000:g} ms of a turn",
+    "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
     "connections set up by a socket": f"{accepts.ACCEPTS} in a turn",

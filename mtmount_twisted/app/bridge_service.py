@@ -157,6 +157,7 @@ class BridgeService(Service):
         self._pairs: dict[PairCommander, PairClient] = {}
         self._ports: dict[ManyClients, OpenPort] = {}
         self._telemetry_parts: TelemetryParts | None = None
+        self._open_port: Callable[..., OpenPort] | None = None
         self._is_open = False
         self._serves = False  # the ports are open
         self._draining: Deferred[None] = succeed(None)
@@ -205,6 +206,8 @@ class BridgeService(Service):
             self.telemetry, self.signals, self.motion = parts.link, parts.signals, parts.motion
             if self._recorder is not None:
                 self.telemetry.subscribe(self._recorder.keep_telemetry)
+        if config.client_ports:
+            self._find_open_port()  # at a take-over the files may be those of another version
         if leadership is None:
             self._serves = True
             self._open(config.pairs, config.client_ports.values())
@@ -296,12 +299,17 @@ class BridgeService(Service):
         for pair in pairs:
             dialect = self.bridge.dialect if pair.dialect is None else dialect_named(pair.dialect)
             self._pairs[pair] = _COMMANDERS[dialect.topology](pair, shared)
-        if not ports:
-            return
-        from .open_port import open_port
-
         for port in ports:
+            open_port = self._find_open_port()
             self._ports[port] = open_port(port, shared, self._telemetry_parts, self.handshakes)
+
+    def _find_open_port(self) -> Callable[..., OpenPort]:
+        """Return `open_port.open_port`, whose module a daemon without such a port does not import."""
+        if self._open_port is None:
+            from .open_port import open_port
+
+            self._open_port = open_port
+        return self._open_port
 
     def reload(self, config: Config) -> Deferred[None]:
         """Serve the commanders of another configuration.

@@ -457,6 +457,10 @@ class Bridge:
                 self._dispatcher.refuse(client, header, why, privileged=False)
         self._act()
 
+    def leave_out(self, client: IClient, lines: list[bytes]) -> None:
+        """Drop commands of a client without command that is gone; the journal counts them."""
+        self._bus.leave_out(client.name, len(lines), sum(map(len, lines)))
+
     def _log_other_generation(self, client: IClient, line: bytes) -> None:
         """Log that a client speaks another dialect: it may have no reply connection because that has only
         one."""

@@ -119,6 +119,10 @@ class EventBus:
         if table is self._unbounded:
             self._limiter.publish(record)
 
+    def leave_out(self, peer: str, rows: int, size: int) -> None:
+        """Count rows of a client without rights, with so many bytes of lines, that are not published."""
+        self._limiter.leave_out(peer, rows, size)
+
     def close(self) -> None:
         """Publish the remaining counts of omitted records, and stop the timer."""
         self._limiter.close()

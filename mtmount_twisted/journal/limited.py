@@ -142,6 +142,15 @@ class RecordLimiter:
         else:
             self._change(record)
 
+    def leave_out(self, peer: str, rows: int, size: int) -> None:
+        """Count rows that are not published.
+
+        :param size: the number of bytes of their lines.
+        """
+        self._counts["omitted"] += rows
+        session = self._sessions.get(peer)
+        self._omit(self._port(peer).omitted if session is None else session.omitted, rows, size)
+
     def _change(self, record: ChangeRecord) -> None:
         if record.kind == "connected":
             now = self._clock.seconds()

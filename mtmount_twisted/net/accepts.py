@@ -44,7 +44,7 @@ second.
 
 MIN_TAKEN, MAX_TAKEN = 16, 1024
 """The smallest and the largest number of connections that a queue takes in one turn. The smallest number
-holds however long they take, and also if other work has used up the turn (`turn_time`)."""
+holds however long they take. Of the turns that other work has used up, most take none (`turn_time`)."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
@@ -72,7 +72,7 @@ class _Waiting(NamedTuple):
     address: Any
 
 
-class _Line:
+class _AddressQueue:
     """The connections from one address that wait.
 
     :param network: the address, as `hosts.client_network` names it.
@@ -139,8 +139,8 @@ class AcceptQueue:
         self._closer = closer if listening.family == socket.AF_UNIX else None
         if self._closer is not None:
             refuse_files(listening)
-        self._known: dict[str, _Line] = {}  # by network; the network with the next turn comes first
-        self._others: dict[str, _Line] = {}
+        self._known: dict[str, _AddressQueue] = {}  # by network; the network with the next turn comes first
+        self._others: dict[str, _AddressQueue] = {}
         self._count = 0
         self._numbers = itertools.count()
         self._turn = NEVER  # the number of the reactor's turn in which `_left` is counted
@@ -242,7 +242,7 @@ class AcceptQueue:
         networks = self._known if self._is_known(network) else self._others
         line = networks.get(network)
         if line is None:
-            line = networks[network] = _Line(network)
+            line = networks[network] = _AddressQueue(network)
         line.add(taken, has_sent)
         self._count += 1
         if self._count > MAX_WAITING:
@@ -306,7 +306,8 @@ def accept_in_turns(
             getattr(port, "stopReading" if full else "startReading")()
 
     if clients_begin and listening.family != socket.AF_UNIX and hasattr(socket, "TCP_DEFER_ACCEPT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HELD_BACK)
+        with suppress(OSError):  # a system that can't hold connections back
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HELD_BACK)
     closer = None
     if listening.family == socket.AF_UNIX:
         closer = Closer(getattr(reactor, "callFromThread"), note_full)

@@ -69,5 +69,5 @@ def bound_turns(reactor: Any) -> bool:
         return False
     if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
         reactor.turn_time = TurnTime(reactor)
-        reactor._poller = _FewEvents(poller, reactor.turn_time.begin)
+        reactor._poller = _FewEvents(poller, reactor.turn_time.begin_turn)
     return True

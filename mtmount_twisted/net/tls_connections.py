@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import Enum
+from socket import AF_UNIX
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime, ITransport
@@ -24,6 +25,7 @@ from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
 from .records import SLICE
+from .unix_sockets import LOOK
 
 _log = Logger()
 
@@ -42,7 +44,7 @@ SHAKING, SHAKEN, GONE = TLSState
 class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
-    During the handshake, received bytes wait for a turn, and until then little more is received. No step is
+    During the handshake, received bytes wait for a turn, and until then no more is received. No step is
     computed for a peer that is gone, unless it closed the connection in good order. A peer that sends
     `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of
     certificates, and 30 ms to look through them.
@@ -114,12 +116,31 @@ class ServerConnection(BufferingTLSTransport):
 
     def take_step(self) -> None:
         """Go on with the handshake; see `handshakes.Handshake`."""
+        if self._is_gone():
+            self.due = b""
+            self.abortConnection()  # type: ignore[no-untyped-call]
+            return
         if self.factory.handshakes is not None:
             self.transport.resumeProducing()  # before the protocol above may pause
         while self.due and self.state is SHAKING and not self.transport.disconnecting:
             self._shake(min(SLICE, MAX_HANDSHAKE - self.shaken_bytes))
         if self.due and self.state is SHAKEN:
             self._go_on()
+
+    def _is_gone(self) -> bool:
+        """Return True if the peer has reset the connection, or ended it behind its first bytes.
+
+        A paused connection is not watched by the reactor, so the kernel is asked.
+        """
+        sock = getattr(self.transport, "socket", None)
+        if sock is None or sock.family == AF_UNIX:
+            return False
+        try:
+            return not sock.recv(1, LOOK) and not self.shaken_bytes
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _shake(self, most: int) -> None:
         data, self.due = self.due[:most], self.due[most:]

@@ -1,9 +1,11 @@
-"""`TurnTime`: whether the present turn of the reactor has lasted long enough for peers without rights.
+"""`TurnTime`: whether further work for peers without rights may begin in the present turn of the reactor.
 
 Each kind of their work has a bound of its own for a turn: bytes, steps of a handshake, accepted connections.
 Several kinds at once would add up to a turn of tens of milliseconds, and a holder's command waits for three
-turns until its reply is sent. So all kinds look at one clock. If a turn is used up, a kind does one piece of
-work in it only if it has done none in the last few turns.
+turns until its reply is sent. So these kinds look at one clock: accepted connections, handshakes, records of
+TLS, lines of clients without rights, refusals, and requests to the page beyond their first 2 KiB. If a turn
+is used up, a kind does one piece of work in it only if it has done none in the last few turns. Connections
+of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes.
 
 It touches only a clock. Next to read: `turns` and `accepts`, which look at it; `reactors`, which begins the
 turns.
@@ -39,7 +41,7 @@ class TurnTime:
         self._began = reactor.seconds()
         self.number: int = 0
 
-    def begin(self) -> None:
+    def begin_turn(self) -> None:
         """Note that a turn begins."""
         self._began = self._reactor.seconds()
         self.number += 1

@@ -95,7 +95,7 @@ class TimeTests(SynchronousTestCase):
 
     def next_turn(self) -> None:
         """Let a turn of the reactor begin, and run its timers."""
-        self.time.begin()
+        self.time.begin_turn()
         self.clock.advance(SlowClock.TURN)
 
     def test_used_up(self) -> None:
@@ -106,7 +106,7 @@ class TimeTests(SynchronousTestCase):
         seen = []
         for _ in range(2 * (1 + MOST_MISSED)):
             seen.append(reader.slices)
-            self.time.begin()
+            self.time.begin_turn()
             self.used_up()
         self.assertEqual(seen, [1] * (1 + MOST_MISSED) + [2] * (1 + MOST_MISSED))
 

@@ -43,11 +43,20 @@ GAVE_WAY = f"the search took longer than {SHARED_TIME:g} s while other users wai
 
 
 class _Search:
-    """A search that the child has."""
+    """A search that the child has.
 
-    def __init__(self) -> None:
+    :param limit: the largest number of entries.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.entries: list[bytes] = []
         self.page: Deferred[StreamPage] = Deferred()
+
+    def add(self, entry: bytes) -> None:
+        """Keep an entry, unless there are enough of them or the page is no longer needed."""
+        if len(self.entries) < self._limit and not self.page.called:
+            self.entries.append(entry)
 
 
 @implementer(IOtherBridges)
@@ -164,7 +173,7 @@ class StreamReading:
         )
         if self._closed or not self._send(question):
             return fail(_busy("the process for the broker is busy"))
-        search = self._searches[number] = _Search()
+        search = self._searches[number] = _Search(query.limit)
         return search.page
 
     # The child
@@ -184,7 +193,7 @@ class StreamReading:
                 self._note_taken()
             case Found():
                 if (search := self._searches.get(line.number)) is not None:
-                    search.entries.append(bytes(line.entry))
+                    search.add(bytes(line.entry))
                 self._note_taken()
             case Searched():
                 self._note_taken()

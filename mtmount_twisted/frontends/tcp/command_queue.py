@@ -9,8 +9,8 @@ If a commander has not asked for `QUIET_TIME`, its ask goes before other asks, s
 that asks without end. If several such asks wait, the newest goes first.
 
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
-commanders may send at the same moment. A commander's first look in a second goes first. If several first
-looks wait, the newest commander's goes first.
+commanders may send at the same moment. A commander's first looks in a second go first. If several first looks
+wait, the newest commander's goes first.
 
 It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
 each client has a queue.
@@ -58,8 +58,8 @@ LOOKED_AT_END = 16
 """The largest number of commands that are looked at, at the end of a connection."""
 
 MAX_LINES, MAX_BYTES = 64, 4096
-"""The number of commands that wait, and of their bytes, beyond which the connection receives no more. Below
-it a stop is received, and found, though commands before it wait."""
+"""The number of commands that wait, and of their bytes, beyond which the connection receives no more. Up to
+this number the queue receives and finds a stop behind the commands that wait."""
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these allowances again, in seconds."""
@@ -121,10 +121,11 @@ class CommandQueue:
     lines of one chunk.
 
     :param turns: the turns of all commanders that do not have command.
-    :param first_looks: the turns for the first look of each commander in a second, which finds stops among
+    :param first_looks: the turns for the first looks of each commander in a second, which find stops among
         the commands.
     :param looks: the turns of the other looks.
     :param clock: measures the time in which a commander's first stops and asks have precedence.
+    :ivar drained: called in a turn that leaves no command waiting.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class CommandQueue:
         self._looks = looks
         self._look = _Look(self._look_for_stops)
         self._looks_first = _Allowance(clock, LOOKS_FIRST)
+        self.drained: Callable[[], object] = lambda: None
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
         self._looked = 0  # bytes of this slice that were looked at
@@ -159,6 +161,8 @@ class CommandQueue:
 
     def close(self) -> None:
         """Drop the commands that wait, and accept no more: the client is being disconnected."""
+        if self._waiting:
+            self._bridge.leave_out(self._client, [line for line, *_ in self._waiting])
         self._waiting.clear()
         self._turns.discard(self)
         self._first_looks.discard(self._look)
@@ -182,20 +186,26 @@ class CommandQueue:
         if self._waiting and self._looks_first.take():
             self._first_looks.add(self._look, Rank.FIRST)
         elif self._waiting:
-            self._looks.add(self._look)
+            # A stop may be among them: other work in the reactor's turn does not delay it (`turn_time`).
+            self._looks.add(self._look, Rank.THIRD)
         if self._reader is not None and not self._has_room:
             self._reader.pause()
 
     def finish(self) -> None:
         """Dispatch the stops that wait: the client has ended its connection behind them.
 
-        The other commands would be refused. Hundreds of connections may end at once, so they are counted, and
-        few of the commands are looked at that were not looked at before.
+        Hundreds of connections may end at once. So few commands are looked at that were not looked at before,
+        and the journal only counts the commands that are no stops (`close`).
         """
+        if self._waiting and self._has_command:
+            self._guarded(self._dispatch, 0)
         if self._waiting:
-            self._guarded(self._dispatch_stops, LOOKED_AT_END * LEAST)
-        self._bridge.counts["abandoned"] += len(self._waiting)
+            self._guarded(self._dispatch_last_stops, LOOKED_AT_END * LEAST)
         self.close()
+
+    def _dispatch_last_stops(self, most: int) -> None:
+        self._looked = 0
+        self._dispatch_stops(most, at_end=True)
 
     @property
     def waits(self) -> bool:
@@ -207,22 +217,23 @@ class CommandQueue:
         waiting = self._waiting
         return len(waiting) <= MAX_LINES and sum(len(line) for line, *_ in waiting) <= MAX_BYTES
 
-    def _resume(self) -> None:
+    def _went_on(self) -> None:
         if self._reader is not None and self._has_room:
             self._reader.resume()
+        if not self._waiting:
+            self.drained()
 
     def read_slice(self, most: int) -> int:
         """Dispatch commands in this commander's turn; see `turns.Reader`."""
-        if (
-            self._rank is not Rank.USUAL and self._waiting
-        ):  # the ask, the commands that it lets through, and at most one refusal
+        if self._rank is not Rank.USUAL and self._waiting:
+            # The ask, the commands that it lets through, and at most one refusal.
             most = max(LEAST, len(self._waiting[0][0])) + 1
         self._rank = Rank.USUAL
         self._guarded(self._dispatch, most)
         refused = self._refused
         if self._waiting:
             self._request_turn()
-        self._resume()
+        self._went_on()
         return refused
 
     def _guarded(self, dispatch: Callable[[int], None], most: int) -> None:
@@ -318,8 +329,10 @@ class CommandQueue:
             header = self._read(line)
             return line, stops, None if header is None else header.kind, header
         dialect = self._bridge.dialect if translator is None else translator.dialect
+        is_long = len(line) > LOOKED_BYTES
+        looked_at = line[:LOOKED_BYTES].rpartition(b"\n")[0] if is_long else line  # whole fields
         with suppress(LineError):
-            kind = dialect.read_command(line[:LOOKED_BYTES]).kind
+            kind = dialect.read_command(looked_at).kind
         return line, stops, kind, header
 
     def _look_for_stops(self, most: int) -> int:
@@ -329,19 +342,20 @@ class CommandQueue:
         """
         self._looked = 0
         self._guarded(self._dispatch_stops, most)
-        self._resume()
+        self._went_on()
         return self._looked
 
-    def _dispatch_stops(self, most: int) -> None:
+    def _dispatch_stops(self, most: int, at_end: bool = False) -> None:
         """Dispatch the first stops, but no stop behind a malformed line, or behind an ask, which may decide
         on it.
 
         :param most: the number of bytes at which the look ends, to go on in a later turn.
+        :param at_end: True at the end of the connection: an ask decides nothing more.
         """
         kept: deque[_Waiting] = deque()
         while self._waiting:
             if self._looked >= most:
-                self._looks.add(self._look)
+                self._looks.add(self._look, Rank.THIRD)
                 break
             waiting = self._waiting.popleft()
             if waiting[2] is None:
@@ -353,7 +367,7 @@ class CommandQueue:
                 self._bridge.commanded(self._client, line, header)
                 continue
             kept.append(waiting)
-            if is_stop or kind is None or kind.is_ask:
+            if is_stop or kind is None or (kind.is_ask and not at_end):
                 break
         if self._reader is not None:  # without a reader, a stop has ended the session
             self._waiting.extendleft(reversed(kept))

@@ -80,8 +80,8 @@ class ReadTurns:
         connection.
     :ivar without_command: the turns of commanders that do not have command. These turns are separate, so that
         no client without rights delays a commander's ask.
-    :ivar first_looks: the turns for the first look at the commands of each such commander in a second. The
-        look finds stops, so that a quiet commander's stop waits for no crowd.
+    :ivar first_looks: the turns for the first looks at the commands of each such commander in a second. The
+        looks find stops, so that a quiet commander's stop waits for no crowd.
     :ivar looks: the turns of the other looks.
     """
 
@@ -223,6 +223,8 @@ class PairClient(PairedSession):
 
     def client_changed(self, reason: Failure | None) -> None:
         """Note that the connection for replies is up, or lost."""
+        if reason is not None and self.up:
+            self._queue.finish()
         if self.writer is not None:
             bound_system_buffer(self.writer.transport)
         super().client_changed(reason)

@@ -84,6 +84,7 @@ class PortClient:
         self._queue = CommandQueue(
             self, shared.bridge, turns.without_command, turns.first_looks, turns.looks, shared.reactor
         )
+        self._queue.drained = self._leave_soon
         self._log = shared.log
         self._limited_log = port.limited_log
         self._clock = shared.reactor
@@ -211,8 +212,11 @@ class PortClient:
 
     def _send_last(self, data: bytes) -> None:
         self._send_buffer.send(data)
+        self._leave_soon()
+
+    def _leave_soon(self) -> None:
         # Not at once: more replies to the last command may follow, or its second part.
-        if self._leaving is None:
+        if self._state is FINISHING and self._leaving is None:
             self._leaving = self._clock.callLater(0, self._leave_if_done)
 
     def _leave_if_done(self) -> None:
