@@ -1,6 +1,6 @@
 """The commands that a commander may send to the mount.
 
-Each class is one command of ``protocol-tma2020.rst``; its body is its complete definition.
+Each class is one command of ``protocol-tma2020.rst``; the body of the class is its complete definition.
 On the wire every command begins with the four fields of `Command`.
 
 Values only: no Twisted, no I/O. Next to read: ``wire.messages``, which turns a class body into fields;
@@ -483,7 +483,7 @@ STOP_CODES: frozenset[CommandCode] = frozenset(
 
 def _expected_code(number: int) -> str:
     if number in CommandCode.__members__.values():
-        return f"a code that has parameters, unlike {CommandCode(number).name}"
+        return f"a code that has a message class, unlike {CommandCode(number).name}"
     return "a known CommandCode"
 
 
