@@ -109,7 +109,7 @@ GIVE_LEASE_TIME = 1.0
 them later."""
 
 SAFE_TAKE_OVER = 3.0
-"""The longest take-over after which a mount of tma2022 still has a heartbeat in time, in seconds."""
+"""The longest take-over, in seconds, after which a mount of tma2022 still gets its next heartbeat in time."""
 
 AT_ONCE = 0.1
 """The longest time for the end of a part that waits for nothing, in seconds."""
@@ -157,13 +157,16 @@ class Options(daemon.OneLineOptions):
         ["telemetry", "t", None, "tma2022: HOST:PORT of the mount's telemetry "
          "[default: the controller's HOST and port 50035]"],
         ["simulator-dialect", None, None, "the built-in simulator's generation of the protocol: tma2020, or "
-         "tma2022, with power, oil and homing done [default: tma2022 without a file; with a file its "
-         "simulator.dialect, or tma2020]"],
+         "tma2022, which starts with power and oil on and the axes homed [default: tma2022 without a file; "
+         "with a file its simulator.dialect, or tma2020]"],
         ["listen", "l", None, "address to listen on for the first commander's commands [default: 127.0.0.1]"],
-        ["command-port", "p", None, "port to listen on for its commands; with this option the simulated "
-         "mount's second commander (30015) and telemetry (50035) are not served [default: 30005]"],
-        ["reply-host", None, None, "tma2020: host where it listens for replies [default: 127.0.0.1]"],
-        ["reply-port", "r", None, "tma2020: port where it listens for replies [default: command port + 1]"],
+        ["command-port", "p", None, "port to listen on for the first commander's commands; with this option "
+         "the simulated mount's second commander (30015) and telemetry (50035) are not served "
+         "[default: 30005]"],
+        ["reply-host", None, None, "tma2020: host where the first commander listens for replies "
+         "[default: 127.0.0.1]"],
+        ["reply-port", "r", None, "tma2020: port where the first commander listens for replies "
+         "[default: command port + 1]"],
         ["journal", "j", None, "file of the journal, or 'none' [default: see docs/reference/journal.rst]"],
         ["web", "w", None, "endpoint of the page and the API, such as tcp:8080:interface=127.0.0.1, "
          "or 'none' [default: see docs/reference/web.rst]"],
@@ -416,7 +419,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
         daemon.on_signal(signal.SIGHUP, self.reload)
 
     def _serve(self, joined: object) -> None:
-        if self._broker is not None and not self._broker.running:  # it has no part in the start-up time
+        if self._broker is not None and not self._broker.running:  # its start must not delay the others
             self._broker.startService()
             if self._leadership is not None:
                 self._leadership.startService()
@@ -481,7 +484,8 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
                 self.manager.reloaded()
 
     async def _stop(self) -> None:
-        """Stop the parts: the commands in flight first, which need every other part, and the journal last."""
+        """Stop the parts. The commands in flight end first, because they need every part. The journal ends
+        last."""
         from twisted.internet import reactor
 
         clock: Any = reactor
@@ -608,8 +612,8 @@ def makeService(options: Options) -> IService:
     verbose = bool(options["verbose"])
     log = daemon.begin_log(reactor, verbose)
     config = _on_this_machine(options, options.config, log)
-    # The first command needs a timestamp, and the clock for it may need a table whose import takes up to a
-    # second.
+    # The first timestamp of a command may import a table, which takes up to a second. The stops have
+    # timestamps: to make them imports the table now, and not when a user sends the first command.
     dialect_named(config.dialect).stops()
     journal = None
     if config.journal.enabled:
@@ -680,7 +684,8 @@ def _broker_service(
 ) -> BrokerService | None:
     """Return the child process for the broker, which follows the journal; None without a station.
 
-    Only this function imports its modules, so that a daemon without a broker needs no memory for them.
+    Its modules are imported only here and in `_elect`, so that a daemon without a broker needs no memory for
+    them.
 
     :raises SystemExit: with one line for each reason why the broker can't be used.
     """
@@ -768,7 +773,7 @@ def _elect(
 
 
 def _check_one_peer(host: str, port: int) -> None:
-    """Print how a mount treats a second peer, and the value of ``one_peer`` to state."""
+    """Print how a mount treats a second peer, and the value of ``one_peer`` for the configuration."""
     from .one_peer import one_peer_of
 
     try:
@@ -929,7 +934,8 @@ def _on_this_machine(
     }
     new = [listen for section, listen in wanted.items() if (bound[section], listen.port) not in have]
     if config.station is not None and config.station.one_peer is not None:
-        # A standby does not listen for commanders, and the active bridge's machine may have their address.
+        # A standby does not listen for commanders. Their address may be on the active bridge's machine now,
+        # so that this machine can't listen there.
         new = [listen for section, listen in wanted.items() if section == "web" and listen in new]
     daemon.check_can_listen(DAEMON, new, found)
     needed = preflight.files_needed(config)
@@ -949,7 +955,8 @@ TODAYS_TELEMETRY = TelemetryReaders(name="topics", endpoint=f"tcp:{TELEMETRY_POR
 def _with_extras(
     options: Options, config: Config, log: logging.Logger, have: Collection[tuple[str, int]]
 ) -> Config:
-    """Return the configuration with the extra ports that the simulator of today's mount has without options.
+    """Return the configuration with the extra ports of the built-in tma2022 simulator. It has them if the
+    options name neither a file nor a command port.
 
     A newcomer who did not ask for these ports must not have to free one: a port in use causes only a warning.
     """
@@ -1017,7 +1024,10 @@ def _resolved(options: Options, config: Config) -> tuple[Config, daemon.Found]:
 
 
 def _bound(config: Config, found: dict[str, str]) -> Config:
-    """Return the configuration that listens on these addresses, given by section."""
+    """Return the configuration that listens on the given addresses.
+
+    :param found: the address of each section that listens.
+    """
     controller = config.controller
     if controller is not None and "controller" in found:
         controller = attrs.evolve(controller, reply_host=found["controller"])
