@@ -1,7 +1,8 @@
 """The way of the mount's replies to the wire: at once, delayed, or with a fault.
 
-`ReplyOutput` gets the pieces for each reply from `simulator.faults`. It sends the pieces, waits for their
-delays, closes the connection, and begins in the mount the troubles that the faults describe.
+`ReplyOutput` gets the pieces for each reply from `simulator.faults`. It sends each piece after the delay of
+the piece. If a piece says so, it then closes the connection, or begins an alarm or another trouble in the
+mount.
 
 It touches the clock, and the command port through `Wire`. Next to read: `service`.
 """
@@ -32,7 +33,7 @@ from .mount import CONNECTING, ENABLED, SimulatedMount
 from .safety import check_bit
 
 KIND_OF_ANSWER: dict[type[Answer], str] = {CmdAcknowledgedReply: "ack", CmdSucceededReply: "done"}
-"""The word of `Fault.reply` for an answer; "noack" for all others."""
+"""The value of `Fault.reply` for each class of answers; "noack" for the classes that are not here."""
 
 
 def _kind_of(reply: Any) -> str | None:
@@ -82,7 +83,7 @@ class Wire(Protocol):
 
 
 class ReplyOutput:
-    """Sender of replies to the client, and the faults of the mount itself.
+    """Sends the replies to the client, and begins the faults of the mount itself.
 
     :param faults: the faults in force.
     :param wire: the command port.
@@ -167,15 +168,17 @@ class ReplyOutput:
         self._later.add(timer)
 
     def close(self) -> None:
-        """Drop all delayed pieces."""
+        """Drop all delayed pieces, and all faults that have not begun or ended."""
         for timer in self._later:
             timer.cancel()
         self._later.clear()
 
 
 def subsystem_of(command: str) -> int:
-    """Return the subsystem of the device that a command class is for; the subsystem of azimuth if it is for
-    no device."""
+    """Return the number of the subsystem of a command's device; that of azimuth if the command has no device.
+
+    :param command: the name of the command's class, which begins with the name of the device.
+    """
     prefixes = {"".join(word.capitalize() for word in system.name.split("_")): system for system in System}
     fitting = [prefix for prefix in prefixes if command.startswith(prefix)]
     system = prefixes[max(fitting, key=len)] if fitting else System.AZIMUTH
