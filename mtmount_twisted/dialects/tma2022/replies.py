@@ -42,7 +42,7 @@ def unix_time(timestamp: float) -> float:
 
     The PXI counts from 1904 without leap seconds, so its timestamps are 37 s behind TAI.
     """
-    since_1904 = timestamp > 2_900_000_000  # 2061, or 1995 counted from 1904
+    since_1904 = timestamp > 2_900_000_000  # 2061 if it counts from 1970; 1995 if it counts from 1904
     return timestamp + EPOCH_1904 if since_1904 else timestamp
 
 
@@ -64,7 +64,7 @@ class Reply(json_lines.Struct, metaclass=ReplyType):
         default=0.0,
     )
     commander: Source | None = parameter(
-        "The one commander that it was sent to; None for all of them.", default=None
+        "The only commander that receives the reply; None if all of them receive it.", default=None
     )
 
     @property
@@ -162,7 +162,7 @@ class CmdAcknowledgedReply(Answer):
     reply_id = ReplyId.CMD_ACKNOWLEDGED
     classification = Meaning.ACKNOWLEDGED
     timeout: float | None = parameter(
-        "How long it should take; -1 for a track command, None where that is not known.",
+        "The expected time until the end of the command; -1 for a track command, None if it is not known.",
         unit="s",
         default=None,
         null=True,
@@ -193,7 +193,7 @@ class CmdFailedReply(Answer):
 
 
 class CmdSupersededReply(Answer):
-    """A later command took the place of this one; the three parameters are 0 where that one is not known."""
+    """A later command took the place of this one. If the later one is unknown, its parameters here are 0."""
 
     reply_id = ReplyId.CMD_SUPERSEDED
     classification = Meaning.SUPERSEDED
@@ -228,7 +228,7 @@ class ErrorReply(_Alarm):
 
 
 class CommanderReply(Reply):
-    """Another commander has command."""
+    """Another commander has command, or none has it."""
 
     reply_id = ReplyId.COMMANDER
     actual_commander: Source = parameter("The commander that has command.")
@@ -321,7 +321,8 @@ class AvailableSettingsReply(Reply):
 
 
 class StateInfoReply(Reply):
-    """The Operation Manager's own state, at a connection and on change; not from the mock controller."""
+    """The Operation Manager's own state, at a connection and after a change. The mock controller sends no
+    such event."""
 
     reply_id = ReplyId.STATE_INFO
     state: str = parameter("The state, such as ``Enable`` or ``Connecting to PXI``.")
@@ -341,10 +342,10 @@ class PowerStateReply(Reply):
     subject_names: ClassVar[tuple[str, ...]] = ("system",)
     system: System = parameter("The device.")
     power_state: PowerState = parameter("Its power.")
-    # The observatory's client reads "elementPowerState", which no mount sends, and so drops the event of
-    # every device with parts (protocol-tma2022.rst, "The replies and events"). The wire has an s.
+    # A mount sends "elementsPowerState". The observatory's client reads "elementPowerState", and so drops
+    # the event of every device with parts (protocol-tma2022.rst, "The replies and events").
     elements_power_state: tuple[PowerState, ...] | None = parameter(
-        "The power of its parts; None where there is one only.", default=None
+        "The power of each of its parts; None if it has only one.", default=None
     )
 
 
@@ -411,32 +412,32 @@ class ElevationLockingPinMotionStateReply(Reply):
     """The motion of the elevation locking pins."""
 
     reply_id = ReplyId.ELEVATION_LOCKING_PIN_MOTION_STATE
-    state: ElevationLockingPinMotionState = parameter("The motion of all of them.")
-    elements_state: tuple[ElevationLockingPinMotionState, ...] = parameter("The motion of each of 2.")
+    state: ElevationLockingPinMotionState = parameter("The motion of all pins together.")
+    elements_state: tuple[ElevationLockingPinMotionState, ...] = parameter("The motion of each of 2 pins.")
 
 
 class MirrorCoversMotionStateReply(Reply):
     """The motion of the mirror covers."""
 
     reply_id = ReplyId.MIRROR_COVERS_MOTION_STATE
-    state: DeployableMotionState = parameter("The motion of all of them.")
-    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4.")
+    state: DeployableMotionState = parameter("The motion of all covers together.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4 covers.")
 
 
 class MirrorCoverLocksMotionStateReply(Reply):
     """The motion of the mirror cover locks."""
 
     reply_id = ReplyId.MIRROR_COVER_LOCKS_MOTION_STATE
-    state: DeployableMotionState = parameter("The motion of all of them.")
-    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4.")
+    state: DeployableMotionState = parameter("The motion of all locks together.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 4 locks.")
 
 
 class DeployablePlatformsMotionStateReply(Reply):
     """The motion of the deployable platforms."""
 
     reply_id = ReplyId.DEPLOYABLE_PLATFORMS_MOTION_STATE
-    state: DeployableMotionState = parameter("The motion of all of them.")
-    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 2.")
+    state: DeployableMotionState = parameter("The motion of both platforms together.")
+    elements_state: tuple[DeployableMotionState, ...] = parameter("The motion of each of 2 platforms.")
 
 
 class HomedReply(Reply):
@@ -497,7 +498,7 @@ def classify(reply_id: int) -> Meaning:
 def actual_commander(event: Reply) -> int | None:
     """Return the number of the source that has command, according to an event; None for another event.
 
-    The source may be unknown; another component has command all the same.
+    The number may be that of a source that this package does not know: then another component has command.
     """
     if isinstance(event, CommanderReply):
         return int(event.actual_commander)
