@@ -64,13 +64,13 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
 
     It connects at construction and reconnects after each loss, until `close`. Messages are read with `read`,
     ``async for`` or `each`, as from a `Communicator`. A line that is not telemetry fails one `read` with
-    `LineError`; the next `read` continues behind this line.
+    `LineError`; the next `read` returns what comes after this line.
 
     If the program reads more slowly than the mount sends, there are two rules. By default every line is kept:
     with ``max_unread`` unread lines this side stops reading from the socket, and the server has to wait. With
     ``conflate=True`` only the latest unread line of each topic is kept, and `missed` counts the others. A
-    program that shows or controls something needs ``conflate=True``, because its values are then never older
-    than its own delay. A program that records needs the default.
+    program that shows or controls something needs ``conflate=True``: each value that it reads is then the
+    latest one, however slowly it reads. A program that records needs the default.
 
     :param name: name of the connection in the log.
     :param host: host of the telemetry server, as a name or an address; None for ``localhost``.
@@ -89,11 +89,11 @@ class TelemetryClient(DuplexConnection[T], Generic[T]):
     :raises ValueError: if ``host``, ``port`` or ``silence_after`` is out of range. The error names the
         parameter.
     :ivar silent: True while no telemetry has come for `silence_after` seconds, connected or not; the log has
-        a warning then. It stays False while this side does not read from the socket.
+        a warning then. The time in which this side does not read from the socket does not count.
     :ivar clock_offset: the mount's clock minus this machine's, in seconds: the largest difference between the
-        timestamp and the arrival of a line in the last full second. So only the fastest line counts. None
-        before the first line of the topics in `TIMED_TOPICS`.
-    :ivar missed: number of lines that a later line of their topic replaced before they were read.
+        timestamp and the arrival of a line in the last full second. So only the line with the shortest delay
+        counts. None before the first line of the topics in `TIMED_TOPICS`.
+    :ivar missed: number of unread lines that a later line of the same topic has replaced.
     """
 
     @overload
