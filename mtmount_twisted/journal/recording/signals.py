@@ -44,12 +44,12 @@ MARGIN = 1.0
 
 
 FILES_AT_ONCE, FILES_TOGETHER = 4, 64
-"""The number of recordings with digests that are read in one piece of work, some 5 ms; and the number of
-recordings with pieces that are added to the bins together."""
+"""Two numbers of recordings with digests. A piece of work reads the digests of `FILES_AT_ONCE` recordings, in
+some 5 ms. The pieces of `FILES_TOGETHER` recordings are added to the bins together."""
 
 
 ROWS_TOGETHER = 2000
-"""The smallest number of lines with values that are added to the bins together."""
+"""The values of at least so many lines are added to the bins together; the last ones may be of fewer lines."""
 
 
 class Series(NamedTuple):
@@ -115,8 +115,9 @@ def read(
 ) -> Columns:
     """Return signals of a time span, thinned. A sample has the time of the arrival of its line.
 
-    If a bin is 5 s or longer, the samples come in pieces of 5 s, and of 300 s if a bin is that long. All
-    samples of a piece count to the bin that holds the middle of the piece.
+    If a bin is 5 s or longer, the digests of pieces of 5 s take the place of the samples; if it is 300 s or
+    longer, those of pieces of 300 s. All samples of a piece then count to the bin with the middle of the
+    piece.
 
     :param folder: the folder of the recordings.
     :param names: the signals; a name that no recording has gives a series without values.
@@ -296,7 +297,7 @@ def _read_lines(query: _Query, source: _Source, names: Sequence[str], start: flo
 def _batches(
     query: _Query, pieces: Iterable[Messages], decode: Decode
 ) -> Iterator[tuple[Floats, list[Floats]]]:
-    """Yield the times and the values of many lines at a time: each addition to the bins has a cost."""
+    """Yield the times and the values of many lines together, because each addition to the bins has a cost."""
     import numpy as np
 
     found: list[list[Floats]] = []
@@ -376,16 +377,19 @@ class Moment(NamedTuple):
 
 
 MOST_EVENTS, MOST_LINES, MOST_BYTES = 50_000, 20_000, 16 * 2**20
-"""The largest numbers of events of a moment, of lines of a topic, and of bytes of either: the latest ones. A
-mount has a few thousand events in 12 h, and 4,000 lines of an axis in 20 s at 200 Hz."""
+"""The largest number of events of a moment, of lines of one topic, and of bytes of these events or these
+lines. If there are more, a moment has the latest ones. A mount has a few thousand events in 12 h, and 4,000
+lines of an axis in 20 s at 200 Hz."""
 
 LONG, MOST_LONG = 4096, 3
-"""A line of more bytes is long. A malformed line of 64 KiB takes up to 50 ms to read. A moment has the latest
-long lines, up to this number. The only long events of a mount are its settings, after each connection."""
+"""A line of more than `LONG` bytes is long. A moment has the latest long lines, at most `MOST_LONG` of them,
+because a malformed line of 64 KiB takes up to 50 ms to read. The only long events of a mount are its
+settings, after each connection."""
 
 
 class _Latest:
-    """The latest lines, up to a number and to `MOST_BYTES`; and `MOST_LONG` long ones."""
+    """The latest lines, up to a number of lines and up to `MOST_BYTES`; also the latest `MOST_LONG` long
+    lines."""
 
     def __init__(self, most: int) -> None:
         self.lines: deque[tuple[float, bytes]] = deque()
@@ -406,9 +410,11 @@ class _Latest:
 
 
 class Before(NamedTuple):
-    """The times before a moment at which its data begins, in s.
+    """The data of a moment that is wanted.
 
-    :ivar topics: the topics of which all lines are wanted.
+    :ivar events: the events of so many seconds before the moment.
+    :ivar lines: the lines of so many seconds before the moment.
+    :ivar topics: the topics of these lines.
     """
 
     events: float
@@ -419,8 +425,8 @@ class Before(NamedTuple):
 def moment(folder: Path, time: float, before: Before, proceed: Callable[[], None] = lambda: None) -> Moment:
     """Return the recorded data of a moment; each recording is opened once.
 
-    :param time: s, Unix time; a line that came within the same millisecond counts.
-    :param proceed: called between two pieces of work; an exception of it ends the query.
+    :param time: s, Unix time; an event or a line that came up to a millisecond later counts, too.
+    :param proceed: called between two pieces of work; an exception in it ends the query.
     :raises RecordingError: if a file is damaged.
     """
     from .index import in_span
