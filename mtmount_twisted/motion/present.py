@@ -18,7 +18,7 @@ from .words import Word
 class Rules(NamedTuple):
     """The settings of a site.
 
-    :ivar bounds: the limits of the axes, until the mount sends its own in its settings.
+    :ivar bounds: the limits of the axes that hold until the mount sends its settings, which have limits.
     """
 
     site: Site = Site()
@@ -37,12 +37,12 @@ class AxisPresent(NamedTuple):
     :ivar error: demand minus actual, arcsec; `error_sky` is this error on the sky.
     :ivar rms, greatest: RMS and greatest value of the error on the sky over the last `following.WINDOW`,
         arcsec.
-    :ivar in_position: the mount's last report.
+    :ivar in_position: True or False, as the mount reported last; None before the first report.
     :ivar on_target_since: the time since which the axis is in position; None if it is not in position.
     :ivar to_go: distance to the demand, or to the goal of a move, deg.
     :ivar seconds_to_go: the estimated time for this distance, s.
     :ivar limits: the limits in use, deg.
-    :ivar limits_are_mounts: True if the mount has sent its limits.
+    :ivar limits_are_mounts: True if `limits` are from the mount's settings; False if they are from `Rules`.
     """
 
     position: float | None
@@ -63,7 +63,7 @@ class AxisPresent(NamedTuple):
 
 
 class RunningSlew(NamedTuple):
-    """A slew that has not arrived.
+    """A slew that is not in position yet.
 
     :ivar began_at: on the monotonic clock, s.
     :ivar to_go: the larger of the distances of both axes, deg.
