@@ -68,7 +68,7 @@ class Shape(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(Shape, frozen=True):
-    """An object within others. The document repeats its schema at each use, and has no schema of its name."""
+    """An object within others. The document repeats its schema at each use, without its name."""
 
 
 class Fault(Part, frozen=True):
@@ -134,20 +134,24 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def reference(name: str) -> Schema:
-    """Return the reference by which the document refers to the schema of a name."""
+    """Return the reference to a schema in the document.
+
+    :param name: the name of the schema.
+    """
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def schemas_of(types: Iterable[type[Struct]]) -> dict[str, Schema]:
     """Return the schemas of some answers, and of the objects in them, by name.
 
-    A `Part` is written out at each use: a generator of programs names its class by that place.
+    A `Part` is written out at each use. A generator of programs makes the name of such a class from the place
+    in the document.
     """
     _, found = msgspec.json.schema_components(types, ref_template=reference("{name}")["$ref"])
     parts = {part.__name__ for part in Part.__subclasses__()}
 
     def whole(name: str) -> Schema:
-        """Return the schema of a class; its title, which is the name, is left out."""
+        """Return the schema of a class, without the title, which only repeats the name."""
         schema = {key: written_out(value) for key, value in found[name].items() if key != "title"}
         return schema | {"description": cleandoc(str(schema["description"])).partition("\n\n")[0]}
 
