@@ -38,9 +38,9 @@ DEVICES: Mapping[int, System] = {
     SubsystemId.TOP_END_CHILLER: System.TOP_END_CHILLER,
     2600: System.AUXILIARY_CABINETS_THERMAL,
 }
-"""The device that an alarm of each subsystem turns off. The devices of all other subsystems are not
-simulated: the mount reports their alarms, which stay latched until `Alarms.forget`, because no command that
-has a class resets them."""
+"""The device that an alarm of each subsystem turns off. The other subsystems have no simulated device, and no
+command with a message class resets their alarms. The mount reports such an alarm, which stays latched until
+`Alarms.forget`."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Alarms:
     """The alarms and warnings of a mount.
 
     :param devices: the devices of the mount.
-    :param send: function that takes an event.
+    :param send: function that sends an event.
     :param tai: function that returns TAI, s.
     """
 
@@ -66,8 +66,8 @@ class Alarms:
         self._conditions: dict[Entry, _Condition] = {}
 
     def begin_alarm(self, entry: Entry) -> None:
-        """Begin a condition. An alarm turns its device off. If the condition is present already, do
-        nothing."""
+        """Begin the condition of an alarm or a warning. An alarm turns its device off. If the condition is
+        present already, do nothing."""
         condition = self._conditions.setdefault(entry, _Condition(is_active=False))
         if condition.is_active:
             return
