@@ -36,7 +36,7 @@ def renewing(
     """Return the function `Dialect.renewed` of a dialect.
 
     :param commands: the class of each command, by its code.
-    :param timestamp: return the present time, as a command has it.
+    :param timestamp: function that returns the present time as text, as it is in a command.
     """
     places = {int(code): _place_of_tai(command) for code, command in commands.items()}
 
