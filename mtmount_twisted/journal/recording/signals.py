@@ -49,7 +49,7 @@ some 5 ms. The pieces of `FILES_TOGETHER` recordings are added to the bins toget
 
 
 ROWS_TOGETHER = 2000
-"""The values of at least so many lines are added to the bins together; the last ones may be of fewer lines."""
+"""The values of at least so many lines are added to the bins together. The last lines may be fewer."""
 
 
 class Series(NamedTuple):
