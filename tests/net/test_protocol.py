@@ -153,13 +153,13 @@ class LineReaderTests(SynchronousTestCase):
     def test_cost_of_a_line(self) -> None:
         """A line counts as its cost, if that is more than its bytes: the next slice waits for more turns."""
         clock, reader = self.wait_for_turns()
-        reader.take_turns(Turns(clock, LEAST, 4, 1.0), 4 * LEAST)
+        reader.take_turns(Turns(clock, LEAST, 4, 1.0), 3 * LEAST)
         reader.dataReceived(b"a\r\nbc\r\n")
         seen = []
         for _ in range(5):
             seen.append(len(self.owner.lines))
             clock.advance(1)
-        self.assertEqual(seen, [1, 1, 1, 1, 2])
+        self.assertEqual(seen, [1, 1, 1, 2, 2])
 
     def test_turns_end_with_rights(self) -> None:
         """Once it has rights, what waits is read at once and in its order, and so is all that comes."""
