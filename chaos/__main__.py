@@ -23,7 +23,7 @@ AT_ONCE = 4
 def options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="each fault a few times, in one to two minutes")
+    parser.add_argument("--short", action="store_true", help="each fault a few times, in some minutes")
     parser.add_argument(
         "--json",
         type=Path,
