@@ -338,7 +338,7 @@ class House:
             state = await self.web.state()
             await pause(self.reactor, 0.02)  # until the daemon has closed the question's connection
             files = self.daemon.files()
-            is_calm = not state["in_flight"] and len(state["commanders"]) == 3 and files <= self.files
+            is_calm = not state["in_flight"] and state["clients"] == 3 and files <= self.files
             if is_calm or self.reactor.seconds() > deadline:
                 break
         if not is_calm:

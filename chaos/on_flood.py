@@ -202,6 +202,8 @@ async def flood(stage: Stage, times: int, kind: str) -> None:
     for _ in range(times):
         await one_flood(house, kind, STOPS)
     stream.close()
+    # A line to clients that have ended their side shows that they are gone; the kernel asks after a minute.
+    await house.desk.send_and_wait(house.setting.simple)
     await house.calm()
 
 

@@ -75,7 +75,7 @@ async def crowd(stage: Stage, times: int) -> None:
         hall = house.ports["hall"]
         observers = [await connect(house.reactor, hall, Observer) for _ in range(CROWD - CROWD // 2)]
         streams = [await house.web.events() for _ in range(CROWD)]
-        present = len((await house.web.state())["commanders"])
+        present = (await house.web.state())["clients"]
         house.outcome.figures["clients"] = max(house.outcome.figures["clients"], present + len(streams))
         await _all_hear(house, visitors, observers, streams)
         for each in (*visitors, *observers):

@@ -74,7 +74,6 @@ FLOODS = (
     ("flood: 500 observers receive every line", "watchers"),
     ("flood: 300 sockets at once at a pair's port, again and again", "pair_visits"),
     ("flood: sockets that end slowly, sent over a unix: port", "files"),
-    ("flood: seven of these kinds at once", "together"),
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 
@@ -166,6 +165,14 @@ _ROWS_2020: tuple[Row, ...] = (
             alone=True,
         )
         for fault, kind in FLOODS
+    ),
+    Row(
+        "flood: seven of these kinds at once",
+        partial(on_flood.flood, kind="together"),
+        3,
+        0,
+        (on_flood.GOALS[2], "each stop answered", "few log lines"),
+        alone=True,
     ),
     Row(
         "every flood, for a moment",

@@ -42,9 +42,14 @@ A fixed number would be too small after a late turn: a program on this machine c
 second.
 """
 
-MIN_TAKEN, MAX_TAKEN = 16, 1024
+MIN_TAKEN, MAX_TAKEN = 64, 1024
 """The smallest and the largest number of connections that a queue takes in one turn. The smallest number
-holds however long they take. Of the turns that other work has used up, most take none (`turn_time`)."""
+holds however long they take: else the system's queue would overflow, and a user's connection would be made a
+second later."""
+
+LATE_TAKEN = 16
+"""The number of connections that a queue takes in a turn that other work has used up. Most of these turns
+take none (`turn_time`)."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
@@ -54,7 +59,7 @@ nothing on its arrival, because a user sends a request at once; else the newest.
 """
 
 
-HELD_BACK = 3
+HELD_BACK = 1
 """The time for which the system holds a silent connection back if the clients begin, in seconds (``tcp(7)``,
 TCP_DEFER_ACCEPT). Thousands of silent connections then cost the reactor nothing."""
 
@@ -143,6 +148,7 @@ class AcceptQueue:
         self._others: dict[str, _AddressQueue] = {}
         self._count = 0
         self._numbers = itertools.count()
+        self._is_late = False  # other work had used up the turn before this queue took connections
         self._turn = NEVER  # the number of the reactor's turn in which `_left` is counted
         self._accepted_in = NEVER  # the number of the latest turn in which connections were taken
         self._left = ACCEPTS
@@ -190,6 +196,7 @@ class AcceptQueue:
         time = self._time
         if time is None:
             return True
+        self._is_late = time.is_used_up
         if not time.allows(self._accepted_in):
             return False
         self._accepted_in = time.number
@@ -233,8 +240,9 @@ class AcceptQueue:
         now = self._reactor.seconds()
         if not self._taken:
             self._began = now
-        is_late = now - self._began >= TAKE_TIME or (self._time is not None and self._time.is_used_up)
-        return self._taken < (MIN_TAKEN if is_late else MAX_TAKEN)
+        if self._is_late:
+            return self._taken < LATE_TAKEN
+        return self._taken < (MAX_TAKEN if now - self._began < TAKE_TIME else MIN_TAKEN)
 
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
         address = taken.address

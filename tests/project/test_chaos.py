@@ -477,7 +477,10 @@ class PageTests(SynchronousTestCase):
         self.assertLess(chaos["figures"]["lag"], 200)
 
     def test_floods(self) -> None:
-        """Under each flood commands and stops are in time, and no row of a commander is lost."""
+        """Under each flood commands and stops are in time, and no row of a commander is lost.
+
+        Under several floods at once, they take at most twice the time.
+        """
         measured = {
             result["fault"]: result["measured"]
             for result in self.content["chaos"]["results"]
@@ -485,8 +488,9 @@ class PageTests(SynchronousTestCase):
         }
         self.assertGreaterEqual(len(measured), len(FLOODS))
         for fault, figures in measured.items():
-            self.assertLessEqual(figures[on_flood.WIRE], 1000 * on_flood.WIRE_LIMIT, fault)
-            self.assertLessEqual(figures[on_flood.STOP], 1000 * on_flood.STOP_LIMIT, fault)
+            most = 2000 if "at once" in fault and "kinds" in fault else 1000
+            self.assertLessEqual(figures[on_flood.WIRE], most * on_flood.WIRE_LIMIT, fault)
+            self.assertLessEqual(figures[on_flood.STOP], most * on_flood.STOP_LIMIT, fault)
             self.assertEqual(figures[on_flood.ROWS], 0, fault)
 
     def test_the_model_was_played(self) -> None:
