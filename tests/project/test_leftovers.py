@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.folders import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,15 +38,18 @@ input()
 class LeftoverTests(SynchronousTestCase):
     """A process of a test when the run is killed."""
 
-    environment: ClassVar[dict[str, str]] = {**os.environ, "PYTHONPATH": str(ROOT)}
-
     def assert_ends(self, code: str) -> None:
-        """The process whose number the code prints ends as soon as that of the code is killed."""
+        """The process whose number the code prints ends as soon as that of the code is killed.
+
+        Its files stay, because nothing is left that could delete them: they are in a folder of the test.
+        """
+        folder = scratch_folder(self)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
         run = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=self.environment,
+            env=environment,
         )
         with run:
             assert run.stdout is not None
