@@ -77,8 +77,8 @@ class Turns:
         """Request a turn for a connection. It reads at once if the present turn has budget left.
 
         :param rank: the connections of a higher rank go before all others. The caller bounds how often a
-            connection has a rank other than the usual one. A connection that waits keeps the highest rank
-            with which it requested its turn.
+            connection has a rank other than the usual one, or gives all connections of these turns the same
+            rank. A connection that waits keeps the highest rank with which it requested its turn.
         """
         held = next((each for each in Rank if reader in self._waiting[each]), None)
         if held is None or rank < held:
