@@ -150,7 +150,7 @@ def try_as_another_user(folder: Path, tree: Path) -> None:
     modes = {path: path.stat().st_mode for path in (tree, *files(tree))}
     for path, mode in modes.items():
         path.chmod(mode & ~0o222)
-    pip = (*user, programs / "python", "-m", "pip", "--python", theirs / "bin" / "python", "install", "-q")
+    pip = (*user, sys.executable, "-m", "pip", "--python", theirs / "bin" / "python", "install", "-q")
     run(*pip, "--no-deps", tree, cwd=folder)
     run(*pip, "--no-deps", "-e", tree, cwd=folder)
     printed = run(*user, programs / "twistd", "--help", cwd=theirs)
