@@ -121,7 +121,11 @@ class EngineContract:
             reading = await engine.log(stage.log).read(f"{stage.prefix}.>", 1, Receiver())
             verifyObject(IReading, reading)
             self.assertEqual((engine.connected, engine.problem), (True, ""))
-            self.assertLess(abs(engine.offset), 5)  # both are on this machine
+            connection = getattr(engine, "connection", None)
+            if connection is not None and connection().version.startswith("2.9."):
+                self.assertIsNone(engine.offset)  # such a server does not tell its time (station.rst)
+            else:
+                self.assertLess(abs(engine.offset), 5)  # both are on this machine
 
         self.on_stage(test)
 

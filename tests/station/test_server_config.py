@@ -104,7 +104,10 @@ class ServerConfigTests(SynchronousTestCase):
             self.assertTrue(await is_refused(log.append("mt.t2.a.ev.change.x", b"2")))
             self.assertEqual(told, [])
             admin = await engine("ADMIN")
-            self.assertIn("may publish to every subject", told.pop())
+            if admin.connection().version.startswith("2.9."):
+                self.assertEqual(told, [])  # such a server does not tell the rights of a user
+            else:
+                self.assertIn("may publish to every subject", told.pop())
             config = {"durable_name": READER, "ack_policy": "explicit"}
             question = {"stream_name": "MT_EV", "config": config}
             await admin.connection().ask(f"CONSUMER.DURABLE.CREATE.MT_EV.{READER}", question)
