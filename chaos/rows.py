@@ -77,6 +77,9 @@ FLOODS = (
 )
 """The floods while a commander works: each has a row in the table of `chaos.tables.floods`."""
 
+SEVERAL_FLOODS = "flood: seven of these kinds at once"
+"""The row with all floods of `on_flood.TOGETHER`; commands and stops may take twice the time."""
+
 _ROWS_2020: tuple[Row, ...] = (
     Row("controller resets, 20 commands in flight", on_controller.resets, 100, 3, UNKNOWN),
     Row("controller closes, 20 commands in flight", on_controller.closes, 100, 3, UNKNOWN),
@@ -167,7 +170,7 @@ _ROWS_2020: tuple[Row, ...] = (
         for fault, kind in FLOODS
     ),
     Row(
-        "flood: seven of these kinds at once",
+        SEVERAL_FLOODS,
         partial(on_flood.flood, kind="together"),
         3,
         0,

@@ -241,7 +241,7 @@ class IOtherBridges(Interface):
         """Search for a page of the events of all bridges. A search can be cancelled.
 
         :param query: a `frontends.web.events.others.StreamQuery`.
-        :param share: the owner of the search, who has one at a time; the owners take turns.
+        :param share: the owner of the search. An owner has one search at a time, and the owners take turns.
         :param observes: True if the owner is an observer.
         :returns: fires with a `frontends.web.events.others.StreamPage`; it fails with a
             `frontends.web.http.calls.RequestError` that has the reason.

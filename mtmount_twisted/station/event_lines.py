@@ -14,7 +14,7 @@ from mtmount_twisted.frontends.broker.words import OfStream, Took, encode
 
 
 class EventLines:
-    """The way of the lines.
+    """Send lines about events, within the window.
 
     :param send: send a line, and wait until the daemon reads.
     """

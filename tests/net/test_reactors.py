@@ -73,12 +73,16 @@ class LayerTests(SynchronousTestCase):
 class FewEventsTests(SynchronousTestCase):
     """`bound_turns`."""
 
+    def reactor(self) -> SimpleNamespace:
+        """A reactor with ``epoll``."""
+        poller = select.epoll()
+        self.addCleanup(poller.close)
+        return SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_poll(self) -> None:
         """Of many sockets that are ready, a poll returns a few, and each has its turn."""
-        poller = select.epoll()
-        self.addCleanup(poller.close)
-        reactor = SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+        reactor = self.reactor()
         self.assertTrue(bound_turns(reactor))
         few = vars(reactor)["_poller"]
         for _ in range(3 * MOST_EVENTS):
@@ -94,9 +98,7 @@ class FewEventsTests(SynchronousTestCase):
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_twice(self) -> None:
         """A reactor of two daemons is changed once."""
-        poller = select.epoll()
-        self.addCleanup(poller.close)
-        reactor = SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+        reactor = self.reactor()
         self.assertTrue(bound_turns(reactor))
         changed = vars(reactor).copy()
         self.assertTrue(bound_turns(reactor))

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chaos import model, on_flood, on_mix, records, report, tables, two_bridges, waits
 from chaos.ledger import Ledger
 from chaos.outcome import Outcome, Row
-from chaos.rows import FLOODS, ROWS
+from chaos.rows import FLOODS, ROWS, SEVERAL_FLOODS
 from chaos.setting import TMA2022, TRANSLATED
 from fuzz.results import NAMES
 from mtmount_twisted.commands import AzimuthAxisTrack, BothAxesStop, Enable
@@ -488,7 +488,7 @@ class PageTests(SynchronousTestCase):
         }
         self.assertGreaterEqual(len(measured), len(FLOODS))
         for fault, figures in measured.items():
-            most = 2000 if "at once" in fault and "kinds" in fault else 1000
+            most = 2000 if fault == SEVERAL_FLOODS else 1000
             self.assertLessEqual(figures[on_flood.WIRE], most * on_flood.WIRE_LIMIT, fault)
             self.assertLessEqual(figures[on_flood.STOP], most * on_flood.STOP_LIMIT, fault)
             self.assertEqual(figures[on_flood.ROWS], 0, fault)

@@ -12,7 +12,7 @@ from mtmount_twisted.frontends.web.api.fair_places import MOST_AT_WORK, FairPlac
 
 
 class FairPlacesTests(SynchronousTestCase):
-    """Who gets a thread, and when."""
+    """Which share gets a place, and when."""
 
     def setUp(self) -> None:
         self.begun: list[tuple[Deferred[Any], Any]] = []
@@ -33,7 +33,7 @@ class FairPlacesTests(SynchronousTestCase):
         return self.places.run(share, lambda: self.work(name))
 
     def test_one_of_each(self) -> None:
-        """A share has one thread at a time, and the threads that it can't have are for others."""
+        """A share has one place at a time, and the places that it can't have are for others."""
         for name in ("a1", "a2", "a3", "b1", "b2", "c1", "d1", "e1"):
             self.run_one(name[0], name)
         self.assertEqual(self.names(), ["a1", "b1", "c1", "d1"])
@@ -41,7 +41,7 @@ class FairPlacesTests(SynchronousTestCase):
         self.assertEqual([self.places.count(share) for share in "abcdef"], [3, 2, 1, 1, 1, 0])
 
     def test_in_turn(self) -> None:
-        """When a thread is free, a share that did not have its turn comes first."""
+        """When a place is free, a share that did not have its turn comes first."""
         for name in ("a1", "a2", "a3", "b1", "c1", "d1", "e1"):
             self.run_one(name[0], name)
         self.begun[0][0].callback(None)
@@ -69,7 +69,7 @@ class FairPlacesTests(SynchronousTestCase):
         self.assertFalse(self.places.are_short)
 
     def test_own_work_is_no_shortage(self) -> None:
-        """No share is short of threads if what waits is only behind its own work."""
+        """No share is short of places if what waits is only behind its own work."""
         self.observe("a1", "a2")
         self.assertFalse(self.places.are_short)
 

@@ -148,7 +148,7 @@ class StreamReading:
             for each in looks:
                 if each.active():
                     each.cancel()
-            if number in self._searches:  # nobody waits for it any more; it keeps its place until its end
+            if number in self._searches:  # no caller waits; the search keeps its place until its end
                 self._send(Forget(number))
             return result
 

@@ -1,8 +1,8 @@
 """`Window`: the lines about events that are on their way from the child to the daemon, and their bound.
 
-The child waits until its line has room. The daemon counts by the same rule, and has a line on its way no
-longer than the child has. So it kills a child that keeps no window, and never one that does. Values only.
-Next to read: ``station.event_lines``, the child's side; `supervisor` and `reading`, the daemon's.
+The child waits until its line has room. The daemon counts by the same rule, and removes a line from its
+window no later than the child does. So the daemon kills a child that exceeds the window, and no other. Values
+only. Next to read: ``station.event_lines``, the child's side; `supervisor` and `reading`, the daemon's.
 """
 
 from __future__ import annotations

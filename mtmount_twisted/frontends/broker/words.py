@@ -208,7 +208,7 @@ class Search(Struct, tag="search", frozen=True, kw_only=True):
 
 
 class Forget(Struct, tag="forget", frozen=True):
-    """The daemon needs a page no more. The child ends the search, and sends its `Searched` as ever."""
+    """The daemon no longer needs a page. The child ends the search, and still sends its `Searched`."""
 
     number: int
 
