@@ -514,7 +514,7 @@ BOUNDS = {
     "event streams of one user, of all": f"{default(WEB, 'max_streams_per_user')}, half of the "
     "connections; those of one address, too",
     "the backlog of an event stream": A_CLIENT_BEHIND,
-    "history queries of one user": f"{history.PER_USER}, one of them at work",
+    "history queries of one user": f"{fair_places.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
     f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines, "
     f"{size(history.MAX_BODY_BYTES)} of JSON",

@@ -27,8 +27,7 @@ from mtmount_twisted.frontends.broker.words import (
     Searched,
     Took,
 )
-from mtmount_twisted.frontends.web.api.fair_places import MOST_AT_WORK
-from mtmount_twisted.frontends.web.api.history import PER_USER, SHARED_TIME
+from mtmount_twisted.frontends.web.api.fair_places import MOST_AT_WORK, PER_USER, SHARED_TIME
 from mtmount_twisted.frontends.web.events.others import OtherEvent, StreamPage, StreamQuery
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.frontends.web.events.shapes import StreamId

@@ -17,14 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.api import history
-from mtmount_twisted.frontends.web.api.fair_places import FOR_OBSERVERS
+from mtmount_twisted.frontends.web.api.fair_places import FOR_OBSERVERS, GAVE_WAY, PER_USER, SHARED_TIME
 from mtmount_twisted.frontends.web.api.history import (
-    GAVE_WAY,
     LONGEST_WAIT,
     MAX_LIMIT,
     PATIENCE,
-    PER_USER,
-    SHARED_TIME,
     History,
     Shelf,
 )

@@ -15,7 +15,8 @@ from mtmount_twisted.dialects.tma2022.enums import AxisMotionState, SubsystemId,
 from mtmount_twisted.dialects.tma2022.replies import ErrorReply, WarningReply
 from mtmount_twisted.dialects.tma2022.telemetry import Balancing
 from mtmount_twisted.frontends.web.api import signal_history, telemetry
-from mtmount_twisted.frontends.web.api.history import PER_USER, REST_TIME, Shelf
+from mtmount_twisted.frontends.web.api.fair_places import PER_USER
+from mtmount_twisted.frontends.web.api.history import REST_TIME, Shelf
 from mtmount_twisted.frontends.web.api.signal_history import SignalHistoryRoutes
 from mtmount_twisted.frontends.web.api.slews import Query, SlewRoutes, read_slews
 from mtmount_twisted.frontends.web.api.telemetry import NO_RECORDER, NO_TELEMETRY, TelemetryRoutes

@@ -17,8 +17,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mtmount_twisted.frontends.web.api.fair_places import FairPlaces
-from mtmount_twisted.frontends.web.api.history import PER_USER, SHARED_TIME
+from mtmount_twisted.frontends.web.api.fair_places import (
+    GAVE_WAY,
+    PER_USER,
+    SHARED_TIME,
+    TOO_MANY,
+    FairPlaces,
+)
 from mtmount_twisted.frontends.web.events.others import OtherEvent, Receiver, StreamPage, StreamQuery
 from mtmount_twisted.frontends.web.events.shapes import StreamId, read_any_id
 from mtmount_twisted.frontends.web.http.calls import RequestError
@@ -37,9 +42,6 @@ SEARCH_TIME = 12.0
 
 LONGEST_WAIT = 2 * SEARCH_TIME
 """The longest time of a search and of the wait for a place, in seconds."""
-
-GAVE_WAY = f"the search took longer than {SHARED_TIME:g} s while other users waited: ask for a shorter time"
-"""The reason for the end of an observer's search."""
 
 
 class _Search:
@@ -119,8 +121,7 @@ class StreamReading:
         if why := self._problem():
             return fail(_away(why))
         if self._places.count(share) >= PER_USER:
-            text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
-            return fail(RequestError(429, text, headers={"Retry-After": "1"}))
+            return fail(RequestError(429, TOO_MANY, headers={"Retry-After": "1"}))
         self._number += 1
         number, clock = self._number, self._clock()
         looks: list[Deadline] = []

@@ -25,6 +25,18 @@ reactor would wait for Python's lock at each system call, and delay the holder's
 instead of 8). The process for the broker has one thread for searches and commands. The other places are for
 users with the right to stop or command."""
 
+PER_USER = 2
+"""The largest number of queries of one user at once: one runs, the other waits."""
+
+TOO_MANY = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
+"""The reason why a further query is refused."""
+
+SHARED_TIME = 1.0
+"""The longest query of an observer while another user waits for a place, in seconds."""
+
+GAVE_WAY = f"the query took longer than {SHARED_TIME:g} s while other users waited: ask for a shorter time"
+"""The reason for the end of such a query."""
+
 
 class FairPlaces:
     """Do work: at most one piece at a time for each share, and the shares in turn.

@@ -70,12 +70,9 @@ from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.threads import in_daemon_thread
 
-from .fair_places import FairPlaces
+from .fair_places import GAVE_WAY, PER_USER, SHARED_TIME, TOO_MANY, FairPlaces
 
 T = TypeVar("T")
-
-PER_USER = 2
-"""The largest number of queries of one user at once: one runs, the other waits."""
 
 MAX_LIMIT, LIMIT = 1000, 100
 """The largest number of entries of a page, and the default."""
@@ -93,12 +90,6 @@ stays in memory while its client reads nothing."""
 
 PATIENCE = 10.0
 """The longest reading, in seconds."""
-
-SHARED_TIME = 1.0
-"""The longest reading of an observer while another user waits for a thread, in seconds."""
-
-GAVE_WAY = f"the query took longer than {SHARED_TIME:g} s while other users waited: ask for a shorter time"
-"""The reason for the end of such a reading."""
 
 LONGEST_WAIT = 2 * PATIENCE + 2
 """The longest reading including the wait for another reading of the same user, in seconds."""
@@ -238,8 +229,7 @@ class Shelf:
         if self._closed:
             raise JournalError("the daemon ends")
         if self._places.count(share) >= PER_USER:
-            text = f"{PER_USER} queries of yours are running or waiting: wait for one to end"
-            raise RequestError(429, text, headers={"Retry-After": "1"})
+            raise RequestError(429, TOO_MANY, headers={"Retry-After": "1"})
         unwanted, gave_way = Event(), Event()
 
         def reading() -> T:
