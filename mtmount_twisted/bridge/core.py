@@ -411,6 +411,11 @@ class Bridge:
         """The number of accepted stops; the front end compares it for a command that it held back."""
         return self._dispatcher.stops
 
+    @property
+    def anyone_may_stop(self) -> bool:
+        """True if a client needs no command for a stop."""
+        return self._rules.anyone_may_stop
+
     def commanded_late(self, client: IClient, line: bytes, read: CommandEnvelope | None = None) -> None:
         """Refuse a command that a stop overtook: the client sent it before the bridge accepted the stop.
 

@@ -521,17 +521,22 @@ class LookTests(Tma2022Case):
         self.assertEqual((len(self.sent()), self.bridge.counts["omitted"] - omitted), (1, 2))
         self.assertFalse(quiet.waits)
 
-    def test_end_behind_an_ask(self) -> None:
-        """A stop behind an ask goes to the mount, too, once its sender has left: the ask decides nothing."""
+    def test_stop_behind_asks(self) -> None:
+        """A stop overtakes asks, too, as many as there are; so does the stop of a sender that has left."""
         move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
         ask = tma2022.commands.AskForCommand(sequence_id=2, source=EUI, commander=EUI).encode()[:-2]
         stop = tma2022.commands.BothAxesStop(sequence_id=3, source=EUI).encode()[:-2]
-        quiet, crowd = self.come(), [self.come() for _ in range(60)]
+        first, second, third, crowd = self.come(), self.come(), self.come(), [self.come() for _ in range(60)]
         for queue in crowd:
             queue.add([move] * 60)
-        quiet.add([ask, ask, ask, stop])
+        for queue, lines in ((first, [ask] * 3 + [stop]), (second, [ask, move, move, stop])):
+            queue.add(lines)
+            self.assertEqual(self.sent(), [])
+            self.turn_clock.advance(TURN)
+            self.assertEqual([line.split(b"\n")[1] for line in self.sent()], [stop.split(b"\n")[1]])
+        third.add([ask, ask, ask, stop])
         self.assertEqual(self.sent(), [])
-        quiet.finish()
+        third.finish()
         self.assertEqual(len(self.sent()), 1)
 
     def test_drained(self) -> None:

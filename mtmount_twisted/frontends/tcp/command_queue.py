@@ -200,12 +200,9 @@ class CommandQueue:
         if self._waiting and self._has_command:
             self._guarded(self._dispatch, 0)
         if self._waiting:
-            self._guarded(self._dispatch_last_stops, LOOKED_AT_END * LEAST)
+            self._looked = 0
+            self._guarded(self._dispatch_stops, LOOKED_AT_END * LEAST)
         self.close()
-
-    def _dispatch_last_stops(self, most: int) -> None:
-        self._looked = 0
-        self._dispatch_stops(most, at_end=True)
 
     @property
     def waits(self) -> bool:
@@ -345,13 +342,15 @@ class CommandQueue:
         self._went_on()
         return self._looked
 
-    def _dispatch_stops(self, most: int, at_end: bool = False) -> None:
-        """Dispatch the first stops, but no stop behind a malformed line, or behind an ask, which may decide
-        on it.
+    def _dispatch_stops(self, most: int) -> None:
+        """Dispatch the first stops, but no stop behind a malformed line.
+
+        A stop goes before the asks of its sender, too, unless an ask decides on it: if only the holder may
+        stop. Such a stop waits no longer than its ask, because the holder waits for no turn.
 
         :param most: the number of bytes at which the look ends, to go on in a later turn.
-        :param at_end: True at the end of the connection: an ask decides nothing more.
         """
+        asks_decide = not self._bridge.anyone_may_stop
         kept: deque[_Waiting] = deque()
         while self._waiting:
             if self._looked >= most:
@@ -367,7 +366,7 @@ class CommandQueue:
                 self._bridge.commanded(self._client, line, header)
                 continue
             kept.append(waiting)
-            if is_stop or kind is None or (kind.is_ask and not at_end):
+            if is_stop or kind is None or (kind.is_ask and asks_decide):
                 break
         if self._reader is not None:  # without a reader, a stop has ended the session
             self._waiting.extendleft(reversed(kept))
