@@ -225,7 +225,12 @@ class Recording:
         frame = record[start : chunk.length]
         try:
             # The checksum of zstd costs a tenth of the other one; recordings of before have none.
-            is_checked = zstandard.get_frame_parameters(frame).has_checksum
+            parameters = zstandard.get_frame_parameters(frame)
+            is_checked = parameters.has_checksum
+            # The decompressor takes memory for the size that the frame tells, whatever `max_output_size` is.
+            if parameters.content_size not in (chunk.size, zstandard.CONTENTSIZE_UNKNOWN):
+                why = f"its data has {parameters.content_size} bytes decompressed; expected {chunk.size}"
+                raise damaged(self.path, chunk.offset, why)
             data = zstandard.ZstdDecompressor().decompress(
                 frame, max_output_size=chunk.size, allow_extra_data=False
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -147,6 +148,19 @@ class HostileTests(SynchronousTestCase):
         struct.pack_into("<Q", changed, self.chunk_at() + 25, 2**40)
         self.path.write_bytes(changed[: self.data.rindex(b"\x0f\x04\x00\x00\x00\x00\x00\x00\x00")])
         self.assertIn("bytes; expected at most", self.refusal())
+
+    def test_bomb_in_a_small_chunk(self) -> None:
+        """Data that has more bytes decompressed than its chunk says is refused before it is decompressed."""
+        at = self.chunk_at()
+        bomb = zstandard.ZstdCompressor().compress(bytes(100_000_000))
+        changed = bytearray(self.data[: at + 53] + bomb)
+        struct.pack_into("<Q", changed, at + 1, len(changed) - at - 9)
+        struct.pack_into("<Q", changed, at + 45, len(bomb))
+        chunk_end = at + 9 + struct.unpack_from("<Q", self.data, at + 1)[0]
+        index_end = chunk_end + 9 + struct.unpack_from("<Q", self.data, chunk_end + 1)[0]
+        self.path.write_bytes(changed + self.data[chunk_end:index_end])
+        size = struct.unpack_from("<Q", self.data, at + 25)[0]
+        self.assertIn(f"its data has 100000000 bytes decompressed; expected {size}", self.refusal())
 
     def test_no_recording(self) -> None:
         """A file of another kind with the name of a recording is named."""
