@@ -11,9 +11,10 @@ turns. Of one server's connections the order is:
 3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
    turn, and a newcomer behind them would be, too.
 
-After `MOST_AHEAD` steps of the second group, one of the third has its turn: peers that send their answers
-byte by byte would keep all newcomers out. In the first two groups the addresses take turns. In the last one,
-an address that has had its turn goes behind the others.
+After `MOST_AHEAD` steps of the first group, one of the other two has its turn, and after as many of the
+second, one of the third: peers that send their flights byte by byte would keep all newcomers out. In the
+first two groups the addresses take turns. In the last one, an address that has had its turn goes behind the
+others.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the handshakes.
 """
@@ -25,7 +26,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .by_network import ByNetwork
-from .records import RecordQueue, as_steps
+from .records import MOST_AHEAD, RecordQueue, as_steps
 from .turns import LEAST, Turns
 
 MAX_HANDSHAKE = 16 * 1024
@@ -34,10 +35,6 @@ of RSA 4096 has 15 KB, a usual one 3 KB."""
 
 STEPS = 4
 """The largest number of steps that are computed in one turn of the reactor."""
-
-MOST_AHEAD = 3
-"""The largest number of steps in a row for peers that were answered, while a newcomer waits."""
-
 
 class Handshake(Protocol):
     """A connection that has received bytes of its handshake."""
@@ -80,6 +77,7 @@ class HandshakeQueue:
         self._known: ByNetwork[Handshake] = ByNetwork()
         self._answered: ByNetwork[Handshake] = ByNetwork()
         self._newcomers: OrderedDict[str, dict[Handshake, None]] = OrderedDict()
+        self._known_ahead = 0  # the steps of known addresses in a row
         self._ahead = 0  # the steps of answered peers in a row
 
     def add(self, handshake: Handshake, network: str) -> None:
@@ -120,8 +118,11 @@ class HandshakeQueue:
         return as_steps(most, self._now() - began)
 
     def _next(self) -> Handshake:
-        if self._known.groups():
+        others_wait = self._answered.groups() or self._newcomers
+        if self._known.groups() and not (others_wait and self._known_ahead >= MOST_AHEAD):
+            self._known_ahead += 1
             return self._known.pop()
+        self._known_ahead = 0
         if self._answered.groups() and not (self._newcomers and self._ahead >= MOST_AHEAD):
             self._ahead += 1
             return self._answered.pop()

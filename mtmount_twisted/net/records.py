@@ -2,9 +2,17 @@
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
 peer without command is decrypted in slices of `SLICE` bytes. All slices share the steps of `handshakes`: a
-slice is a step. Commanders that have sent nothing for `REST` go first, the newest before the others, so that
-the stop or the ask of a quiet commander waits for no crowd. Known addresses go next, then the first slice of
-each connection, which holds a whole stop, then other slices. The addresses take turns.
+slice is a step. The slices go in this order:
+
+1. of commanders that had no slice for `REST`, the newest before the others, so that the stop or the ask of a
+   quiet commander waits for no crowd;
+2. of other connections from known addresses that had no slice for `REST`;
+3. of other connections from known addresses; after `MOST_AHEAD` of them, one of the rest has its turn;
+4. the first one of each connection, which holds a whole stop;
+5. the others.
+
+In the last four groups the addresses take turns. The first two groups go before all handshakes. A connection
+is in them once in `REST`, and a new connection must shake hands before, so they can't keep handshakes out.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the bytes.
 """
@@ -25,7 +33,11 @@ STEP_TIME = 0.0005
 
 
 REST = 1.0
-"""The time since its last slice after which a commander goes first again, in seconds."""
+"""The time since its last slice after which a connection of a commander, or from a known address, goes first
+again, in seconds."""
+
+MOST_AHEAD = 3
+"""The largest number of steps in a row for peers with precedence, while one of the others waits."""
 
 
 class Records(Protocol):
@@ -65,22 +77,26 @@ class RecordQueue:
         self._now = now
         self._is_known = is_known
         self._rested: dict[Records, None] = {}  # the newest last
+        self._known_rested: ByNetwork[Records] = ByNetwork()
         self._known: ByNetwork[Records] = ByNetwork()
         self._new: ByNetwork[Records] = ByNetwork()
         self._others: ByNetwork[Records] = ByNetwork()
+        self._ahead = 0  # the slices of known addresses in a row
 
     def add(self, connection: Records, network: str) -> None:
         """Decrypt a slice: at once if this turn of the reactor has time left, else later.
 
         :param network: where its peer is.
         """
-        if connection in self._rested:
+        has_rested = self._now() - connection.read_at >= REST
+        if connection in self._rested or connection in self._known_rested.of(network):
             pass
-        elif connection.has_rights and self._now() - connection.read_at >= REST:
+        elif connection.has_rights and has_rested:
             self.discard(connection, network)
             self._rested[connection] = None
         elif self._is_known(network):
-            self._known.add(network, connection)
+            self.discard(connection, network)
+            (self._known_rested if has_rested else self._known).add(network, connection)
         elif connection.is_new:
             self._new.add(network, connection)
         else:
@@ -90,24 +106,35 @@ class RecordQueue:
     def discard(self, connection: Records, network: str) -> None:
         """Decrypt nothing more of a connection."""
         self._rested.pop(connection, None)
-        for waiting in (self._known, self._new, self._others):
+        for waiting in self._by_network:
             waiting.discard(network, connection)
         if not self._waits:
             self._turns.discard(self)
 
     def _request_turn(self) -> None:
-        # A quiet commander and a known address go before the handshakes of strangers, too.
-        is_first = self._rested or self._known.groups()
+        # These go before handshakes, too. Each is bounded by `REST`, as `Turns.add` demands of a rank.
+        is_first = self._rested or self._known_rested.groups()
         self._turns.add(self, Rank.SECOND if is_first else Rank.USUAL)
 
     @property
+    def _by_network(self) -> tuple[ByNetwork[Records], ...]:
+        return self._known_rested, self._known, self._new, self._others
+
+    @property
     def _waits(self) -> bool:
-        return bool(self._rested or any(each.groups() for each in (self._known, self._new, self._others)))
+        return bool(self._rested or any(each.groups() for each in self._by_network))
 
     def _next(self) -> Records:
         if self._rested:
             return self._rested.popitem()[0]
-        return next(each for each in (self._known, self._new, self._others) if each.groups()).pop()
+        if self._known_rested.groups():
+            return self._known_rested.pop()
+        others = self._new if self._new.groups() else self._others
+        if self._known.groups() and not (others.groups() and self._ahead >= MOST_AHEAD):
+            self._ahead += 1
+            return self._known.pop()
+        self._ahead = 0
+        return others.pop()
 
     def read_slice(self, most: int) -> int:
         """Decrypt one slice, now that it is this server's turn; see `turns.Reader`."""

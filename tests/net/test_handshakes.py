@@ -163,6 +163,19 @@ class TurnTests(HandshakeCase):
         assert newcomer is not None
         self.assertTrue(newcomer.is_answered)
 
+    def test_known_addresses_keep_no_newcomer_out(self) -> None:
+        """Peers at known addresses that send their flights a byte at a time leave turns for a stranger."""
+        slow = [self.connect(self.port, USER) for _ in range(3 * STEPS)]
+        flights = [peer.flight() for peer in slow]
+        newcomer = None
+        for count in range(4):
+            for peer, flight in zip(slow, flights):
+                peer.send(flight[count : count + 1])
+            newcomer = newcomer or self.come(self.port)
+            self.clock.advance(TURN)
+        assert newcomer is not None
+        self.assertTrue(newcomer.is_answered)
+
     def test_flight_in_two_pieces_is_none_that_was_answered(self) -> None:
         """A peer that sends its first flight in two pieces goes with those that begin."""
         sly = self.connect(self.port)

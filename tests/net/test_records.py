@@ -150,6 +150,35 @@ class RecordTests(HandshakeCase):
         self.clock.advance(TURN)
         self.assertEqual(self.ears[0].heard, b".stop")
 
+    def test_known_address_keeps_no_handshake_out(self) -> None:
+        """While connections from a known address send without end, a newcomer shakes hands and is heard."""
+        crowd = [self.shake(USER) for _ in range(12)]
+        for peer in crowd:
+            peer.send(tiny(peer, b"x" * 2000))
+        newcomer = self.connect(self.port)
+        ear = self.ear
+        for _ in range(2):
+            newcomer.send(newcomer.flight())
+            self.pass_turns(4)
+        newcomer.send(newcomer.say(b"stop"))
+        self.pass_turns(4)
+        self.assertEqual(ear.heard, b"stop")
+        self.assertIn("paused", {peer.wire.producerState for peer in crowd}, "the crowd still sends")
+
+    def test_user_at_the_address_of_a_crowd(self) -> None:
+        """What a connection of a known address says first waits for no other slice of this address."""
+        for _ in range(12):
+            peer = self.shake(USER)
+            peer.send(tiny(peer, b"x" * 2000))
+        for number in range(50):
+            self.come(self.port, f"203.0.113.{number}")
+        user = self.connect(self.port, USER).shake_hands()
+        ear = self.ear
+        self.pass_turns(2)
+        user.send(user.say(b"stop"))
+        self.clock.advance(TURN)
+        self.assertEqual(ear.heard, b"stop")
+
     def test_first_slice_goes_before_others(self) -> None:
         """What a newcomer says first waits for none of those who go on and on."""
         for number in range(40):
