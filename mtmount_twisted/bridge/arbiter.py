@@ -35,8 +35,8 @@ Rules beyond those of the protocol:
 * If the time of grace ends while the link is down, the bridge stops the mount as soon as the link is up
   again.
 
-Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `dispatcher`,
-which takes the commands; `effects`, which this module decides.
+Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `waiting_asks`,
+which keeps what waits; `dispatcher`, which takes the commands; `effects`, which this module decides.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ import logging
 from enum import Enum
 from functools import partial
 
-from msgspec import Struct
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import CommandRules
@@ -64,6 +63,7 @@ from .heartbeats import LONGEST_SILENCE, Heartbeats
 from .lease import Lease
 from .pending import OnComplete
 from .registry import ClientRegistry
+from .waiting_asks import MOST_ASKS, Waiting, WaitingAsks
 
 ACCEPT_TIMEOUT = 1.0
 """The time that the bridge announces in the Ack to a command that it carries out itself, in seconds. The end
@@ -77,24 +77,6 @@ _OUTCOMES: dict[Meaning | None, AuthorityInput] = {
     None: AuthorityInput.UNANSWERED,
 }
 """Outcomes of an ask to the controller, by the meaning of its last reply."""
-
-
-class _Phase(Enum):
-    """The states of an ask, or of a command behind one."""
-
-    WAITING = "waiting"
-    """The controller has not answered."""
-    ANSWERED = "answered"
-    """The controller has answered; the bridge decides on this ask or command in the same turn."""
-    ENDED = "ended"
-    """It was granted, sent or refused."""
-
-
-_PHASES = {
-    _Phase.WAITING: (_Phase.ANSWERED, _Phase.ENDED),
-    _Phase.ANSWERED: (_Phase.ENDED,),
-    _Phase.ENDED: (),
-}
 
 
 class _Loss(Enum):
@@ -112,32 +94,6 @@ _LOSSES = {
     _Loss.GRACE: (_Loss.NOTHING,),
     _Loss.STOP: (_Loss.STOP, _Loss.NOTHING),
 }
-
-
-class _Waiting(Struct, eq=False):
-    """An ask that waits for the controller's answer, or a command behind such an ask.
-
-    :ivar session_id: the number of the client's session; see `registry`.
-    :ivar grantee: the client that the ask gives command; None for a command behind an ask.
-    """
-
-    client: IClient
-    session_id: int
-    header: CommandEnvelope
-    grantee: IClient | None = None
-    phase: _Phase = _Phase.WAITING
-
-    @property
-    def stops(self) -> bool:
-        """True if the command stops a part of the mount."""
-        return self.header.kind.is_stop
-
-    def become(self, after: _Phase) -> None:
-        """Change the phase.
-
-        :raises RuntimeError: if the phase cannot follow the present one.
-        """
-        self.phase = next_state(_PHASES, self.phase, after)
 
 
 class CommandArbiter:
@@ -162,7 +118,7 @@ class CommandArbiter:
         self._dialect = dialect
         self._heartbeats = Heartbeats(effects, dispatcher, dialect)
         self._authority = Authority.RELEASED
-        self._waiting: dict[_Waiting, None] = {}  # in the order of arrival
+        self._waiting = WaitingAsks()
         self._loss = _Loss.NOTHING
         self._grace_time: float | None = rules.lease_grace  # s; None: a lost holder gets none
 
@@ -187,7 +143,7 @@ class CommandArbiter:
         if grantee is None:
             raise ValueError(f"the ask of {client.name} is refused")
         if self._authority.is_granted and self._lease.holder is not grantee:
-            self._grant(_Waiting(client, self._registry.session_of(client), header), grantee)
+            self._grant(Waiting(client, self._registry.session_of(client), header), grantee)
         else:
             self.defer(client, header, grantee)
             self._ask_upstream()
@@ -214,32 +170,27 @@ class CommandArbiter:
         if self._lease.holder in (None, client):
             self._release("given back")
 
-    def _asks_of(self, client: IClient) -> list[_Waiting]:
+    def _asks_of(self, client: IClient) -> list[Waiting]:
         """Return the waiting asks that this client sent, or that would give it command."""
-        asks = [each for each in self._unanswered() if each.grantee is not None]
-        return [ask for ask in asks if client in (ask.client, ask.grantee)]
+        return [each for each in self._waiting.unanswered_of(client) if each.grantee is not None]
 
-    def _drop(self, asks: list[_Waiting], why: str) -> None:
+    def _drop(self, asks: list[Waiting], why: str) -> None:
         """Refuse asks that still wait, and decide on the commands that have no other ask to wait for."""
         for ask in asks:
             if self._take_out(ask):
                 self._dispatcher.refuse(ask.client, ask.header, why, ask.session_id)
-        grantees = [each.grantee for each in self._unanswered()]
-        for each in [
-            each for each in self._unanswered() if each.grantee is None and each.client not in grantees
-        ]:
-            if self._take_out(each):
-                self._decide(each)
+        for client in dict.fromkeys(ask.grantee for ask in asks if ask.grantee is not None):
+            waiting = self._waiting.unanswered_of(client)
+            if any(each.grantee is client for each in waiting):
+                continue
+            for each in waiting:
+                if each.grantee is None and self._take_out(each):
+                    self._decide(each)
 
-    def _unanswered(self) -> list[_Waiting]:
-        return [each for each in self._waiting if each.phase is _Phase.WAITING]
-
-    def _take_out(self, each: _Waiting) -> bool:
+    def _take_out(self, each: Waiting) -> bool:
         """End the wait of an ask or command; return False if it has ended already."""
-        if each.phase is _Phase.ENDED:
+        if not self._waiting.take_out(each):
             return False
-        each.become(_Phase.ENDED)
-        del self._waiting[each]
         each.client.in_flight -= 1
         return True
 
@@ -251,14 +202,24 @@ class CommandArbiter:
         if not self._waiting or (kind.is_stop and (has_command or self._rules.anyone_may_stop)):
             return False
         return any(
-            each.client is client if each.grantee is None else each.grantee is client and not has_command
-            for each in self._unanswered()
+            each.grantee is None or (each.grantee is client and not has_command)
+            for each in self._waiting.unanswered_of(client)
         )
+
+    @property
+    def is_full(self) -> bool:
+        """True if no further command may wait behind an ask."""
+        return self._waiting.is_full
 
     def defer(self, client: IClient, header: CommandEnvelope, grantee: IClient | None = None) -> None:
         """Let an ask with its grantee, or a command behind an ask, wait for the controller's answer."""
-        self._waiting[_Waiting(client, self._registry.session_of(client), header, grantee)] = None
+        surplus = None if grantee is None else self._waiting.surplus()
+        self._waiting.add(Waiting(client, self._registry.session_of(client), header, grantee))
         client.in_flight += 1
+        if surplus is not None:
+            self._drop(
+                [surplus], f"busy: {MOST_ASKS} later asks for command wait for the controller's answer"
+            )
 
     def take_command(
         self,
@@ -266,7 +227,7 @@ class CommandArbiter:
         header: CommandEnvelope,
         then: OnComplete | None = None,
         session_id: int | None = None,
-        ahead: list[_Waiting] | None = None,
+        ahead: list[Waiting] | None = None,
     ) -> None:
         """Pass a command to the dispatcher.
 
@@ -293,15 +254,15 @@ class CommandArbiter:
         """Send the waiting stops of the new holder at once, before its other commands."""
         if self._dispatcher.link is None:  # it is just being lost
             return
-        ahead: list[_Waiting] = []
-        for each in tuple(self._waiting):
+        ahead: list[Waiting] = []
+        for each in self._waiting:
             if each.client is not holder or not each.stops:
                 ahead.append(each)
             elif self._take_out(each):
                 self.take_command(holder, each.header, session_id=each.session_id, ahead=ahead)
                 ahead = []
 
-    def _decide(self, each: _Waiting, why: str = "") -> None:
+    def _decide(self, each: Waiting, why: str = "") -> None:
         """Send a command that waited behind an ask, or refuse it.
 
         :param why: the reason for a refusal, which begins with one of `dispatcher.REASONS`; if it is
@@ -319,7 +280,7 @@ class CommandArbiter:
 
     # Grants
 
-    def _grant(self, ask: _Waiting, grantee: IClient) -> None:
+    def _grant(self, ask: Waiting, grantee: IClient) -> None:
         lease = self._lease
         why = lease.why_not(grantee) or ("" if self._registry.is_here(grantee) else f"{grantee.name} is gone")
         if why:
@@ -503,9 +464,7 @@ class CommandArbiter:
     def _upstream_answered(self, meaning: Meaning | None, explanation: str) -> None:
         """Decide on all that waits, after the outcome of an ask to the controller."""
         self._step_authority(_OUTCOMES[meaning])
-        waiting = self._unanswered()
-        for each in waiting:
-            each.become(_Phase.ANSWERED)
+        waiting = self._waiting.answer_all()
         not_granted = ""
         if meaning is Meaning.SUCCEEDED:  # for an ask behind one whose grantee loses command at once
             explanation = "refused: command was given up meanwhile"
@@ -600,13 +559,13 @@ class CommandArbiter:
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting asks and commands of a client before its connection is closed."""
-        for each in tuple(self._waiting):
+        for each in self._waiting.unanswered_of(client):
             if each.client is client and self._take_out(each):
                 self._dispatcher.refuse(client, each.header, f"not sent: {why}", each.session_id)
 
     def left(self, client: IClient) -> None:
         """Remove a client; if it has command, its time of grace begins."""
-        asks = [each for each in self._unanswered() if each.grantee is client]
+        asks = [each for each in self._waiting.unanswered_of(client) if each.grantee is client]
         self._drop(asks, f"refused: {client.name} is gone")
         if self._lease.holder is client:
             self._miss(client)
@@ -708,7 +667,7 @@ class CommandArbiter:
         """End the lease, and stop nothing: another bridge is in charge of the mount."""
         self._end_grace()
         self._become(_Loss.NOTHING)
-        self._drop(self._unanswered(), f"not sent: {why}")
+        self._drop(self._waiting.unanswered(), f"not sent: {why}")
         self._release(why)
 
     def close(self) -> None:

@@ -55,6 +55,7 @@ from .pending import PendingCommands
 from .recollection import Recollection
 from .registry import ClientRegistry
 from .repeats import Repeats
+from .waiting_asks import MOST_COMMANDS
 
 MAX_EXEMPT = 1000
 """The largest number of stops and asks that one commander may have in flight beyond the bound for other
@@ -513,6 +514,8 @@ class Bridge:
                 return "not sent: the controller is not connected"
         if kind.refusal:
             return kind.refusal
+        if defers and not kind.is_ask and self._arbiter.is_full:
+            return f"busy: {MOST_COMMANDS} commands wait for the controller's answer to an ask"
         if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if kind.is_stop or kind.is_ask else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"
         return ""

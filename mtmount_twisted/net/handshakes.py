@@ -36,6 +36,7 @@ of RSA 4096 has 15 KB, a usual one 3 KB."""
 STEPS = 4
 """The largest number of steps that are computed in one turn of the reactor."""
 
+
 class Handshake(Protocol):
     """A connection that has received bytes of its handshake."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtmount_twisted.bridge.waiting_asks import MOST_ASKS, MOST_COMMANDS
 from mtmount_twisted.enums import Commander, ReplyCode, Source
 from mtmount_twisted.records import CommandRecord
 from tests.support.commanders import ASK, MOVE, STOP, TRACK, CommandCase, RecordingClient, Told, ask
@@ -422,10 +423,42 @@ class UpstreamTests(CommandCase):
         self.assertEqual((self.csc.answers(), self.holder), ([], self.eui))
 
     def test_asks_are_bounded(self) -> None:
-        """A client can't fill the memory with asks while the controller does not answer."""
+        """While the controller does not answer, few asks wait; an older one gives way to a later one."""
+        clients = [self.house.client(f"csc{number}") for number in range(MOST_ASKS)]
+        self.csc.ask()
+        self.csc.command(MOVE)
+        for client in clients:
+            client.ask()
+        late = f"busy: {MOST_ASKS} later asks for command wait for the controller's answer"
+        self.assertEqual(self.csc.explanations(), [late, "refused: nobody has command"])
         for _ in range(1200):
+            clients[-1].ask()
+        self.assertEqual(clients[0].explanations(), [late])
+        self.house.link.finish_all()
+        self.assertEqual(len(clients[-1].answers()), 1200 - MOST_ASKS + 2 * MOST_ASKS + 1)
+        self.assertIs(self.holder, clients[-1])
+
+    def test_ask_of_the_hhd_stays(self) -> None:
+        """No number of later asks displaces the ask of the HHD: it gets command."""
+        self.hhd.ask()
+        for _ in range(2 * MOST_ASKS):
             self.csc.ask()
-        self.assertEqual(len(self.csc.explanations()), 100)
+        self.house.link.finish_all()
+        self.granted(self.hhd)
+
+    def test_commands_behind_asks_are_bounded(self) -> None:
+        """Of all clients together few commands wait behind asks; further ones are busy, and asks are not."""
+        self.csc.ask()
+        self.csc.read()
+        for _ in range(MOST_COMMANDS + 1):
+            self.csc.command(MOVE)
+        busy = f"busy: {MOST_COMMANDS} commands wait for the controller's answer to an ask"
+        self.assertEqual(self.csc.explanations(), [busy])
+        self.eui.ask()
+        self.eui.command(MOVE)
+        self.assertEqual(self.eui.explanations(), [busy])
+        self.house.link.finish_all()
+        self.granted(self.eui)
 
     def test_asker_from_another_source(self) -> None:
         """Who takes back an ask that another made for it keeps that other from waiting."""

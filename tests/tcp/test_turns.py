@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from unittest.mock import Mock
 
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ from mtmount_twisted.frontends.tcp.commanders import (
     READ_WITHOUT_RIGHTS,
     SLICE_WITHOUT_RIGHTS,
 )
+from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Turns
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
@@ -278,7 +280,8 @@ class CommanderTests(TurnsCase):
         for _ in range(40):
             self.controller.serve()
             self.pass_time(0.05)
-        self.assertEqual(len([line for line in pusher.heard() if line.startswith(b"2\n")]), 300)
+        ends = [line for line in pusher.heard() if line.startswith((b"1\n", b"2\n"))]
+        self.assertEqual(len(ends), 300)
 
     def test_stops_without_end(self) -> None:
         """Of stops without end the first of each sender go at once; of the others a turn takes a few."""
@@ -293,7 +296,8 @@ class CommanderTests(TurnsCase):
             self.reactor.advance(READ_EVERY)
             self.controller.serve()
         for pusher in pushers:
-            self.assertEqual(len([line for line in pusher.heard() if line.startswith(b"2\n")]), 300)
+            ends = [line for line in pusher.heard() if line.startswith((b"1\n", b"2\n"))]
+        self.assertEqual(len(ends), 300)
 
     def test_stops_between_stops_without_end(self) -> None:
         """The first stops of another commander, and all of the holder, wait for none of those."""
@@ -520,6 +524,27 @@ class LookTests(Tma2022Case):
         quiet.finish()
         self.assertEqual((len(self.sent()), self.bridge.counts["omitted"] - omitted), (1, 2))
         self.assertFalse(quiet.waits)
+
+    def test_commands_behind_asks_use_turns(self) -> None:
+        """A crowd asks and sends moves behind its asks: a turn dispatches few, and a holder does not wait."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        ask = tma2022.commands.AskForCommand(sequence_id=2, source=EUI, commander=EUI).encode()[:-2]
+        dispatched: list[bytes] = []
+        all_read = self.bridge.all_read
+
+        def count(client: IClient, commands: Iterable[tuple[bytes, CommandEnvelope | None]]) -> None:
+            all_read(client, (dispatched.append(each[0]) or each for each in commands))
+
+        self.patch(self.bridge, "all_read", count)
+        for queue in [self.come() for _ in range(30)]:
+            queue.add([ask] + [move] * 20)
+        most = READ_WITHOUT_RIGHTS // LEAST + 21
+        self.assertLessEqual(len(dispatched), most)
+        for _ in range(40):
+            dispatched.clear()
+            self.turn_clock.advance(TURN)
+            self.clock.advance(READ_EVERY)
+            self.assertLessEqual(len(dispatched), most)
 
     def test_stop_behind_asks(self) -> None:
         """A stop overtakes asks, too, as many as there are; so does the stop of a sender that has left."""

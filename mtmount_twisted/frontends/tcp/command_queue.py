@@ -147,8 +147,10 @@ class CommandQueue:
         self.drained: Callable[[], object] = lambda: None
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
+        self._behind_asks = 0  # bytes of this slice that wait behind an ask, or followed it at once
         self._looked = 0  # bytes of this slice that were looked at
         self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0  # of the lines that wait
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
         self._asked_at = -QUIET_TIME  # in seconds
@@ -164,6 +166,7 @@ class CommandQueue:
         if self._waiting:
             self._bridge.leave_out(self._client, [line for line, *_ in self._waiting])
         self._waiting.clear()
+        self._bytes = 0
         self._turns.discard(self)
         self._first_looks.discard(self._look)
         self._looks.discard(self._look)
@@ -179,6 +182,7 @@ class CommandQueue:
             return
         stops = self._bridge.stops
         self._waiting += zip(lines, repeat(stops), repeat(None), repeat(None))
+        self._bytes += sum(map(len, lines))
         if self._has_command:
             self._dispatch(0)
         if self._waiting:
@@ -211,8 +215,7 @@ class CommandQueue:
 
     @property
     def _has_room(self) -> bool:
-        waiting = self._waiting
-        return len(waiting) <= MAX_LINES and sum(len(line) for line, *_ in waiting) <= MAX_BYTES
+        return len(self._waiting) <= MAX_LINES and self._bytes <= MAX_BYTES
 
     def _went_on(self) -> None:
         if self._reader is not None and self._has_room:
@@ -227,11 +230,11 @@ class CommandQueue:
             most = max(LEAST, len(self._waiting[0][0])) + 1
         self._rank = Rank.USUAL
         self._guarded(self._dispatch, most)
-        refused = self._refused
+        used = self._refused + self._behind_asks
         if self._waiting:
             self._request_turn()
         self._went_on()
-        return refused
+        return used
 
     def _guarded(self, dispatch: Callable[[int], None], most: int) -> None:
         """Dispatch commands. An error ends this connection; else it would end the one that the reactor just
@@ -274,13 +277,14 @@ class CommandQueue:
 
         :param most: the size of the slice, in bytes; 0 to dispatch while the client has command.
         """
-        self._refused = 0
+        self._refused = self._behind_asks = 0
         while self._waiting and self._may_go_on(most):
             line, stops, _, header = self._waiting[0]
             if stops == self._bridge.stops:
                 self._bridge.all_read(self._client, self._on_time(most))
             else:
                 self._waiting.popleft()
+                self._bytes -= len(line)
                 header = header or self._read(line)
                 self._bridge.commanded_late(self._client, line, header)
                 self._refused += self._cost(line, header)
@@ -293,11 +297,14 @@ class CommandQueue:
         client, bridge, waiting = self._client, self._bridge, self._waiting
         while waiting and self._may_go_on(most) and waiting[0][1] == bridge.stops:
             line, _, _, header = waiting.popleft()
+            self._bytes -= len(line)
             header = header or self._read(line)
             in_flight = client.in_flight
             yield line, header
             if not self._has_command and (client.in_flight <= in_flight or self._counts(header)):
                 self._refused += self._cost(line, header)
+            else:  # these commands do not wait for a turn, but the commanders behind them do
+                self._behind_asks += self._cost(line, header)
 
     def _counts(self, header: CommandEnvelope | None) -> bool:
         """Return True if a command uses up a slice even if the bridge accepts it."""
@@ -309,9 +316,10 @@ class CommandQueue:
         return max(least, len(line)) * (FREE_COUNTS if header is not None and _is_free(header) else 1)
 
     def _read(self, line: bytes) -> CommandEnvelope | None:
-        with suppress(LineError):
+        try:
             return self._bridge.spoken_by(self._client).read_command(line)
-        return None
+        except LineError:
+            return None
 
     def _look_at(self, waiting: _Waiting) -> _Waiting:
         """Return a command with its facts in the client's own dialect.
@@ -363,13 +371,16 @@ class CommandQueue:
             line, _, kind, header = waiting
             is_stop = kind is not None and kind.is_stop
             if is_stop and self._stops_at_once.take():
+                self._bytes -= len(line)
                 self._bridge.commanded(self._client, line, header)
                 continue
             kept.append(waiting)
             if is_stop or kind is None or (kind.is_ask and asks_decide):
                 break
-        if self._reader is not None:  # without a reader, a stop has ended the session
+        if self._reader is not None:
             self._waiting.extendleft(reversed(kept))
+        elif kept:  # a stop has ended the session
+            self._bridge.leave_out(self._client, [line for line, *_ in kept])
 
 
 def _is_free(header: CommandEnvelope) -> bool:
