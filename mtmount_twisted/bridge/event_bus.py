@@ -123,6 +123,13 @@ class EventBus:
         """Count rows of a client without rights, with so many bytes of lines, that are not published."""
         self._limiter.leave_out(peer, rows, size)
 
+    def end_session(self, peer: str) -> None:
+        """Publish the number of rows omitted of a client that is gone, and forget the client.
+
+        The client may have come without command and leave with it, so its records alone do not tell.
+        """
+        self._limiter.end_session(peer)
+
     def close(self) -> None:
         """Publish the remaining counts of omitted records, and stop the timer."""
         self._limiter.close()

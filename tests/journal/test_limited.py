@@ -52,6 +52,7 @@ class LimitedTests(SynchronousTestCase):
         self.records.change("connected", peer, 1)
         for _ in range(lines):
             self.records.line(peer, "from", 1, LONG)
+        self.limited.end_session(peer)
         self.records.change("disconnected", peer, 1, "gone")
 
     def omitted(self) -> list[tuple[str, str]]:
@@ -304,6 +305,21 @@ class CommanderTests(SynchronousTestCase):
             desk.go()
         self.assertLessEqual(self.rows() - before, PORT_ROWS)
         self.assert_holder_is_recorded()
+
+    def test_holder_that_was_refused_before(self) -> None:
+        """If a client that was refused often has command as it leaves, its omitted rows are told then.
+
+        Its session ends then, too: a client can come, take command and leave without end.
+        """
+        desk = self.house.client("desk/1", Source.EUI)
+        for _ in range(2 * SESSION_ROWS):
+            desk.command(MOVE)
+        self.house.give(desk)
+        desk.go()
+        kinds = [row[0] for row in self.journal.events if row[1] == "desk/1"]
+        self.assertEqual(kinds, ["connected", "lease_granted", "omitted", "disconnected"])
+        self.house.advance(2 * REPORT_EVERY)
+        self.assertEqual(len([row for row in self.journal.events if row[:2] == ("omitted", "desk/1")]), 1)
 
     def test_few_are_recorded(self) -> None:
         """A refused command now and then stands there, with its line, its step and its answer."""
