@@ -12,6 +12,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+MOST_DEGREES = 1000.0
+"""The largest angle of an axis, in deg, to either side. A mount that sends a larger one is at fault, and the
+angle counts as missing: the page draws the way between two angles. The azimuth turns by 270 deg."""
+
 Severity = Literal["warning", "error"]
 """The severity of an alarm."""
 
@@ -58,8 +62,8 @@ class DeviceFact(Struct, frozen=True, gc=False):
 class PositionFact(Struct, frozen=True, gc=False):
     """The motion of an axis at one moment. A number that the mount did not send is None.
 
-    :ivar position: the position, in deg.
-    :ivar demand_position: the demanded position, in deg.
+    :ivar position: the position, in deg; None beyond `MOST_DEGREES`.
+    :ivar demand_position: the demanded position, in deg; None beyond `MOST_DEGREES`.
     :ivar velocity: the velocity, in deg/s.
     :ivar demand_velocity: the demanded velocity, in deg/s.
     :ivar torque: the torque, in N m; None for an axis that does not report it in this unit.
@@ -80,8 +84,9 @@ class RangeFact(Struct, frozen=True, gc=False):
     """The range of an axis in the mount's settings. A number that the settings lack is None.
 
     :ivar axis: the axis, such as ``azimuth``.
-    :ivar low: the lowest position that commands and software limits allow, in deg.
-    :ivar high: the highest such position, in deg.
+    :ivar low: the lowest position that commands and software limits allow, in deg; a limit beyond
+        `MOST_DEGREES` does not count.
+    :ivar high: the highest such position, in deg; likewise.
     :ivar velocity: the highest velocity of tracking, in deg/s.
     :ivar acceleration: the highest acceleration of tracking, in deg/s².
     """

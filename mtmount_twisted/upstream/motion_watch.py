@@ -405,8 +405,8 @@ class MotionWatch:
                 reported.homed = value
             case DeviceFact(name="motion", value=value):
                 reported.state = _STATES.get(value)
-            case DeviceFact(name="target", value=float() | int() as value):
-                reported.goal = float(value)
+            case DeviceFact(name="target", value=value):
+                reported.goal = float(value) if isinstance(value, float | int) else None
 
     def _note_move(self, name: Axis, state: State | None, goal: float | None, at: float) -> None:
         """Report the beginning or the end of a move to the table of slews, after a report of the mount.

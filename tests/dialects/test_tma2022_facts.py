@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.dialects.facts import (
+    MOST_DEGREES,
     AlarmFact,
     AxisFact,
     DeviceFact,
@@ -235,6 +236,46 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(azimuth, RangeFact("azimuth", -200.0, None, 2.0, None))
         self.assertEqual(elevation, RangeFact("elevation", None, None, 2.0, None))
 
+    def test_impossible_limit(self) -> None:
+        """A limit beyond `MOST_DEGREES` is left out, and the other numbers are there."""
+        limits = {
+            "LimitsMinPositionEnable": True,
+            "LimitsMinPositionValue": -1e9,
+            "LimitsMaxPositionEnable": True,
+            "LimitsMaxPositionValue": 1e17,
+            "LimitsPositiveSoftwareLimitEnable": True,
+            "LimitsPositiveSoftwareLimitValue": 200.0,
+            "SoftmotionTrackingMaxSpeed": 2,
+        }
+        event = replies.DetailedSettingsAppliedReply(
+            set_name="Default",
+            all_settings_match_set=True,
+            main_axis={"Azimuth": limits},
+            cw={"CCW": {"MinPosition": -1e9, "MaxPosition": 90.0}},
+        )
+        azimuth, _, wrap = (fact for fact in read_event(event.encode()[:-2])[1])
+        self.assertEqual(azimuth, RangeFact("azimuth", None, 200.0, 2.0, None))
+        self.assertEqual(wrap, RangeFact("camera_cable_wrap", None, 90.0, None, None))
+
+    def test_impossible_target(self) -> None:
+        """The goal of a move beyond `MOST_DEGREES` is unknown."""
+        for position, shown in ((1000.0, 1000.0), (1000.1, None), (-1e17, None)):
+            event = replies.AxisMotionStateReply(
+                axis=System.AZIMUTH, state=AxisMotionState.MOVING_POINT_TO_POINT, position=position
+            )
+            found = {fact.name: fact.value for fact in devices(facts(event))}
+            self.assertEqual(found, {"motion": "MOVING_POINT_TO_POINT", "target": shown})
+
+    def test_mask_of_too_many_bits(self) -> None:
+        """A mask has 64 bits: all further ones are one item, however many digits the number has."""
+        event = replies.SafetyInterlocksReply(causes=0, **{name: 0 for name in MASKS if name != "causes"})
+        line = event.encode()[:-2].replace(b'"causes":0', b'"causes":' + b"9" * 3000)
+        found = {fact.name: fact.value for fact in devices(facts_of(line))}
+        causes = found["causes"]
+        assert isinstance(causes, tuple)
+        self.assertLessEqual(len(causes), 65)
+        self.assertEqual(causes[-1], "further bits")
+
     def test_sets(self) -> None:
         """The names of the sets of settings."""
         one = replies.SettingsSet(name="Default", description="", created_date="", modified_date="")
@@ -248,6 +289,15 @@ class FactsTests(SynchronousTestCase):
         values = topic_facts()[Azimuth.topic_id].values_of(topic)
         self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic))
         self.assertEqual(set(AXES), {"azimuth", "elevation", "camera_cable_wrap"})
+
+    def test_impossible_position(self) -> None:
+        """A position beyond `MOST_DEGREES` counts as missing, as if the mount had not sent it."""
+        for angle in (1000.1, -1e9, 1e17, 1e300):
+            topic = Azimuth(timestamp=1.0, actual_position=angle, demand_position=-angle, actual_velocity=0.5)
+            self.assertEqual(position_of(topic), PositionFact(None, None, 0.5, None), angle)
+            values = topic_facts()[Azimuth.topic_id].values_of(topic)
+            self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic), angle)
+        self.assertEqual(position_of(Azimuth(timestamp=1.0, actual_position=-1000.0)).position, -MOST_DEGREES)
 
     def test_none(self) -> None:
         """Other events and replies to commands report none; what is no reply is a LineError."""

@@ -121,6 +121,24 @@ class AxisTests(MotionCase):
         self.house.in_position(System.BALANCE)
         self.assertEqual(self.motion.present().axes["azimuth"].position, 12.5)
 
+    def test_impossible_goal(self) -> None:
+        """An impossible goal of a move is unknown: the goal of the move before it does not stay."""
+        self.house.ready()
+        self.house.axis(AZIMUTH, AxisMotionState.MOVING_POINT_TO_POINT, 40.0)
+        self.house.axis(AZIMUTH, AxisMotionState.MOVING_POINT_TO_POINT, 1e9)
+        self.house.say(10.0, 60.0, velocity=(2.0, 0.0))
+        azimuth = self.motion.present().axes["azimuth"]
+        self.assertEqual((azimuth.to_go, azimuth.seconds_to_go), (None, None))
+
+    def test_impossible_numbers(self) -> None:
+        """Impossible positions and limits count as missing: the page would draw a way of any length."""
+        self.house.ready()
+        self.house.say(1e9, -1e300, demand=(1e17, 1e300), wrap=1e9)
+        now = self.motion.present()
+        for axis in now.axes.values():
+            self.assertEqual((axis.position, axis.demand, axis.to_go), (None, None, None))
+        self.assertEqual((now.sky, now.limits), (None, []))
+
     def test_a_number_is_missing(self) -> None:
         """A line without a position leaves the position open, and breaks nothing."""
         self.house.telemetry.say(Azimuth(timestamp=self.house.tai))

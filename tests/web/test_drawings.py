@@ -182,6 +182,35 @@ class TestFromAbove(DrawingCase):
         return self.look(work)
 
 
+class TestImpossibleAngles(DrawingCase):
+    """A faulty mount, or a recording of one, has any number for an angle."""
+
+    def test_counts_as_missing(self) -> Deferred[None]:
+        """A drawing with an impossible angle is that without the angle: a way to it would have no end."""
+
+        def work(page: Any) -> None:
+            for draw in (self.draw, self.side):
+                for angle in (1000.1, 1e9, -1e9, 1e17, 1e300):
+                    for names in (["position"], ["demand"], ["low"], ["high"], ["low", "high"]):
+                        slews = {"slewing": True, "tracking": False, "covers": OPEN}
+                        missing = draw(page, **slews, **dict.fromkeys(names, None))
+                        assert draw(page, **slews, **dict.fromkeys(names, angle)) == missing, (angle, names)
+
+        return self.look(work)
+
+    def test_work_is_bounded(self) -> Deferred[None]:
+        """The longest way has 400 steps."""
+
+        def work(page: Any) -> None:
+            for draw in (self.draw, self.side):
+                slew = {"slewing": True, "tracking": False, "low": -1000, "high": 1000}
+                parts = draw(page, position=-1000, demand=1000, **slew)["parts"]
+                for name in ("way", "track"):
+                    assert parts[name]["d"].count("L") == 400
+
+        return self.look(work)
+
+
 class TestFromTheSide(DrawingCase):
     """The arc of the elevation."""
 

@@ -346,6 +346,24 @@ class TestWindow(PlotsCase):
 
         return self.look(work, **self.wide)
 
+    def test_zoom_out_at_once(self) -> Deferred[None]:
+        """From 2 s to 31 days before the history answers: no drawing goes over 50 million bins of 0.05 s."""
+
+        def work(page: Any) -> None:
+            self.start(page)
+            page.evaluate("() => plots.showWindow(clock - 4, clock - 2)")
+            page.wait_for_function("() => plots.past.loaded")
+            assert page.evaluate("plots.past.bins.width") == 0.05
+            bins = page.evaluate("""() => {
+                for (let turn = 0; turn < 60; turn += 1) plots.zoom(1.3, clock - 3);
+                const { from, to } = plots.window;
+                return [to - from, (to - from) / plots.past.bins.width];
+            }""")
+            assert bins[0] == 31 * 86_400
+            assert bins[1] <= 40_000
+
+        return self.look(work, **self.wide)
+
     def test_buttons(self) -> Deferred[None]:
         """The choice and the buttons change a window that goes on to end now; Pause holds it."""
 

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from mtmount_twisted.dialects.facts import (
+    MOST_DEGREES,
     AlarmFact,
     AxisFact,
     DeviceFact,
@@ -169,15 +170,15 @@ def _software_limit(values: Mapping[str, Any], side: str) -> float | None:
 
 
 def _most(choose: Callable[[list[float]], float], *limits: float | None) -> float | None:
-    known = [limit for limit in limits if limit is not None]
+    known = [limit for limit in limits if limit is not None and abs(limit) <= MOST_DEGREES]
     return choose(known) if known else None
 
 
 def position_of(topic: Any) -> PositionFact:
     """Return the motion of an axis in its topic, one of `AXES`."""
     return PositionFact(
-        position=_number(topic.actual_position),
-        demand_position=_number(topic.demand_position),
+        position=_angle(topic.actual_position),
+        demand_position=_angle(topic.demand_position),
         velocity=_number(topic.actual_velocity),
         demand_velocity=_number(topic.demand_velocity),
         torque=_number(getattr(topic, "actual_torque", math.nan)),
@@ -193,8 +194,8 @@ def position_in(topic_id: int, values: Sequence[float]) -> PositionFact:
         each.name: value for each, value in zip(quantities, values, strict=True) if math.isfinite(value)
     }
     return PositionFact(
-        position=numbers.get("actualPosition"),
-        demand_position=numbers.get("demandPosition"),
+        position=_angle(numbers.get("actualPosition", math.nan)),
+        demand_position=_angle(numbers.get("demandPosition", math.nan)),
         velocity=numbers.get("actualVelocity"),
         demand_velocity=numbers.get("demandVelocity"),
         torque=numbers.get("actualTorque"),
@@ -203,6 +204,11 @@ def position_in(topic_id: int, values: Sequence[float]) -> PositionFact:
 
 def _number(number: float) -> float | None:
     return number if math.isfinite(number) else None
+
+
+def _angle(angle: float) -> float | None:
+    """Return an angle of an axis; None if it is missing or impossible."""
+    return angle if abs(angle) <= MOST_DEGREES else None
 
 
 def _value(value: Any) -> FactValue:
@@ -241,7 +247,8 @@ def _power(event: PowerStateReply) -> list[DeviceFact]:
 
 
 def _axis_motion(event: AxisMotionStateReply) -> list[DeviceFact]:
-    return _of_system(event.axis, ("motion", event.state, ""), ("target", event.position, "deg"))
+    target = math.nan if _angle(event.position) is None else event.position
+    return _of_system(event.axis, ("motion", event.state, ""), ("target", target, "deg"))
 
 
 def _oil(event: OilSupplySystemStateReply) -> list[DeviceFact]:
@@ -296,10 +303,18 @@ def _safety(event: SafetyInterlocksReply) -> list[DeviceFact]:
     return _device(SAFETY, *masks)
 
 
+MASK_BITS = 64
+"""The number of bits of a mask (protocol-tma2022.rst, "The replies and events")."""
+
+
 def _bits(mask: int, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the bits that are set. A bit that the documents lack has its number."""
-    numbers = (bit for bit in range(mask.bit_length()) if mask >> bit & 1)
-    return tuple(names[bit] if bit < len(names) else f"bit {bit}" for bit in numbers)
+    """Return the names of the bits that are set. A bit that the documents lack has its number.
+
+    JSON bounds no number: one of 4,000 digits has 13,000 bits. All bits beyond `MASK_BITS` are one item.
+    """
+    numbers = (bit for bit in range(MASK_BITS) if mask >> bit & 1)
+    known = tuple(names[bit] if bit < len(names) else f"bit {bit}" for bit in numbers)
+    return known if mask >> MASK_BITS in (0, -1) else (*known, "further bits")
 
 
 def _sets(event: AvailableSettingsReply) -> list[DeviceFact]:

@@ -80,9 +80,10 @@ export class Bins {
     const step = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : to - from;
     times.forEach((time, index) => {
       const end = Math.max(this.numberAt(time) + 1, Math.ceil((time + step) / this.width - 1e-3));
-      for (let number = this.numberAt(time + 1e-3 * this.width); number < end; number += 1) {
+      const begin = Math.max(first, this.numberAt(time + 1e-3 * this.width));
+      for (let number = begin; number < Math.min(end, last); number += 1) {
         const slot = this.slot(number);
-        if (slot < 0 || number < first || number >= last) continue;
+        if (slot < 0) continue;
         for (const [name, column] of kept) {
           const { least, greatest, mean } = signals[name];
           if (least[index] !== null) merge(column, slot, least[index], greatest[index], mean[index]);

@@ -4,7 +4,7 @@
 // Colours are the page's custom properties. Each drawing describes itself in its aria-label.
 
 import { draw } from "./dom.js";
-import { fixed, short } from "./figures.js";
+import { fixed, isAngle, short } from "./figures.js";
 
 const RAD = Math.PI / 180;
 const SIZE = 256;
@@ -13,7 +13,8 @@ const INK = { alarm: "var(--alarm-text)", caution: "var(--caution-line)" };
 
 // Draw the mount from above into `svg`.
 //
-// `view` holds degrees or null: `position`, `demand` (the target while the axis slews), `low` and `high` (the limits); truths:
+// `view` holds degrees or null: `position`, `demand` (the target while the axis slews), `low` and `high` (the limits), of which
+// an impossible one counts as null; truths:
 // `stale`, `tracking` (on target), `slewing`, `fault`; `covers`, four of "open", "closed", "moving" or null; and
 // `level`, {low, high} of "calm", "caution" and "alarm".
 export const fromAbove = (svg, view) => picture(svg, view, above);
@@ -24,7 +25,10 @@ export const fromSide = (svg, view) => picture(svg, view, side);
 // 0.05 deg is a tenth of a pixel at the largest radius.
 const steps = (value) => (value === null || value === undefined ? null : Math.round(value * 20));
 
-function picture(svg, view, parts) {
+const ANGLES = ["position", "demand", "low", "high"];
+
+function picture(svg, told, parts) {
+  const view = { ...told, ...Object.fromEntries(ANGLES.map((name) => [name, isAngle(told[name]) ? told[name] : null])) };
   const { position, demand, ...rest } = view;
   const key = JSON.stringify([steps(position), steps(demand), rest]);
   if (svg.dataset.key === key) return;
@@ -40,7 +44,7 @@ const path = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed
 
 const stroke = (colour, width, more = {}) => ({ fill: "none", stroke: colour, "stroke-width": width, ...more });
 
-const known = (value) => typeof value === "number" && Number.isFinite(value);
+const known = (value) => value !== null;
 
 const degrees = (value) => `${short(value, 1)}°`;
 
@@ -54,9 +58,9 @@ function tick(point, angle, half, colour, width, more = {}) {
   return draw("line", { ...ends, stroke: colour, "stroke-width": width, ...more });
 }
 
-// The way from one angle to another, in steps of at most 2 deg.
+// The way from one angle to another, in steps of at most 2 deg; a way beyond 800 deg has 400 longer steps.
 function way(point, from, to) {
-  const count = Math.max(1, Math.ceil(Math.abs(to - from) / 2));
+  const count = Math.min(400, Math.max(1, Math.ceil(Math.abs(to - from) / 2)));
   return path(Array.from({ length: count + 1 }, (_, index) => point(from + ((to - from) * index) / count)));
 }
 

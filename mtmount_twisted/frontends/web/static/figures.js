@@ -93,6 +93,11 @@ export function binWidth(span, columns, most = 4000) {
   return WIDTHS.find((width) => width >= fine && span / width < most - 2) ?? WIDTHS.at(-1);
 }
 
+const MOST_DEGREES = 1000; // as in dialects/facts.py
+
+// Whether a value is an angle of an axis; a larger number is a fault of the mount.
+export const isAngle = (value) => typeof value === "number" && Math.abs(value) <= MOST_DEGREES;
+
 export const degrees = (value, digits = 3) => `${fixed(value, digits)}°`;
 
 const turn = (angle) => ((angle % 360) + 360) % 360;

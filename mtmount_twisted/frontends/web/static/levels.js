@@ -2,7 +2,7 @@
 //
 // Pure: values only. A view is what shown.js gives: the state, the summary and the figures of one moment.
 
-import { short } from "./figures.js";
+import { isAngle, short } from "./figures.js";
 
 const ORDER = ["", "info", "caution", "alarm"];
 export const OLD = "tma2020"; // the protocol without positions
@@ -70,7 +70,8 @@ const UNKNOWN = { in_position: null, on_target_since: null, seconds_to_go: null,
 export function axisOf(view, name) {
   const known = view.summary?.axes?.[name];
   if (known && known.position !== null) {
-    const position = view.values?.[`${name}.actualPosition`] ?? known.position;
+    const live = view.values?.[`${name}.actualPosition`]; // as the mount sends it, which may be an impossible number
+    const position = isAngle(live) ? live : known.position;
     const age = (known.age ?? 0) + (view.at === null ? view.silent / 1000 : 0);
     const stale = view.at === null && (!view.live.is || known.stale || view.silent > SILENT || age > AXIS_STALE + SILENT / 1000);
     const target = typeof known.to_go === "number" ? known.position + known.to_go : known.demand;

@@ -15,6 +15,7 @@ const LEAST_LIVE = 60; // s, the shortest window that ends now
 const LEAST = 2; // s, the shortest window
 const MOST = 31 * 86_400; // s, the longest that the history answers
 const MOST_BINS = 4000; // that the history answers
+const MOST_DRAWN = 10 * MOST_BINS; // in a window: a drawing goes over all bins of its window
 const FINEST_LIVE = 1; // s: live samples come 4 times a second, and a bin has to have one
 const AGAIN = 60; // s between two reads of the history while live: it has the spikes between two samples
 const OFTEN = 5; // s, the same while a signal is shown of which no live samples come
@@ -161,7 +162,7 @@ class Column {
   // The value at a time in words, or null: its mean, and with a range also that.
   told(bins, spec, time) {
     let found = null;
-    const back = Math.ceil((3 * (spec.period ?? 0)) / bins.width); // a slow signal has its last value until the next
+    const back = Math.min(bins.count, Math.ceil((3 * (spec.period ?? 0)) / bins.width)); // a slow signal has its last value until the next
     for (let step = 0; step <= back && !found; step += 1) found = bins.read(spec.signal, time - step * bins.width);
     if (!found) return null;
     const { least, greatest, mean } = found;
@@ -404,21 +405,30 @@ export class Plots extends EventTarget {
     this.windowed();
   }
 
-  // Show what was from one time to another, UTC s. What is known already is drawn at once, and finer when it has been read.
+  // Show what was from one time to another, UTC s. What is known already is drawn at once, and finer when it has been read;
+  // of a far shorter window nothing is drawn.
   showWindow(from, to) {
     const now = this.now();
     const span = Math.max(LEAST, Math.min(MOST, to - from));
     const end = Math.min(now, Math.max(to, from + span));
-    this.past = { from: end - span, to: end, bins: this.past?.bins ?? this.bins.copy(), loaded: false };
+    const known = this.past?.bins ?? this.bins.copy();
+    const bins = span / known.width > MOST_DRAWN ? this.binsOf(span) : known;
+    this.past = { from: end - span, to: end, bins, loaded: false };
     this.windowed();
     clearTimeout(this.wait);
     const asked = (this.asked += 1);
     this.wait = setTimeout(() => asked === this.asked && this.readPast(this.past), SETTLE);
   }
 
+  // Bins without a value for a window that is so long, in s.
+  binsOf(span) {
+    const width = binWidth(span, this.wide, MOST_BINS);
+    return new Bins(width, Math.ceil(span / width) + 4, this.signals);
+  }
+
   async readPast(past) {
-    const width = binWidth(past.to - past.from, this.wide, MOST_BINS);
-    const bins = new Bins(width, Math.ceil((past.to - past.from) / width) + 4, this.signals);
+    const bins = this.binsOf(past.to - past.from);
+    const { width } = bins;
     const from = bins.numberAt(past.from) * width;
     const to = Math.ceil(past.to / width - 1e-6) * width;
     const read = await this.read(from, to, width);
