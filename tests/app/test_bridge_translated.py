@@ -32,6 +32,7 @@ from mtmount_twisted.journal.writer import JournalWriter
 from mtmount_twisted.replies import AckReply, DoneReply, InPositionReply, NoAckReply
 from tests.support.bridges import TCP, PairEnd, PortEnd
 from tests.support.bridges_tma2022 import BridgeTma2022Case, CommanderEnd
+from tests.support.feeds import all_rows
 from tests.support.folders import scratch_folder
 from tests.support.programs import Program, ProgramCase
 from tests.support.web import as_read
@@ -164,7 +165,7 @@ class RecordTests(TranslatedCase):
 
     def live(self) -> list[dict[str, Any]]:
         """All events since the start."""
-        return [as_read(shape(row)) for row in self.feed.rows(0, 10_000)]
+        return [as_read(shape(row)) for row in all_rows(self.feed)]
 
     def program(self, *words: str) -> list[str]:
         """The lines that ``mtmount-journal`` writes about entries."""
@@ -277,7 +278,7 @@ class RecordTests(TranslatedCase):
         faults: list[Any] = []
         wanted = read_selection({"kind": "AZIMUTH_AXIS_MOVE,AZIMUTH_MOVE"}, faults, DIALECT)
         self.assertEqual(faults, [])
-        rows = [row for row in self.feed.rows(0, 10_000) if wanted.takes(row)]
+        rows = [row for row in all_rows(self.feed) if wanted.takes(row)]
         self.assertEqual([row.entry.peer for row in rows if row.entry.line], ["hhd", "controller"])
 
 

@@ -154,11 +154,15 @@ class TurnTests(SynchronousTestCase):
     """How much is made into JSON in one turn of the reactor."""
 
     def test_slices(self) -> None:
-        """So many rows at once, or so many bytes, and one at the least."""
+        """So many rows at once, or so many bytes, and one at the least. Each byte of a line counts, because
+        the whole line may be read."""
         short, long = row_of(message(b"6\n" + STAMP + b"\n0\n1")), row_of(message(COMMAND))
         self.assertEqual([len(each) for each in slices([short] * 50)], [ROWS_PER_TURN, ROWS_PER_TURN, 10])
         most = BYTES_PER_TURN // SHOWN_BYTES
-        self.assertEqual([len(each) for each in slices([long] * (most + 1))], [most, 1])
+        shown = row_of(message(COMMAND[:SHOWN_BYTES]))
+        self.assertEqual([len(each) for each in slices([shown] * (most + 1))], [most, 1])
+        self.assertGreater(len(COMMAND), BYTES_PER_TURN)
+        self.assertEqual([len(each) for each in slices([long] * 3)], [1, 1, 1])
         self.assertEqual([n for each in slices([long, short] * 30) for n in each], list(range(60)))
         self.assertEqual(list(slices([])), [])
         text = row_of(message(None, text="x" * 10 * BYTES_PER_TURN))

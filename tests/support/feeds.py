@@ -22,6 +22,7 @@ from mtmount_twisted.config.settings import ClientLimits, WebSettings
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.events.ring import Feed, Turns
+from mtmount_twisted.frontends.web.events.shapes import Row
 from mtmount_twisted.frontends.web.events.signals import SignalStreams
 from mtmount_twisted.frontends.web.events.streams import Bounds, Streams
 from mtmount_twisted.frontends.web.http.calls import Answer, Call, User
@@ -36,6 +37,14 @@ from .records import RecordMaker
 
 LOG = logging.getLogger("tests.support.feeds")
 NIGHT = User("night", frozenset(["observe"]), Source.CSC)
+
+
+def all_rows(feed: Feed) -> list[Row]:
+    """Return all rows in memory."""
+    found: list[Row] = []
+    while rows := feed.rows(feed.start + len(found), feed.edge):
+        found += rows
+    return found
 
 
 class Event(NamedTuple):

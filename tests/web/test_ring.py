@@ -15,12 +15,12 @@ from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.dialects.tma2020 import envelope
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.frontends.web.events import ring as feed_module
-from mtmount_twisted.frontends.web.events.ring import GATHER, STREAMS_PER_TURN, Feed, Turns
+from mtmount_twisted.frontends.web.events.ring import BYTES_PER_TURN, GATHER, STREAMS_PER_TURN, Feed, Turns
 from mtmount_twisted.frontends.web.events.selection import Selection
 from mtmount_twisted.journal.recorder import JournalOff
-from mtmount_twisted.records import ChangeRecord
+from mtmount_twisted.records import ChangeRecord, LineRecord
 from tests.support.commanders import House
-from tests.support.feeds import World, parsed
+from tests.support.feeds import World, all_rows, parsed
 from tests.support.journals import STAMP
 from tests.support.records import RecordMaker
 
@@ -273,9 +273,9 @@ class FeedTests(SynchronousTestCase):
         world = World(self, max_bytes=10_000)
         self.addCleanup(world.stop)
         world.record(100, b"x" * 700)
-        self.assertEqual(len(world.feed.rows(0, 200)), 9)
+        self.assertEqual(len(all_rows(world.feed)), 9)
         world.record(100, b"")
-        self.assertEqual(len(world.feed.rows(0, 200)), 32)
+        self.assertEqual(len(all_rows(world.feed)), 32)
 
     def test_without_a_journal(self) -> None:
         """Without a journal events have no id."""
@@ -421,6 +421,40 @@ class ReadOnceTests(SynchronousTestCase):
             return function(*arguments)
 
         return counting
+
+    def test_long_lines_without_a_header(self) -> None:
+        """Of malformed lines each is read once in all, and a turn reads no more than its bytes or one line:
+        with `json` such a line takes a hundred times as long as a good one."""
+        calls, most = Counter[str](), [0]
+        clock = Clock()
+        bus = EventBus(clock)
+        dialect = replace(
+            DIALECT,
+            read_header=self.counted(calls, "read_header", DIALECT.read_header),
+            decode_to_show=self.counted(calls, "decode_to_show", DIALECT.decode_to_show),
+        )
+        feed = Feed(bus, dialect, JournalOff(), clock, Turns(clock))
+        ear = Ear()
+        feed.attach(ear)
+        for _ in range(100):
+            bus.publish(LineRecord(0.0, 1, "controller", "from", b"x" * (BYTES_PER_TURN // 3)))
+        call_later = clock.callLater
+
+        def counting(delay: float, call: Any, *arguments: Any, **named: Any) -> Any:
+            def counted(*given: Any, **also: Any) -> None:
+                before = calls.total()
+                call(*given, **also)
+                most.append(calls.total() - before)
+
+            return call_later(delay, counted, *arguments, **named)
+
+        self.patch(clock, "callLater", counting)
+        clock.advance(1)
+        self.assertEqual(len(ear.events), 100)
+        self.assertEqual({event.data["kind"] for event in ear.events}, {"unreadable"})
+        self.assertEqual(calls, {"read_header": 100})
+        self.assertEqual(max(most), 3)
+        self.assertEqual(len(feed.rows(0, 100)), 3)  # a reader that resumes
 
     def test_line_without_a_header(self) -> None:
         """A line of the controller that is no reply is told as unreadable."""

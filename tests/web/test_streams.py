@@ -669,7 +669,7 @@ class InterleavingTests(SynchronousTestCase):
         Only rows that a killed daemon told and never wrote are nowhere. A reader that resumes while memory is
         empty reads history to its end, and so finds some rows twice.
         """
-        self.patch(streams, "ROWS_PER_TURN", 2)
+        self.patch(ring, "ROWS_PER_TURN", 2)
         world = World(self, max_rows=rows)
         ids: dict[int, str] = {}
         try:

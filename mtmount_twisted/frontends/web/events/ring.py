@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -44,11 +45,12 @@ MAX_ROWS, MAX_BYTES, ROW_BYTES = 20_000, 8 * 2**20, 300
 text."""
 
 BATCH_ROWS, BATCH_BYTES = 500, 2**15
-"""The largest numbers of rows and of shown bytes in one batch. Each listener copies a batch that it sends at
+"""The numbers of rows and of shown bytes at which a batch ends. Each listener copies a batch that it sends at
 once. Slow listeners share the batches in their backlogs."""
 
 ROWS_PER_TURN, BYTES_PER_TURN = 20, 2**14
-"""The largest numbers of rows and of shown bytes that are made into JSON in one turn of the reactor."""
+"""The largest numbers of rows and of bytes that one turn of the reactor reads and makes into JSON. All bytes
+of a line count, because the whole line may be read; a line that is longer has a turn of its own."""
 
 STREAMS_PER_TURN = 8
 """The largest number of listeners that receive data in one turn of the reactor."""
@@ -198,58 +200,68 @@ def gone(why: str, rows: int | None, after: str | None, before: str | None) -> b
     return frame("gone", as_json(Gone(rows=rows, after=after, before=before, why=why)))
 
 
+def _fitting(sizes: Iterable[int]) -> int:
+    """Return the number of rows that one turn of the reactor reads and makes into JSON; at least one.
+
+    :param sizes: the lengths of the lines and texts of the rows.
+    """
+    count = size = 0
+    for each in sizes:
+        size += each
+        if count and (count == ROWS_PER_TURN or size > BYTES_PER_TURN):
+            break
+        count += 1
+    return count
+
+
 def slices(rows: Sequence[Row]) -> Iterator[range]:
     """Yield the numbers of rows in slices: each slice is made into JSON in one turn of the reactor."""
-    start = size = 0
-    for number, row in enumerate(rows):
-        cost = shown_bytes(row)
-        if number > start and (number - start == ROWS_PER_TURN or size + cost > BYTES_PER_TURN):
-            yield range(start, number)
-            start, size = number, 0
-        size += cost
-    if rows:
-        yield range(start, len(rows))
-
-
-def _fitting(rows: list[Row]) -> list[Row]:
-    """Return the first rows: as many as fit into one batch, and at least one."""
-    size = 0
-    for number, row in enumerate(rows, 1):
-        size += shown_bytes(row)
-        if size >= BATCH_BYTES:
-            return rows[:number]
-    return rows
+    sizes = [len(row.entry.line or b"") + len(row.entry.text) for row in rows]
+    start = 0
+    while start < len(rows):
+        end = start + _fitting(islice(sizes, start, None))
+        yield range(start, end)
+        start = end
 
 
 class Batch:
     """Rows that are sent together: each row becomes an event once, and is joined once for each selection.
 
     :param lost: the event for the rows before the batch that no listener received; empty without such rows.
+    :ivar rows: the rows of the batch.
     """
 
-    def __init__(self, rows: list[Row], lost: bytes = b"") -> None:
-        self._rows = rows
-        self._framed: list[bytes | None] = [None] * len(rows)
+    def __init__(self, lost: bytes = b"") -> None:
+        self.rows: list[Row] = []
+        self._framed: list[bytes | None] = []
         self._joined: dict[Selection, bytes] = {}
         self._lost = lost
+        self._bytes = 0
 
-    def prepare(self, numbers: Iterable[int], selections: Iterable[Selection]) -> None:
-        """Make some of the rows into events, if a selection takes them."""
-        for number in numbers:
-            if any(wanted.takes(self._rows[number]) for wanted in selections):
-                self._frame(number)
+    @property
+    def is_full(self) -> bool:
+        """True if the batch is to be sent before further rows."""
+        return len(self.rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+
+    def add(self, rows: list[Row], selections: Iterable[Selection]) -> None:
+        """Add rows, and make each into an event if a selection takes it."""
+        for row in rows:
+            is_taken = any(wanted.takes(row) for wanted in selections)
+            self.rows.append(row)
+            self._framed.append(framed(row) if is_taken else None)
+            self._bytes += shown_bytes(row)
 
     def _frame(self, number: int) -> bytes:
         data = self._framed[number]
         if data is None:
-            data = self._framed[number] = framed(self._rows[number])
+            data = self._framed[number] = framed(self.rows[number])
         return data
 
     def data(self, wanted: Selection) -> bytes:
         """Return the bytes for a listener with this selection."""
         data = self._joined.get(wanted)
         if data is None:
-            taken = (self._frame(number) for number, row in enumerate(self._rows) if wanted.takes(row))
+            taken = (self._frame(number) for number, row in enumerate(self.rows) if wanted.takes(row))
             data = self._joined[wanted] = self._lost + b"".join(taken)
         return data
 
@@ -463,9 +475,15 @@ class Feed:
         return gone(ANOTHER, None, None, before)
 
     def rows(self, start: int, end: int) -> list[Row]:
-        """Return the rows of the ring from one position to another."""
+        """Return the first rows of the ring between two positions: as many as one turn of the reactor reads.
+
+        The dialect reads the header of a line that had none in the record, so that the cost grows with the
+        lengths of the lines.
+        """
         shift, run = self.start, self.journal.run
-        rows = (self._rows[position - shift] for position in range(max(start, shift), min(end, self._end)))
+        positions = range(max(start, shift), min(end, self._end))[:ROWS_PER_TURN]
+        rows = [self._rows[position - shift] for position in positions]
+        del rows[_fitting(kept.record.size for kept in rows) :]
         return [_row(self._id(kept.number), run, kept.record, self.dialect) for kept in rows]
 
     # Sending
@@ -517,16 +535,17 @@ class Feed:
 
     async def _tell(self, end: int) -> None:
         while self._told < end and self.listeners:
-            start = max(self._told, self.start)
-            lost = start - self._told
+            position = max(self._told, self.start)
+            lost = position - self._told
             self.lost += lost
-            rows = _fitting(self.rows(start, start + BATCH_ROWS))
-            batch, after = Batch(rows, self._gone_now(lost) if lost else b""), start + len(rows)
-            for numbers in slices(rows):
-                selections = {listener.selection for listener in self.listeners}
-                batch.prepare(numbers, selections)
+            batch, last = Batch(self._gone_now(lost) if lost else b""), self._end
+            while self.start <= position < last and not batch.is_full:
+                rows = self.rows(position, last)
+                batch.add(rows, {listener.selection for listener in self.listeners})
+                position += len(rows)
                 await self._turns.turn(first=True)
-            self._told = after
+            self._told = position
+            rows = batch.rows
             self._told_row = next((row.entry.id for row in reversed(rows) if row.entry.id), self._told_row)
             others = (row.stream_id for row in reversed(rows) if row.stream_id is not None)
             self._told_other = next(others, self._told_other)

@@ -154,7 +154,7 @@ def row_of(entry: Entry) -> Row:
 
 
 def shown_bytes(row: Row) -> int:
-    """Return roughly the number of bytes of a row that become JSON, which is the cost of its conversion."""
+    """Return roughly the number of bytes of a row that become JSON."""
     return min(len(row.entry.line or b""), SHOWN_BYTES) + len(row.entry.text)
 
 
@@ -239,8 +239,11 @@ def shape(row: Row) -> Message | Step | Change:
 def _message(row: Row) -> Message:
     entry, kind, sequence_id, _ = row
     line, command = entry.line or b"", is_command(entry)
-    decode = _decoded if len(line) <= SHOWN_BYTES else _decoded.__wrapped__
-    fields, text, truncated = decode(line, command, entry.dialect)
+    if kind == UNREADABLE:  # a line without a readable header has no fields: it is not read again
+        fields, (text, truncated) = None, text_of(line)
+    else:
+        decode = _decoded if len(line) <= SHOWN_BYTES else _decoded.__wrapped__
+        fields, text, truncated = decode(line, command, entry.dialect)
     return Message(
         id=event_id(entry.run, entry.id),
         time=iso(entry.time),

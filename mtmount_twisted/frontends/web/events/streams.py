@@ -38,7 +38,7 @@ from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.send_buffer import SendBuffer
 from mtmount_twisted.records import ChangeRecord
 
-from .ring import ROWS_PER_TURN, STREAMS_PER_TURN, Feed, Turns, frame, framed, slices
+from .ring import STREAMS_PER_TURN, Feed, Turns, frame, framed
 from .selection import Selection, read_selection, refuse, selection_parameters, unknown
 from .shapes import Hello, OwnId, StreamId, read_any_id
 from .signals import PARAMETERS, SignalStreams, Wanted, read_wanted
@@ -268,16 +268,15 @@ class Streams:
             elif position > feed.edge:  # the journal already holds rows that listeners do not have yet
                 await feed.moved()
             else:
-                rows = feed.rows(position, min(position + ROWS_PER_TURN, feed.edge))
+                rows = feed.rows(position, feed.edge)
                 position += len(rows)
-                for numbers in slices(rows):
-                    for each in rows[numbers.start : numbers.stop]:
-                        own = (each.entry.run, each.entry.id) if each.entry.id else None
-                        last = each.stream_id or own or last
-                        if stream.selection.takes(each):
-                            stream.send(framed(each))
-                            await stream.room()
-                    await self._turns.turn()
+                for each in rows:
+                    own = (each.entry.run, each.entry.id) if each.entry.id else None
+                    last = each.stream_id or own or last
+                    if stream.selection.takes(each):
+                        stream.send(framed(each))
+                        await stream.room()
+                await self._turns.turn()
         if not stream.ended:
             feed.attach(stream)
 
