@@ -101,7 +101,7 @@ class RecordTests(HandshakeCase):
         self.assertEqual({len(ear.heard) for ear in self.ears}, {1 + 2 * 75})
 
     def test_stop_of_a_quiet_commander(self) -> None:
-        """A commander that has rested goes before all that wait, and the newest such commander first."""
+        """A commander that has rested goes before all that wait, in the order of such commanders."""
         quiet, *crowd = (self.commander(f"203.0.113.{number}") for number in range(60))
         user = self.shake(USER)
         self.clock.advance(REST)

@@ -9,8 +9,9 @@ If a commander has not asked for `QUIET_TIME`, its ask goes before other asks, s
 that asks without end. If several such asks wait, the newest goes first.
 
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
-commanders may send at the same moment. A commander's first looks in a second go first. If several first looks
-wait, the newest commander's goes first.
+commanders may send at the same moment. A commander's first looks in a second go first, each at one command. A
+turn of the reactor has one for each socket that it serves, so that a stop that comes alone waits for no
+crowd.
 
 It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
 each client has a queue.
@@ -48,7 +49,7 @@ ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
 
 LOOKS_FIRST = 4
-"""The number of looks at the commands of one commander that go before other looks, in `ALLOWANCE_TIME`."""
+"""The number of looks at a command of one commander that go before other looks, in `ALLOWANCE_TIME`."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -149,8 +150,12 @@ class CommandQueue:
         self._refused = 0  # bytes of this slice that were refused
         self._behind_asks = 0  # bytes of this slice that wait behind an ask, or followed it at once
         self._looked = 0  # bytes of this slice that were looked at
+        self._has_more = False  # commands behind this slice were not looked at
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0  # of the lines that wait
+        self._seen = (
+            0  # the number of commands at the front that were looked at, and are no stops to dispatch
+        )
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
         self._asked_at = -QUIET_TIME  # in seconds
@@ -166,7 +171,7 @@ class CommandQueue:
         if self._waiting:
             self._bridge.leave_out(self._client, [line for line, *_ in self._waiting])
         self._waiting.clear()
-        self._bytes = 0
+        self._bytes = self._seen = 0
         self._turns.discard(self)
         self._first_looks.discard(self._look)
         self._looks.discard(self._look)
@@ -188,7 +193,7 @@ class CommandQueue:
         if self._waiting:
             self._request_turn()
         if self._waiting and self._looks_first.take():
-            self._first_looks.add(self._look, Rank.FIRST)
+            self._first_looks.add(self._look, Rank.SECOND)
         elif self._waiting:
             # A stop may be among them: other work in the reactor's turn does not delay it (`turn_time`).
             self._looks.add(self._look, Rank.THIRD)
@@ -283,11 +288,16 @@ class CommandQueue:
             if stops == self._bridge.stops:
                 self._bridge.all_read(self._client, self._on_time(most))
             else:
-                self._waiting.popleft()
-                self._bytes -= len(line)
+                self._take_first()
                 header = header or self._read(line)
                 self._bridge.commanded_late(self._client, line, header)
                 self._refused += self._cost(line, header)
+
+    def _take_first(self) -> _Waiting:
+        first = self._waiting.popleft()
+        self._bytes -= len(first[0])
+        self._seen = max(0, self._seen - 1)
+        return first
 
     def _may_go_on(self, most: int) -> bool:
         return self._has_command or self._refused < most
@@ -296,8 +306,7 @@ class CommandQueue:
         """Yield the commands of a slice that no stop has overtaken, and count the refused ones."""
         client, bridge, waiting = self._client, self._bridge, self._waiting
         while waiting and self._may_go_on(most) and waiting[0][1] == bridge.stops:
-            line, _, _, header = waiting.popleft()
-            self._bytes -= len(line)
+            line, _, _, header = self._take_first()
             header = header or self._read(line)
             in_flight = client.in_flight
             yield line, header
@@ -347,8 +356,11 @@ class CommandQueue:
         """
         self._looked = 0
         self._guarded(self._dispatch_stops, most)
+        looked = self._looked
+        if self._has_more:
+            self._looks.add(self._look, Rank.THIRD)
         self._went_on()
-        return self._looked
+        return looked
 
     def _dispatch_stops(self, most: int) -> None:
         """Dispatch the first stops, but no stop behind a malformed line.
@@ -359,28 +371,27 @@ class CommandQueue:
         :param most: the number of bytes at which the look ends, to go on in a later turn.
         """
         asks_decide = not self._bridge.anyone_may_stop
-        kept: deque[_Waiting] = deque()
-        while self._waiting:
+        waiting = self._waiting
+        self._has_more = False
+        while self._seen < len(waiting):
             if self._looked >= most:
-                self._looks.add(self._look, Rank.THIRD)
+                self._has_more = True
                 break
-            waiting = self._waiting.popleft()
-            if waiting[2] is None:
+            each = waiting[self._seen]
+            if each[2] is None:
                 self._looked += LEAST
-                waiting = self._look_at(waiting)
-            line, _, kind, header = waiting
+                waiting[self._seen] = each = self._look_at(each)
+            line, _, kind, header = each
             is_stop = kind is not None and kind.is_stop
             if is_stop and self._stops_at_once.take():
+                self._looked += LEAST  # to dispatch it takes longer than the look
                 self._bytes -= len(line)
+                del waiting[self._seen]
                 self._bridge.commanded(self._client, line, header)
-                continue
-            kept.append(waiting)
-            if is_stop or kind is None or (kind.is_ask and asks_decide):
+            elif is_stop or kind is None or (kind.is_ask and asks_decide):
                 break
-        if self._reader is not None:
-            self._waiting.extendleft(reversed(kept))
-        elif kept:  # a stop has ended the session
-            self._bridge.leave_out(self._client, [line for line, *_ in kept])
+            else:
+                self._seen += 1
 
 
 def _is_free(header: CommandEnvelope) -> bool:

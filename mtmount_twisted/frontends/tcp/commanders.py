@@ -29,8 +29,9 @@ from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader, receive_little
+from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
-from mtmount_twisted.net.turns import Turns
+from mtmount_twisted.net.turns import LEAST, Turns
 
 from .command_queue import CommandQueue, line_cost
 
@@ -65,12 +66,12 @@ lines, in 1 ms. One socket receives no more at once."""
 LOOK_EVERY = 0.01
 """Time from the start of one such turn to the start of the next, in seconds."""
 
-FIRST_LOOKS_IN_TURN = 1024
-"""Number of bytes of all commanders without command that first looks search in one turn of the reactor: 16
-short lines, in 0.1 ms."""
+FIRST_LOOKS_IN_TURN = MOST_EVENTS * LEAST
+"""Number of bytes of all commanders without command that first looks search in one turn of the reactor: one
+short line of each socket that the turn serves, in 0.5 ms. So no stop waits behind the looks of others."""
 
-LOOKED_AT_ONCE = 512
-"""Number of bytes of one commander that are searched before the next commander's turn."""
+LOOKED_AT_ONCE = 256
+"""Number of bytes of one commander that are searched before the next commander's turn: four short lines."""
 
 
 class ReadTurns:
@@ -80,15 +81,15 @@ class ReadTurns:
         connection.
     :ivar without_command: the turns of commanders that do not have command. These turns are separate, so that
         no client without rights delays a commander's ask.
-    :ivar first_looks: the turns for the first looks at the commands of each such commander in a second. The
-        looks find stops, so that a quiet commander's stop waits for no crowd.
+    :ivar first_looks: the turns for the first looks at the commands of each such commander in a second: each
+        at one command. They find stops, so that a quiet commander's stop waits for no crowd.
     :ivar looks: the turns of the other looks.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self.without_rights: Turns = Turns(reactor, READ_WITHOUT_RIGHTS, SLICE_WITHOUT_RIGHTS, READ_EVERY)
         self.without_command: Turns = Turns(reactor, READ_WITHOUT_RIGHTS, REFUSED_AT_ONCE, READ_EVERY)
-        self.first_looks: Turns = Turns(reactor, FIRST_LOOKS_IN_TURN, LOOKED_AT_ONCE)
+        self.first_looks: Turns = Turns(reactor, FIRST_LOOKS_IN_TURN, LEAST)
         self.looks: Turns = Turns(reactor, LOOKED_IN_TURN, LOOKED_AT_ONCE, LOOK_EVERY)
 
     def close(self) -> None:
