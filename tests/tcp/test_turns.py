@@ -518,7 +518,7 @@ class LookTests(Tma2022Case):
         self.assertEqual((stops, self.read), (60, []))
 
     def test_stop_in_a_burst(self) -> None:
-        """However many commanders send in each turn of the reactor, a quiet one's stop goes in its own turn."""
+        """However many commanders send in a turn of the reactor, a quiet one's stop goes in its own turn."""
         move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
         stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
         crowd = [self.come() for _ in range(6 * (MOST_EVENTS - 1))]
