@@ -5,8 +5,9 @@ virtual machine, an overloaded machine) every deadline has passed at once, while
 time still lies in the system's buffers. If a `Deadline` fires late, it therefore lets the reactor read first
 and judges afterwards: the data may cancel it, or change its result.
 
-Use a `Deadline` for every timer that judges a peer, a user or a client. For a timer that only starts work of
-our own, use plain ``callLater``. ``tests/net/test_deadlines.py`` lists both kinds of timers.
+Use a `Deadline` for every timer that judges a peer, a user or a client, and a `PeerDeadline` if hundreds of
+peers without rights can have one each. For a timer that only starts work of our own, use plain ``callLater``.
+``tests/net/test_deadlines.py`` lists both kinds of timers.
 
 It touches only a clock. Next to read: `protocol`, which has two deadlines.
 """
@@ -18,6 +19,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
+
+from .endings import end_in_turn
 
 SLACK = 0.1
 """Largest delay of a timer in seconds that still counts as on time: a turn of a busy reactor is shorter. Even
@@ -72,7 +75,10 @@ class Deadline:
             self._turns += 1
             self._call = self._clock.callLater(0, self._come)
         else:
-            self._judge(*self._args, **self._kw)
+            self._end()
+
+    def _end(self) -> None:
+        self._judge(*self._args, **self._kw)
 
     def _turns_needed(self, came: float, now: float) -> int:
         if came - self._due <= SLACK:
@@ -103,6 +109,41 @@ class Deadline:
     def active(self) -> bool:
         """Return True until the deadline has judged or is cancelled."""
         return bool(self._call.active())
+
+
+class PeerDeadline(Deadline):
+    """A deadline of a peer that may have no rights: hundreds can be due at once, and a few judge in a turn
+    (`endings`)."""
+
+    _waits = False
+    _withdraw: Callable[[], None] | None = None
+
+    def _end(self) -> None:
+        self._waits = True
+        withdraw = end_in_turn(self._clock, self._judge_in_turn)
+        if self._waits:
+            self._withdraw = withdraw
+
+    def _judge_in_turn(self) -> None:
+        self._waits, self._withdraw = False, None
+        super()._end()
+
+    def cancel(self) -> None:
+        """As `Deadline.cancel`."""
+        if self._withdraw is None:
+            super().cancel()
+        else:
+            self._withdraw()
+            self._waits, self._withdraw = False, None
+
+    def reset(self, secondsFromNow: float) -> None:
+        """As `Deadline.reset`."""
+        self.cancel()
+        self._set(secondsFromNow)
+
+    def active(self) -> bool:
+        """As `Deadline.active`."""
+        return self._waits or super().active()
 
 
 @implementer(IReactorTime)

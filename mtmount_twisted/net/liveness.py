@@ -19,7 +19,8 @@ the watch, as experiments on Linux 6.18 show:
 
 The watch also ends a connection that the kernel has closed, because the peer reset it. If the peer had closed
 its sending side before, the reactor reads no more, and would find that out only when it writes. The watch
-ends the connection at its second look: meanwhile the reactor ends those that it reads, a few in a turn.
+ends the connection at its second look: meanwhile the reactor ends those that it reads, a few in a turn. All
+ends by the watch take turns (`endings`).
 
 If the reactor is held up for more than about a second, a live peer with a closed window can be lost.
 
@@ -36,6 +37,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+
+from .endings import end_in_turn
 
 SILENCE = 4.25
 """Seconds without a sign from a peer that owes one. With `PERIOD` the sum is less than 5."""
@@ -140,8 +143,10 @@ class _Watch:
         self._began = 0
         self._timeout = 0
         self._is_closed = False  # at the last look
+        self._withdraw: Callable[[], object] = lambda: None
 
     def stop(self) -> None:
+        self._withdraw()
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -151,12 +156,12 @@ class _Watch:
         if (info := _info(self._sock)) is None:
             return
         if info.state == _TCP_CLOSE and self._is_closed:
-            self._abort()
+            self._withdraw = end_in_turn(self._clock, self._abort)
             return
         self._is_closed = info.state == _TCP_CLOSE
         silent = min(info.last_ack_recv, info.last_data_recv)
         if (info.unacked or info.notsent) and silent >= SILENCE * 1000:
-            self._abort()
+            self._withdraw = end_in_turn(self._clock, self._abort, first=True)
             return
         self._set_timeout(info)
         self._next = self._clock.callLater(PERIOD, self.look)

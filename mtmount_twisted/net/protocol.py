@@ -26,7 +26,7 @@ from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
-from .deadlines import Deadline
+from .deadlines import PeerDeadline
 from .liveness import keep_alive, watch_window
 from .rate_limited_log import RateLimitedLog
 from .send_buffer import SendBuffer
@@ -219,7 +219,7 @@ class LineReader(LineReceiver):
         elif ended_one or self._began is None:
             self._began = clock.seconds()
             if self._timer is None:
-                self._timer = Deadline(clock, self._patience, self._look_at_unfinished, clock)
+                self._timer = PeerDeadline(clock, self._patience, self._look_at_unfinished, clock)
 
     def _look_at_unfinished(self, clock: IReactorTime) -> None:
         self._timer = None
@@ -229,7 +229,7 @@ class LineReader(LineReceiver):
         if self._unread or self._is_paused:  # this side makes the peer wait with the end of the line
             rest = self._patience
         if rest > 0:
-            self._timer = Deadline(clock, rest, self._look_at_unfinished, clock)
+            self._timer = PeerDeadline(clock, rest, self._look_at_unfinished, clock)
         else:
             self._fail(UnfinishedLineError(bytes(self.unfinished[:100]), self._patience))
             self.transport.abortConnection()
@@ -369,7 +369,7 @@ class LineWriter(Protocol):
         """Close after all data is sent, or after `CLOSE_TIMEOUT` if the peer does not read."""
         if self._abort is None:
             self.buffer.finish()
-            self._abort = Deadline(self.clock, CLOSE_TIMEOUT, self.transport.abortConnection)
+            self._abort = PeerDeadline(self.clock, CLOSE_TIMEOUT, self.transport.abortConnection)
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from zope.interface import directlyProvides, providedBy
 
+from .endings import Endings
 from .turn_time import TurnTime
 
 
@@ -54,7 +55,8 @@ class _FewEvents:
 
 
 def bound_turns(reactor: Any) -> bool:
-    """Let a reactor serve `MOST_EVENTS` sockets in a turn, and measure its turns (`turn_time.TurnTime`).
+    """Let a reactor serve `MOST_EVENTS` sockets in a turn, measure its turns (`turn_time.TurnTime`), and end
+    connections in turns (`endings`).
 
     The other sockets that are ready are due in the next turns.
 
@@ -69,5 +71,6 @@ def bound_turns(reactor: Any) -> bool:
         return False
     if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
         reactor.turn_time = TurnTime(reactor)
+        reactor.endings = Endings(reactor, reactor.turn_time)
         reactor._poller = _FewEvents(poller, reactor.turn_time.begin_turn)
     return True

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.errors import BacklogError
 
-from .deadlines import Deadline
+from .deadlines import PeerDeadline
 from .liveness import handle_of
 from .waiting import Waiters
 
@@ -257,7 +257,7 @@ class SendBuffer:
         if self._max_seconds is not None:
             rest = max(at_least, since + self._max_seconds - self._clock.seconds())
             why = f"not caught up for {self._max_seconds:g} s"
-            self._deadline = Deadline(self._clock, rest, self._cut, why)
+            self._deadline = PeerDeadline(self._clock, rest, self._cut, why)
 
     def _stop_timer(self) -> None:
         if self._deadline is not None:

@@ -26,7 +26,7 @@ from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.admission import Network, networks
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.deadlines import PeerDeadline
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader, receive_little
 from mtmount_twisted.net.reactors import MOST_EVENTS
@@ -207,7 +207,7 @@ class PairClient(PairedSession):
         if self._holding is None:
             if not self._holds:
                 self._stops_before = self._bridge.stops
-            self._holding = Deadline(self.reactor, HOLD_TIME, self._drop_held)
+            self._holding = PeerDeadline(self.reactor, HOLD_TIME, self._drop_held)
         if len(self._held) > MAX_HELD:
             self._drop_held()
 

@@ -22,7 +22,7 @@ from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
 from mtmount_twisted.net.admission import address_of
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.deadlines import PeerDeadline
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader, receive_little
@@ -119,7 +119,7 @@ class PortClient:
             raise
         self._lose(why)
         self._reader.read_no_more()
-        self._abort = Deadline(self._clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)
+        self._abort = PeerDeadline(self._clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)
         self._reader.transport.loseConnection()
 
     def close(self, why: str) -> Deferred[None]:

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from mtmount_twisted.config.settings import TelemetryReaders
 from mtmount_twisted.interfaces import ILineReaderOwner, ITelemetry, ITelemetryPort
 from mtmount_twisted.net.admission import address_of
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.deadlines import PeerDeadline
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader, receive_little
@@ -278,7 +278,8 @@ class TelemetryReader:
         if is_stuck:
             self._reader.transport.abortConnection()
         elif self._abort is None:
-            self._abort = Deadline(self._port.clock, CLOSE_TIMEOUT, self._reader.transport.abortConnection)
+            abort = self._reader.transport.abortConnection
+            self._abort = PeerDeadline(self._port.clock, CLOSE_TIMEOUT, abort)
             self._reader.transport.loseConnection()
         return gone
 

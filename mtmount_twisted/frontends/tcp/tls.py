@@ -22,7 +22,7 @@ from mtmount_twisted.hosts import client_network
 from mtmount_twisted.journal.schema import usable_client_name
 from mtmount_twisted.net.admission import address_of
 from mtmount_twisted.net.by_network import ByNetwork
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.deadlines import PeerDeadline
 from mtmount_twisted.net.known_addresses import KnownAddresses
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.tls import client_name
@@ -93,7 +93,7 @@ class HandshakeReader(LineReader, Generic[Member]):
         self.network: str = client_network(address_of(peer))
         self.is_known = is_known
         self._port = port
-        self._time = Deadline(clock, HANDSHAKE_TIME, self._too_slow)
+        self._time = PeerDeadline(clock, HANDSHAKE_TIME, self._too_slow)
         port.unproven[self] = None
 
     @property

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
-from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.deadlines import Deadline, PeerDeadline
 from mtmount_twisted.net.liveness import keep_alive, watch_window
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.turns import Rank, Turns
@@ -304,7 +304,7 @@ class Connection(http.HTTPChannel):
     def _set_deadline(self, delay: float | None) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None if delay is None else Deadline(self.site.reactor, delay, self._too_late)
+        self._timer = None if delay is None else PeerDeadline(self.site.reactor, delay, self._too_late)
 
     def _too_late(self) -> None:
         if self._state is not OPEN:
