@@ -26,8 +26,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from .by_network import ByNetwork
-from .records import MOST_AHEAD, RecordQueue, as_steps
-from .turns import LEAST, Turns
+from .records import MOST_AHEAD, SLICE, RecordQueue, as_steps
+from .turns import Turns
 
 MAX_HANDSHAKE = 16 * 1024
 """The largest number of bytes that a peer may send until its handshake is over. A chain of ten certificates
@@ -53,7 +53,7 @@ def handshake_turns(reactor: Any) -> Turns:
 
     :param reactor: an ``IReactorTime``.
     """
-    return Turns(reactor, budget=STEPS * LEAST, slice_size=LEAST)
+    return Turns(reactor, budget=STEPS * SLICE, slice_size=SLICE)
 
 
 class HandshakeQueue:

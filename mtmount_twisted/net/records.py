@@ -2,10 +2,11 @@
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
 peer without command is decrypted in slices of `SLICE` bytes. All slices share the steps of `handshakes`: a
-slice is a step. The slices go in this order:
+whole slice is a step, and a short one, such as a stop, an eighth of a step or what its time is. The slices go
+in this order:
 
-1. of commanders that had no slice for `REST`, the newest before the others, so that the stop or the ask of a
-   quiet commander waits for no crowd;
+1. of commanders that had no slice for `REST`, so that the stop or the ask of a quiet commander waits for no
+   crowd: a turn of the reactor has time for a stop of each socket that it serves;
 2. of other connections from known addresses that had no slice for `REST`;
 3. of other connections from known addresses; after `MOST_AHEAD` of them, one of the rest has its turn;
 4. the first one of each connection, which holds a whole stop;
@@ -54,14 +55,20 @@ class Records(Protocol):
     def is_new(self) -> bool:
         """True until it has had its first slice."""
 
-    def read_records(self, most: int) -> None:
+    def read_records(self, most: int) -> int:
         """Decrypt at most `most` bytes. If more are there, add this connection to the queue again. It must
-        not raise."""
+        not raise.
+
+        :returns: the number of bytes that were decrypted or dropped.
+        """
 
 
-def as_steps(step: int, seconds: float) -> int:
-    """Return the number that a step of a duration counts as; a usual step counts as the number `step`."""
-    return max(step, int(step * seconds / STEP_TIME))
+def as_steps(least: int, seconds: float) -> int:
+    """Return the number that work of a duration counts as; a usual step counts as `SLICE`.
+
+    :param least: the smallest number that it counts as.
+    """
+    return max(least, int(SLICE * seconds / STEP_TIME))
 
 
 class RecordQueue:
@@ -76,7 +83,7 @@ class RecordQueue:
         self._turns = turns
         self._now = now
         self._is_known = is_known
-        self._rested: dict[Records, None] = {}  # the newest last
+        self._rested: dict[Records, None] = {}
         self._known_rested: ByNetwork[Records] = ByNetwork()
         self._known: ByNetwork[Records] = ByNetwork()
         self._new: ByNetwork[Records] = ByNetwork()
@@ -126,7 +133,9 @@ class RecordQueue:
 
     def _next(self) -> Records:
         if self._rested:
-            return self._rested.popitem()[0]
+            connection = next(iter(self._rested))
+            del self._rested[connection]
+            return connection
         if self._known_rested.groups():
             return self._known_rested.pop()
         others = self._new if self._new.groups() else self._others
@@ -144,5 +153,5 @@ class RecordQueue:
         if self._waits:
             self._request_turn()
         connection.read_at = began = self._now()
-        connection.read_records(SLICE)
-        return as_steps(most, self._now() - began)
+        taken = connection.read_records(SLICE)
+        return as_steps(taken, self._now() - began)

@@ -172,12 +172,13 @@ class ServerConnection(BufferingTLSTransport):
             if not self._is_paused:
                 self.transport.resumeProducing()
 
-    def read_records(self, most: int) -> None:
+    def read_records(self, most: int) -> int:
         """Decrypt a slice; see `records.Records`."""
         if self._is_paused:
-            return
+            return 0
         self.is_new = False
         data, self.due = self.due[:most], self.due[most:]
+        taken = len(data)
         if self.disconnecting:
             data, self.due = data[: self._last_bytes], b""
             self._last_bytes -= len(data)
@@ -185,6 +186,7 @@ class ServerConnection(BufferingTLSTransport):
             self._decrypt(data)
         if self.state is SHAKEN:
             self._go_on()
+        return taken
 
     def _decrypt(self, data: bytes) -> None:
         """Decrypt in a turn. An error here must not end the connection that the reactor is just reading."""

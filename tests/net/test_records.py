@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtmount_twisted.net.handshakes import STEPS
+from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.records import REST, SLICE, STEP_TIME
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
 from tests.support.handshakes import TURN, Peer
@@ -102,14 +103,24 @@ class RecordTests(HandshakeCase):
 
     def test_stop_of_a_quiet_commander(self) -> None:
         """A commander that has rested goes before all that wait, in the order of such commanders."""
-        quiet, *crowd = (self.commander(f"203.0.113.{number}") for number in range(60))
-        user = self.shake(USER)
+        quiet, *crowd = (self.commander(f"203.0.113.{number}") for number in range(6))
+        strangers = [self.shake(USER), *(self.shake(f"198.51.100.{number}") for number in range(40))]
         self.clock.advance(REST)
-        for peer in (user, *crowd):
+        for peer in (*strangers, *crowd):
             peer.send(tiny(peer, b"x" * 150))
         quiet.send(quiet.say(b"stop"))
-        self.clock.advance(TURN)
+        self.pass_turns(2)
         self.assertEqual(self.ears[0].heard, b".stop")
+
+    def test_stops_of_a_crowd(self) -> None:
+        """As many commanders as a turn serves sockets say something short at once: all are heard in it."""
+        crowd = [self.commander(f"203.0.113.{number}") for number in range(3 * MOST_EVENTS)]
+        self.clock.advance(REST)
+        for count in (MOST_EVENTS, 2 * MOST_EVENTS, 3 * MOST_EVENTS):
+            for peer in crowd[count - MOST_EVENTS : count]:
+                peer.send(peer.say(b"stop"))
+            self.assertEqual([ear.heard for ear in self.ears[:count]], [b".stop"] * count)
+            self.clock.advance(TURN)
 
     def test_rest(self) -> None:
         """A commander goes first once in `REST`, and then as others do."""
