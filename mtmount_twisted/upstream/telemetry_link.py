@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +26,8 @@ from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.telemetry import SILENCE, ClockOffset, SilenceWatch
 
 from .malformed import AT_ONCE, MalformedLines
+
+T = TypeVar("T")
 
 TELEMETRY = "telemetry"
 """The name of the link in the log."""
@@ -117,7 +119,7 @@ class TelemetryLink(DuplexConnection[bytes]):
         self._subscribers: list[Callable[[bytes], None]] = []
         self._value_subscribers: list[Callable[[Sequence[ITelemetryValue]], None]] = []
         self._mostly_malformed = MalformedLines()
-        self._malformed_log = RateLimitedLog(reactor, log)
+        self._sparse_log = RateLimitedLog(reactor, log)
         self._offset = ClockOffset(reactor, self._format.tai)
         self._watch = SilenceWatch(reactor, SILENCE, self._silence_changed)
         if not connect:
@@ -197,9 +199,16 @@ class TelemetryLink(DuplexConnection[bytes]):
         self._watch.hear()
         data = self.carries.terminator.join([*(value.line for value in kept), b""])
         for subscriber in self._subscribers:
-            subscriber(data)
+            self._tell(subscriber, data)
         for receive in self._value_subscribers:
-            receive(kept)
+            self._tell(receive, kept)
+
+    def _tell(self, subscriber: Callable[[T], None], lines: T) -> None:
+        """Call a subscriber. An error in it concerns neither the connection nor the other subscribers."""
+        try:
+            subscriber(lines)
+        except Exception:
+            self._sparse_log.exception("%s: a subscriber failed to handle lines", self.name)
 
     def server_changed(self, reason: Failure | None) -> None:
         """See `IPairOwner`."""
@@ -226,7 +235,7 @@ class TelemetryLink(DuplexConnection[bytes]):
 
     def _note_malformed(self, why: str) -> None:
         self.malformed += 1
-        self._malformed_log.warning(
+        self._sparse_log.warning(
             "%s: dropped a line from %s: %s; is controller.telemetry_port right?", self.name, self._there, why
         )
 

@@ -276,6 +276,18 @@ class FactsTests(SynchronousTestCase):
         self.assertLessEqual(len(causes), 65)
         self.assertEqual(causes[-1], "further bits")
 
+    def test_masks_of_limits_are_not_kept(self) -> None:
+        """A mask with bits that no limit has is that without these bits: Python keeps each mask for ever."""
+        kept = LimitsMask._value2member_map_
+        masks = [1 << 12 | 1, 2**63 - 1, -1, 10**400, *range(2**20, 2**20 + 4000)]
+        for first in range(0, len(masks), 100):
+            line = replies.LimitsReply(system=System.AZIMUTH, limits=(0,)).encode()[:-2]
+            few = ",".join(map(str, masks[first : first + 100])).encode()
+            [fact] = devices(facts_of(line.replace(b'"limits":[0]', b'"limits":[%b]' % few)))
+            assert isinstance(fact.value, tuple)
+            self.assertEqual(len(fact.value), len(masks[first : first + 100]))
+        self.assertLessEqual(len(kept), 2 ** len(LimitsMask))
+
     def test_sets(self) -> None:
         """The names of the sets of settings."""
         one = replies.SettingsSet(name="Default", description="", created_date="", modified_date="")

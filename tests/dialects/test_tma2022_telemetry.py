@@ -18,6 +18,9 @@ from mtmount_twisted.errors import FieldError, LineError, PositionalFieldError, 
 
 from .strategies import damaged, topics
 
+WHOLE = "encoderHeadReadReferenceAZ1"
+"""A quantity that is a whole number."""
+
 
 def read(topic_id: Any, quantities: str = "", timestamp: str = "1.5") -> Any:
     """The topic of this number, with these quantities as JSON."""
@@ -160,11 +163,25 @@ class Read(SynchronousTestCase):
             (b'{"topicID":6,"timestamp":1e999}', "timestamp"),
             (b'{"topicID":6,"timestamp":1,"actualPosition":"3"}', "actualPosition"),
             (b'{"topicID":6,"timestamp":1,"actualPosition":[3]}', "actualPosition"),
+            (b'{"topicID":6,"timestamp":1,"actualPosition":' + b"9" * 400 + b"}", "actualPosition"),
+            (b'{"topicID":16,"timestamp":1,"encoderHeadReadReferenceAZ1":%b}' % (b"9" * 5000), None),
+            *(
+                (b'{"topicID":16,"timestamp":1,"encoderHeadReadReferenceAZ1":%b}' % number, WHOLE)
+                for number in (b"9" * 400, b"-" + b"9" * 400, b"9223372036854775808", b"1e300")
+            ),
         ]
         for line, field in bad:
             error = self.assertRaises(LineError, tma2022.decode_telemetry, line)
             self.assertEqual((error.line, error.field), (line, field))
             self.assertLess(len(str(error)), 1000)
+
+    def test_whole_numbers(self) -> None:
+        """A whole number has 64 bits, so that each program and each database can hold it."""
+        for number in (-(2**63), 2**63 - 1):
+            topic = read(16, f'"{WHOLE}":{number}')
+            [found] = [each for each in topic.fields().values() if isinstance(each, list)]
+            self.assertIn(number, found)
+            self.assertEqual(tma2022.decode_telemetry(topic.encode()[:-2]), topic)
 
     @given(damaged(topics().map(lambda topic: topic.encode()[:-2])) | st.binary(max_size=60))
     def test_any_line(self, line: bytes) -> None:

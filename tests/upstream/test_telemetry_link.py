@@ -122,6 +122,26 @@ class ValueTests(LinkCase):
             self.server.send_bytes(data[number : number + 1])
         self.assertEqual(self.received, [data, lines[0] + b"\r\n", lines[1] + b"\r\n"])
 
+    def test_error_of_a_subscriber(self) -> None:
+        """It costs neither the connection nor the lines of the others, and a log line a minute."""
+
+        def fail(lines: object) -> None:
+            raise OverflowError("a fault of the program")
+
+        heard: list[int] = []
+        received: list[bytes] = []
+        self.link.subscribe(fail)
+        self.link.subscribe(received.append)
+        self.link.subscribe_values(fail)
+        self.link.subscribe_values(lambda values: heard.extend(value.topic_id for value in values))
+        with self.logged(logging.ERROR) as logs:
+            for _ in range(100):
+                self.server.send(topic_line(6))
+                self.turn(0.1)
+        self.assertEqual((heard, len(received), len(self.received)), ([6] * 100, 100, 100))
+        self.assertTrue(self.link.connected)
+        self.assertEqual([str(record.exc_info[1]) for record in logs.records], ["a fault of the program"])
+
     def test_since(self) -> None:
         """The lines since a number are the latest of their topics, in the order in which they came."""
         self.server.send(*(topic_line(topic, number) for number, topic in enumerate((6, 15, 8, 6), 1)))

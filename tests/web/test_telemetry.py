@@ -466,6 +466,20 @@ class RecordingTests(RouteCase):
         self.assertEqual(past["axes"]["azimuth"]["position"], 5.0)
         self.assertNotIn("elevation", past["topics"])
 
+    def test_number_beyond_every_float(self) -> None:
+        """A line with a whole number of 400 digits: a moment leaves it out, and has the other topics."""
+        at = self.began + 600
+        writing = Writing(self.recorder.folder, at)
+        lines = {
+            "azimuth": topic_line("azimuth", at + 37, actualPosition=5.0),
+            "encoder": topic_line("encoder", at + 37, encoderHeadReadReferenceAZ1=10**400),
+        }
+        writing.turn(*(item(at, line) for line in lines.values()))
+        writing.finish()
+        past = self.get("/telemetry", at=iso(at + 3))
+        self.assertEqual(past["axes"]["azimuth"]["position"], 5.0)
+        self.assertNotIn("encoder", past["topics"])
+
     def test_nothing_recorded(self) -> None:
         """A moment without telemetry has the numbers open."""
         past = self.get("/telemetry", at=iso(self.began + 600))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -74,24 +74,21 @@ def _int(line: bytes, field: str, text: str) -> int:
     return number
 
 
-_Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
-
 class _Parameters(Struct, rename="camel"):
-    sequence_id: _Int | None = None
-    commander: _Int | None = None
-    superseding_sequence_id: _Int | None = None
-    superseding_commander: _Int | None = None
+    sequence_id: json_lines.WHOLE | None = None
+    commander: json_lines.WHOLE | None = None
+    superseding_sequence_id: json_lines.WHOLE | None = None
+    superseding_commander: json_lines.WHOLE | None = None
 
 
 class _Reply(Struct):
-    id: _Int
+    id: json_lines.WHOLE
     timestamp: float
     parameters: _Parameters
 
 
 class _Topic(Struct, rename={"topic_id": "topicID"}):
-    topic_id: _Int
+    topic_id: json_lines.WHOLE
     timestamp: float
 
 

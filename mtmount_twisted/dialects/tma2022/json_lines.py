@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Struct = object  # the type checkers' rules for Struct would override those of our metaclasses
 else:
     Struct = msgspec.Struct
+
+WHOLE = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer of at most 64 bits. JSON bounds no integer, but no float can hold one of 400 digits."""
 
 BIT = bool | Literal[0, 1]
 """A bool on the wire: the vendor writes 0 and 1, the mock controller false and true."""

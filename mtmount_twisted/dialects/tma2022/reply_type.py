@@ -108,10 +108,18 @@ def parameter(
     return _Declared(doc, unit, default, null, wire_name)
 
 
+_ALL_LIMITS = sum(LimitsMask)
+
+
+def _limits(mask: int) -> LimitsMask:
+    """Return the limits in a mask, without the bits of no limit: Python keeps each mask for ever."""
+    return LimitsMask(mask & _ALL_LIMITS)
+
+
 _READINGS: dict[Any, tuple[Any, Callable[[Any], Any]]] = {
     bool: (BIT, bool),
     tuple[bool, ...]: (tuple[BIT, ...], lambda values: tuple(map(bool, values))),
-    tuple[LimitsMask, ...]: (tuple[int, ...], lambda values: tuple(map(LimitsMask, values))),
+    tuple[LimitsMask, ...]: (tuple[int, ...], lambda values: tuple(map(_limits, values))),
 }
 """For a type that the wire does not have: the type that `msgspec` reads, and a function that converts it."""
 

@@ -21,7 +21,7 @@ from msgspec import UNSET, StructMeta, UnsetType
 from mtmount_twisted.errors import FieldError, PositionalFieldError, UnknownFieldError
 from mtmount_twisted.wire.fields import plain
 
-from .json_lines import BIT, camel
+from .json_lines import BIT, WHOLE, camel
 from .reply_type import documented, evaluated, signature
 
 MISSING = float("nan")
@@ -76,6 +76,7 @@ class QuantityInfo:
         :raises FieldError: if a value is not of the quantity's type, or if there are too many or too few.
         """
         absent: Any = MISSING if self.dtype is float else UNSET
+        dtype = WHOLE if self.dtype is int else self.dtype
         if value is None and self is _TIMESTAMP:
             raise FieldError(topic_name, self.name, value, f"{self.expected} (it is required)")
         if value is None:
@@ -86,7 +87,7 @@ class QuantityInfo:
                 not isinstance(values, Sequence) and not hasattr(values, "__array__")
             ):
                 raise ValueError(values)
-            kept = [absent if one is None else msgspec.convert(plain(one), self.dtype) for one in values]
+            kept = [absent if one is None else msgspec.convert(plain(one), dtype) for one in values]
         except (ValueError, OverflowError):
             raise FieldError(topic_name, self.name, value, self.expected) from None
         if len(kept) != self.count:
@@ -147,6 +148,9 @@ def _attribute(info: QuantityInfo) -> property:
     )
 
 
+_WIRE_TYPES: dict[type, Any] = {float: float, bool: BIT | UnsetType, int: WHOLE | UnsetType}
+
+
 # Without specifiers a type checker takes each declaration for a default, so any quantity may be omitted.
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=())
 class TopicType(StructMeta):
@@ -166,7 +170,7 @@ class TopicType(StructMeta):
                     namespace[info.name] = _attribute(info)
                 for member, wire_name in info.members:
                     rename[member] = wire_name
-                    types[member] = {float: float, bool: BIT | UnsetType, int: int | UnsetType}[info.dtype]
+                    types[member] = _WIRE_TYPES[info.dtype]
                     namespace[member] = MISSING if info.dtype is float else UNSET
             namespace["__doc__"] = documented(namespace, (info for info in infos if not info.measured))
             options |= {
