@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
+import stat
 import sys
 import syslog
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, formatEventAsClassicLogText
-from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from mtmount_twisted.net.logs import FIELDS, LAYOUT
@@ -32,33 +34,78 @@ LOG_FORMATS = ("text", "json")
 LAST_WORDS = 0.3
 """The longest wait at the end of the process for the last lines of the log, in seconds."""
 
+ROTATE_AT = 1_000_000
+"""The size at which a log file is rotated, in bytes."""
+
 OPEN_TIME = 5.0
 """The longest time to open the log file, in seconds."""
 
 
-class FileSink:
-    """Write to a log file that Twisted rotates at 1 MB, as ``twistd --logfile`` does.
+class FileSink(DescriptorSink):
+    """Write to a log file, and rotate it at `ROTATE_AT` bytes to the names that ``twistd`` would give.
+
+    Twisted's own ``LogFile`` closes its file before it opens the next one. If it can't, each later line is
+    lost, also when there is a place for a file again.
 
     :raises OSError: if the file can't be opened.
     """
 
     def __init__(self, path: str) -> None:
-        self._file = self._open(path)
+        self._path = os.path.abspath(path)
+        super().__init__(self._open(self._path, 0o666))
 
     @staticmethod
-    def _open(path: str) -> LogFile:
-        opened: LogFile = LogFile.fromFullPath(path)
-        return opened
+    def _open(path: str, mode: int) -> int:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+
+    def _replace(self, descriptor: int) -> None:
+        old, self._descriptor = self._descriptor, descriptor
+        with suppress(OSError):  # the file is closed whatever its file system says
+            os.close(old)
 
     def write(self, records: Sequence[bytes]) -> None:
         """As in `output.Sink`."""
-        self._file.write(b"".join(records))
+        before = os.fstat(self._descriptor).st_size
+        try:
+            super().write(records)
+        except OSError:
+            with suppress(OSError):  # no line is cut in the middle
+                os.truncate(self._descriptor, before)
+            raise
 
     def reopen(self) -> None:
         """As in `output.Sink`."""
-        opened = self._open(self._file.path)
-        self._file.close()
-        self._file = opened
+        self._replace(self._open(self._path, 0o666))
+
+    def rotate(self) -> None:
+        """As in `output.Sink`. A file that another program has moved is not rotated."""
+        present = os.fstat(self._descriptor)
+        if present.st_size < ROTATE_AT or not self._is_in_place(present):
+            return
+        made = f"{self._path}.new"
+        opened = self._open(made, 0o600)
+        try:
+            os.fchmod(opened, stat.S_IMODE(present.st_mode))
+            for number in sorted(self._numbers(), reverse=True):
+                os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+            os.rename(self._path, f"{self._path}.1")
+            os.rename(made, self._path)
+        except OSError:
+            os.close(opened)
+            raise
+        self._replace(opened)
+
+    def _is_in_place(self, present: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), present)
+        except OSError:
+            return False
+
+    def _numbers(self) -> list[int]:
+        """Return the numbers of the files that were rotated earlier."""
+        folder, name = os.path.split(self._path)
+        ends = [each.removeprefix(f"{name}.") for each in os.listdir(folder) if each.startswith(f"{name}.")]
+        return [int(end) for end in ends if end.isascii() and end.isdecimal() and end == str(int(end))]
 
 
 class SyslogSink:
@@ -75,6 +122,9 @@ class SyslogSink:
                 syslog.syslog(int(priority[1:]), line)
 
     def reopen(self) -> None:
+        """As in `output.Sink`: there is no file."""
+
+    def rotate(self) -> None:
         """As in `output.Sink`: there is no file."""
 
 
@@ -146,11 +196,11 @@ class ThreadLogObserver:
         # Records of Twisted and tracebacks may contain text from peers: make control characters visible.
         return visible(self._text(event), LAYOUT).encode("utf-8", "backslashreplace")
 
-    def _dropped(self, number: int, error: OSError | None) -> bytes:
+    def _dropped(self, number: int, error: Exception | None) -> bytes:
         why = "it was not written fast enough" if error is None else f"it could not be written: {error}"
         return self._own("the log lacks {number} records here: {why}", number=number, why=why)
 
-    def _not_reopened(self, error: OSError) -> bytes:
+    def _not_reopened(self, error: Exception) -> bytes:
         return self._own("can't reopen the log file, still writing to the open one: {error}", error=error)
 
     def _own(self, text: str, **values: object) -> bytes:

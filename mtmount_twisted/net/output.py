@@ -4,7 +4,7 @@ A pipe that nothing reads, a terminal after Ctrl-S and a hung file system block 
 `OutputThread.write` only appends to a buffer in memory. The buffer is bounded: records that do not fit are
 dropped and counted. Once the buffer is written, one line with their count takes their place.
 
-This module uses neither Twisted nor logging. Next to read: `logs`, which writes the daemons' logs with it.
+This module uses no logging. Next to read: `logs`, which writes the daemons' logs with it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
+
+from .threads import start_thread
 
 MAX_WAITING_BYTES = 2**20
 """Largest number of bytes that wait for the thread."""
@@ -37,6 +39,12 @@ class Sink(Protocol):
 
     def reopen(self) -> None:
         """Open the file again by its name, after it was renamed. Do nothing if there is no file.
+
+        :raises OSError: if that fails. The sink then keeps the file that is open.
+        """
+
+    def rotate(self) -> None:
+        """Begin another file, if the present one is full. The thread calls this before each write.
 
         :raises OSError: if that fails. The sink then keeps the file that is open.
         """
@@ -63,6 +71,9 @@ class DescriptorSink:
 
     def reopen(self) -> None:
         """See `Sink`. There is no file to open again."""
+
+    def rotate(self) -> None:
+        """See `Sink`. There is no file to rotate."""
 
 
 class OutputFile(io.TextIOBase):
@@ -123,14 +134,14 @@ class OutputThread:
     def __init__(
         self,
         sink: Sink,
-        notice: Callable[[int, OSError | None], bytes],
+        notice: Callable[[int, Exception | None], bytes],
         *,
-        not_reopened: Callable[[OSError], bytes] | None = None,
+        not_reopened: Callable[[Exception], bytes] | None = None,
         max_bytes: int = MAX_WAITING_BYTES,
         name: str = "output",
     ) -> None:
         self.dropped: int = 0
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self._sink = sink
         self._notice = notice
         self._not_reopened = not_reopened
@@ -143,6 +154,7 @@ class OutputThread:
         self._overflow = 0  # records dropped while the buffer was full: their place is behind those in it
         self._failed = 0  # records that could not be written: their place is before those in the buffer
         self._reopen = False
+        self._can_rotate = True  # False after a rotation that failed
         self._stopping = False
         self._finish_by: float | None = None
         self._thread: threading.Thread | None = None
@@ -152,11 +164,12 @@ class OutputThread:
 
         Records written before that wait. A program that forks must start the thread after the fork, because
         a fork copies no thread.
+
+        :raises OSError: if the system can't start the thread.
         """
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._thread = start_thread(self._run, self._name)
 
     def write(self, record: bytes) -> bool:
         """Pass one record to the thread. The call does not wait, except after `finish`.
@@ -231,17 +244,29 @@ class OutputThread:
                 reopen, self._reopen = self._reopen, False
                 records, overflow = self._take()
             if reopen:
-                self._reopen_sink()
+                self._tell_error(self._error_of(self._sink.reopen))
             if records or overflow:
+                self._rotate()
                 self._write(records, overflow)
 
-    def _reopen_sink(self) -> None:
+    def _rotate(self) -> None:
+        error = self._error_of(self._sink.rotate)
+        if self._can_rotate:
+            self._tell_error(error)
+        self._can_rotate = error is None
+
+    @staticmethod
+    def _error_of(step: Callable[[], None]) -> Exception | None:
         try:
-            self._sink.reopen()
-        except OSError as error:  # the sink keeps the file that is open
-            if self._not_reopened is not None:
-                with suppress(OSError):
-                    self._sink.write([self._not_reopened(error)])
+            step()
+        except Exception as error:  # the sink keeps the file that is open
+            return error
+        return None
+
+    def _tell_error(self, error: Exception | None) -> None:
+        if error is not None and self._not_reopened is not None:
+            with suppress(Exception):
+                self._sink.write([self._not_reopened(error)])
 
     def _take(self) -> tuple[list[bytes], int]:
         """Return a batch of records, and the number of records that were dropped behind it."""
@@ -254,15 +279,16 @@ class OutputThread:
         return records, 0 if self._waiting else self._overflow
 
     def _write(self, records: list[bytes], overflow: int) -> None:
-        before = [self._notice(self._failed, self.error)] if self._failed and records else []
-        behind = [self._notice(overflow, None)] if overflow else []
+        has_gap = bool(self._failed and records)
         try:
+            before = [self._notice(self._failed, self.error)] if has_gap else []
+            behind = [self._notice(overflow, None)] if overflow else []
             self._sink.write([*before, *records, *behind])
-        except OSError as error:
+        except Exception as error:  # no error ends the thread: later records can be written
             failed, self.error = self._failed + len(records) + overflow, error
             newly_lost = len(records)
         else:
-            failed = 0 if before else self._failed
+            failed = 0 if has_gap else self._failed
             newly_lost = 0
         with self._changed:
             self._failed = failed

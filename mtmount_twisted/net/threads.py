@@ -5,20 +5,36 @@ only abandoned. So its thread is a daemon thread, for which the end of the progr
 of Twisted's own pools are unsuitable: a pool joins its threads when it stops, in the reactor's thread, and a
 full pool delays all other work.
 
-This module touches nothing but threads. Next to read: `resolving`, which uses both functions.
+This module touches nothing but threads. Next to read: `resolving`, which uses the last two functions.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
+
+
+def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
+    """Start a daemon thread.
+
+    :param name: name of the thread, for a debugger.
+    :raises OSError: if the system can't start it, because of a limit on threads or without memory.
+    """
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        raise OSError(errno.EAGAIN, f"the system can't start a thread: {error}") from error
+    return thread
 
 
 def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred[T]:
@@ -26,7 +42,8 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
 
     :param reactor: an ``IReactorFromThreads``; the Deferred fires in its thread.
     :param name: name of the thread, for a debugger.
-    :returns: a Deferred that fires with the result of `work`, or fails with its error, even `SystemExit`.
+    :returns: a Deferred that fires with the result of `work`, or fails with its error, even `SystemExit`. It
+        fails with an `OSError` if the thread can't be started.
         Cancelling the Deferred abandons the thread; its result is then dropped.
     """
     result: Deferred[T] = Deferred()
@@ -39,7 +56,10 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
             outcome = Failure()
         reactor.callFromThread(result.callback, outcome)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        start_thread(run, name)
+    except OSError:
+        return fail()
     return result
 
 
@@ -53,7 +73,8 @@ def call_each_within(
     :param seconds: longest total time in seconds.
     :param name: name of the threads, for a debugger.
     :param late: text of the `TimeoutError` for a function that has not returned in time.
-    :returns: the result or the error of each function, in their order.
+    :returns: the result or the error of each function, in their order; an `OSError` for a thread that can't
+        be started.
     """
 
     def run(number: int, work: Callable[[], T]) -> None:
@@ -63,10 +84,14 @@ def call_each_within(
             outcomes[number] = error
 
     outcomes: dict[int, T | BaseException] = {}
-    threads = [threading.Thread(target=run, args=each, name=name, daemon=True) for each in enumerate(works)]
+    threads: list[threading.Thread] = []
     end = time.monotonic() + seconds
-    for thread in threads:
-        thread.start()
+    works = tuple(works)
+    for number, work in enumerate(works):
+        try:
+            threads.append(start_thread(partial(run, number, work), name))
+        except OSError as error:
+            outcomes[number] = error
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    return [outcomes.get(number, TimeoutError(late)) for number in range(len(threads))]
+    return [outcomes.get(number, TimeoutError(late)) for number in range(len(works))]

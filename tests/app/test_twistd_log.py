@@ -41,6 +41,9 @@ class Sink:
     def reopen(self) -> None:
         """There is no file."""
 
+    def rotate(self) -> None:
+        """There is no file."""
+
 
 def event(text: str, level: Any = LogLevel.info) -> dict[str, Any]:
     """An event of `twisted.logger`."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.app.twistd_log import FileSink
+from mtmount_twisted.app.twistd_log import ROTATE_AT, FileSink
 from mtmount_twisted.net.output import DescriptorSink, OutputThread
 from tests.support.folders import scratch_path
+from tests.support.threads import no_threads
 
 SOON = 10.0
 """How long a test waits for what takes no time, in seconds; only a failing one takes that long."""
@@ -24,7 +26,9 @@ class Sink:
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self.reopened_after: list[int] = []
-        self.error: OSError | None = None
+        self.error: Exception | None = None
+        self.rotated_after: list[int] = []
+        self.rotation_error: Exception | None = None
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.is_in = threading.Event()
@@ -41,10 +45,15 @@ class Sink:
         if self.error is not None:
             raise self.error
 
+    def rotate(self) -> None:
+        self.rotated_after.append(len(self.records))
+        if self.rotation_error is not None:
+            raise self.rotation_error
 
-def notice(number: int, error: OSError | None) -> bytes:
+
+def notice(number: int, error: Exception | None) -> bytes:
     """The record in the place of those that were dropped."""
-    return f"lacks {number}: {error and error.errno}".encode()
+    return f"lacks {number}: {getattr(error, 'errno', error)}".encode()
 
 
 class OutputThreadTests(SynchronousTestCase):
@@ -127,6 +136,48 @@ class OutputThreadTests(SynchronousTestCase):
             self.assertTrue(self.output.flush(SOON))
         self.assertEqual(self.sink.records, [f"lacks 2: {errno.ENOSPC}".encode(), b"b", b"c"])
 
+    def test_any_error(self) -> None:
+        """No error of the sink ends the thread: not in a write, nor when the file is opened or rotated."""
+        self.output.start()
+        self.sink.error = self.sink.rotation_error = ValueError("I/O operation on closed file")
+        self.output.reopen()
+        self.output.write(b"a")
+        self.assertTrue(self.output.flush(SOON))
+        self.assertEqual((self.output.dropped, self.output.error), (1, self.sink.error))
+        self.sink.error = self.sink.rotation_error = None
+        self.output.write(b"b")
+        self.assertTrue(self.output.flush(SOON))
+        self.assertEqual(self.sink.records, [b"lacks 1: I/O operation on closed file", b"b"])
+
+    def test_an_error_of_the_notice(self) -> None:
+        """An error while the thread makes a line of its own does not end it either."""
+        told: list[int] = []
+
+        def fails_once(number: int, error: Exception | None) -> bytes:
+            told.append(number)
+            if len(told) == 1:
+                raise ValueError("no line")
+            return notice(number, None)
+
+        self.output = OutputThread(self.sink, fails_once, max_bytes=10)
+        self.addCleanup(self.output.stop)
+        self.hang()
+        self.output.write(b"more than fits")
+        self.go_on()
+        self.output.write(b"b")
+        self.assertEqual(self.go_on(), [b"hangs", b"lacks 1: None", b"b"])
+
+    def test_a_start_that_fails(self) -> None:
+        """If the system can't start the thread, the program learns of it, and a later start works."""
+        output = OutputThread(self.sink, notice)
+        self.addCleanup(output.stop)
+        with no_threads():
+            self.assertRaises(OSError, output.start)
+        output.write(b"a")
+        output.start()
+        self.assertTrue(output.flush(SOON))
+        self.assertEqual(self.sink.records, [b"a"])
+
     def test_reopen(self) -> None:
         """The sink opens its file anew before the next record, and with nothing to write as well."""
         self.output.start()
@@ -164,6 +215,18 @@ class OutputThreadTests(SynchronousTestCase):
         output.write(b"a")
         self.assertTrue(output.flush(SOON))
         self.assertEqual(sink.records, [b"stays: gone", b"a"])
+
+    def test_rotation_that_fails(self) -> None:
+        """Before each write the sink may rotate its file; the log says once that this fails."""
+        output = OutputThread(self.sink, notice, not_reopened=lambda error: f"stays: {error}".encode())
+        self.addCleanup(output.stop)
+        output.start()
+        for error in (None, OSError("full"), OSError("full"), None, OSError("full")):
+            self.sink.rotation_error = error
+            output.write(b"a")
+            self.assertTrue(output.flush(SOON))
+        a, stays = b"a", b"stays: full"
+        self.assertEqual(self.sink.records, [a, stays, a, a, a, stays, a])
 
     def test_finish(self) -> None:
         """At the end each record is written before `write` returns, if the thread was not started too."""
@@ -247,3 +310,96 @@ class FileSinkTests(SynchronousTestCase):
         self.assertRaises(OSError, sink.reopen)
         sink.write([b"on\n"])
         self.assertEqual((moved / "log").read_bytes(), b"on\n")
+
+    def full_sink(self) -> tuple[FileSink, Path]:
+        """Return a sink whose file is due to be rotated, and its path in a folder of its own."""
+        folder = scratch_path(self)
+        folder.mkdir()
+        path = folder / "log"
+        sink = FileSink(str(path))
+        sink.rotate()
+        sink.write([b"x" * ROTATE_AT])
+        return sink, path
+
+    def test_rotation(self) -> None:
+        """A long file gets the number 1, and those with numbers the next ones; the mode stays."""
+        sink, path = self.full_sink()
+        path.chmod(0o640)
+        for name in ("log.2", "log.10", "log.1", "log.1.gz"):
+            path.with_name(name).write_text(name)
+        sink.rotate()
+        sink.write([b"on\n"])
+        sink.rotate()
+        found = {each.name: each.read_bytes()[:10] for each in path.parent.iterdir()}
+        self.assertEqual(
+            found,
+            {
+                "log": b"on\n",
+                "log.1": b"x" * 10,
+                "log.2": b"log.1",
+                "log.3": b"log.2",
+                "log.11": b"log.10",
+                "log.1.gz": b"log.1.gz",
+            },
+        )
+        self.assertEqual(path.stat().st_mode & 0o777, 0o640)
+
+    def test_rotation_without_a_place_for_a_file(self) -> None:
+        """If no file can be made, the sink goes on with the present one, under its name, until it can."""
+        sink, path = self.full_sink()
+        path.with_name("log.1").write_text("older")
+
+        def no_place(*arguments: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with mock.patch.object(os, "open", no_place):
+            self.assertRaises(OSError, sink.rotate)
+        sink.write([b"on\n"])
+        self.assertEqual(path.stat().st_size, ROTATE_AT + 3)
+        self.assertEqual(path.with_name("log.1").read_text(), "older")
+        sink.rotate()
+        sink.write([b"new\n"])
+        self.assertEqual(path.read_bytes(), b"new\n")
+        self.assertEqual(path.with_name("log.1").stat().st_size, ROTATE_AT + 3)
+
+    def test_file_that_was_moved(self) -> None:
+        """A file that another program has renamed is not rotated, nor is the file that has its name now."""
+        sink, path = self.full_sink()
+        moved = path.rename(path.with_name("moved"))
+        sink.rotate()
+        path.write_text("of another")
+        sink.rotate()
+        sink.write([b"on\n"])
+        self.assertEqual(moved.stat().st_size, ROTATE_AT + 3)
+        self.assertEqual({each.name for each in path.parent.iterdir()}, {"log", "moved"})
+
+    def test_full_disk(self) -> None:
+        """A piece that was written in part only is removed again, so that no line is cut."""
+        sink, path = self.full_sink()
+        real = os.write
+        with mock.patch.object(os, "write", FullDisk(real, 3)):
+            self.assertRaises(OSError, sink.write, [b"lost\n"])
+        sink.write([b"on\n"])
+        self.assertEqual(path.read_bytes()[ROTATE_AT:], b"on\n")
+
+    def test_no_file(self) -> None:
+        """A device is no file to rotate."""
+        sink = FileSink("/dev/null")
+        sink.write([b"x" * ROTATE_AT])
+        sink.rotate()
+        self.assertFalse(Path("/dev/null.1").exists())
+
+
+class FullDisk:
+    """A call of `os.write` for a disk with room for a few bytes."""
+
+    def __init__(self, real: Callable[[int, bytes], int], room: int) -> None:
+        self.real = real
+        self.room = room
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self.real(descriptor, data[: self.room])
+        self.room -= written
+        return written

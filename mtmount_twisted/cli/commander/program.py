@@ -339,7 +339,7 @@ def _in_thread(stream: TextIO) -> OutputFile:
     return OutputFile(output, descriptor, stream.encoding)
 
 
-def _lacking(number: int, error: OSError | None) -> bytes:
+def _lacking(number: int, error: Exception | None) -> bytes:
     why = "not read fast enough" if error is None else str(error)
     return f"mtmount-commander: {number} lines are missing here: {why}\n".encode()
 
@@ -397,7 +397,7 @@ def _run_with(options: argparse.Namespace, no_input: bool) -> int:
         _flush(files, LAST_WORDS if status == INTERRUPTED else None)
     shown, complaints = (file.output for file in files)
     if shown.error is not None and not isinstance(shown.error, BrokenPipeError):
-        why = shown.error.strerror or shown.error
+        why = getattr(shown.error, "strerror", None) or shown.error
         _complain(f"can't write to the standard output: {why}; {shown.dropped} lines are missing")
         complaints.flush(LAST_WORDS)
     return status
