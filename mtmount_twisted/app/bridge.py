@@ -61,7 +61,7 @@ from mtmount_twisted.net.addresses import replies_by_default
 from mtmount_twisted.net.deadlines import FairClock
 from mtmount_twisted.net.endpoints import Endpoint
 from mtmount_twisted.net.resolving import look_up
-from mtmount_twisted.net.threads import in_daemon_thread
+from mtmount_twisted.net.threads import NoThreadError, in_daemon_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord
 from mtmount_twisted.upstream.link import ControllerLink
 from mtmount_twisted.version import __version__, how_to_install
@@ -470,7 +470,7 @@ class BridgeDaemon(daemon.DaemonService, MultiService):
             config = await self._reading
         except CancelledError:
             pass
-        except (ConfigError, SystemExit) as error:
+        except (ConfigError, SystemExit, NoThreadError) as error:
             for why in str(error).splitlines():
                 self._log.error("configuration not reloaded: %s", why)
         else:

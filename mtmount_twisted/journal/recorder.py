@@ -19,6 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, count
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +31,7 @@ from zope.interface import implementer
 from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.interfaces import IJournal, IJournalState
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.threads import start_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
 from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
@@ -537,6 +539,8 @@ class Journal(Waiting):
         """Begin to write waiting and later records.
 
         Do nothing if the journal runs, or while an earlier thread hangs that `stop` gave up.
+
+        :raises net.threads.NoThreadError: if the system can't start the thread.
         """
         if self._running or (self._thread is not None and self._thread.is_alive()):
             return
@@ -551,11 +555,11 @@ class Journal(Waiting):
         self._written_before, self._unwritable_before = self.written, self._unwritable
         self._unprivileged_before = self._unprivileged
         self._writer = Writer(self, keeper, settled=self._settled)
-        self._running, self._broken = True, ""
+        self._broken = ""
         self._stopping.clear()
         self._wake_up.set()  # opens the file at once, so that a fault in it shows at once
-        self._thread = threading.Thread(target=self._work, args=(self._writer,), name="journal", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(partial(self._work, self._writer), "journal")
+        self._running = True
 
     def stop(self, within: float = STOP_TIME, last: str = "") -> Deferred[None]:
         """Write the waiting rows, and end the thread; rows that can't be written are lost, with a log line.

@@ -318,7 +318,7 @@ def accept_in_turns(
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, HELD_BACK)
     closer = None
     if listening.family == socket.AF_UNIX:
-        closer = Closer(getattr(reactor, "callFromThread"), note_full)
+        closer = Closer(reactor, note_full)
     # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
     queue = AcceptQueue(listening, reactor, accept_on, is_known, clients_begin, closer)
     setattr(port, "socket", queue)

@@ -165,7 +165,7 @@ class OutputThread:
         Records written before that wait. A program that forks must start the thread after the fork, because
         a fork copies no thread.
 
-        :raises OSError: if the system can't start the thread.
+        :raises net.threads.NoThreadError: if the system can't start the thread.
         """
         with self._changed:
             if self._thread is None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.address import HostnameAddress
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.error import DNSLookupError, NoProtocol, NotConnectingError, TimeoutError, UserError
 from twisted.internet.interfaces import (
     IAddress,
@@ -85,11 +85,11 @@ class NameResolver:
         """
         if is_address(host):
             return succeed((host,))
-        if host not in self._waiting:
-            self._waiting[host] = Waiters()
+        is_first = host not in self._waiting
+        waiting = self._waiting.setdefault(host, Waiters()).wait()
+        if is_first:
             looking = in_daemon_thread(self._reactor, lambda: self._system(host), f"look up {host[:50]}")
             looking.addBoth(self._found, host)
-        waiting = self._waiting[host].wait()
         return waiting.addTimeout(LOOK_UP_TIME, FairClock(self._reactor), _no_answer(host))
 
     def _found(self, result: Addresses | Failure, host: str) -> None:
@@ -196,7 +196,7 @@ class NamedConnector(ClientFactory):
         self._target = host, port
         self._outer = factory
         self._timeout = timeout
-        self._looking: Deferred[Addresses] | None = None
+        self._looking: Deferred[Any] | None = None
         self._left: list[str] = []
         self._patience = 0.0
         self._bound = AttemptBound(reactor)
@@ -206,8 +206,9 @@ class NamedConnector(ClientFactory):
         """Start an attempt."""
         self.state = "connecting"
         host = self._target[0]
-        self._looking = succeed((host,)) if is_address(host) else self._names.addresses(host)
-        self._looking.addCallbacks(self._resolved, self._failed)
+        self._looking = succeed((host,)) if is_address(host) else maybeDeferred(self._names.addresses, host)
+        # An error that went to the caller would end the attempts of a reconnecting factory for ever.
+        self._looking.addCallback(self._resolved).addErrback(self._failed)
 
     def stopConnecting(self) -> None:
         """Give up an attempt. It fails with ``UserError``, as in Twisted's own connectors.

@@ -23,17 +23,21 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
+class NoThreadError(OSError):
+    """The system can't start a thread, because of a limit on threads or for want of memory."""
+
+
 def start_thread(run: Callable[[], object], name: str) -> threading.Thread:
     """Start a daemon thread.
 
     :param name: name of the thread, for a debugger.
-    :raises OSError: if the system can't start it, because of a limit on threads or without memory.
+    :raises NoThreadError: if the system can't start it.
     """
     thread = threading.Thread(target=run, name=name, daemon=True)
     try:
         thread.start()
     except (RuntimeError, MemoryError) as error:
-        raise OSError(errno.EAGAIN, f"the system can't start a thread: {error}") from error
+        raise NoThreadError(errno.EAGAIN, f"the system can't start a thread: {error}") from error
     return thread
 
 
@@ -43,7 +47,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
     :param reactor: an ``IReactorFromThreads``; the Deferred fires in its thread.
     :param name: name of the thread, for a debugger.
     :returns: a Deferred that fires with the result of `work`, or fails with its error, even `SystemExit`. It
-        fails with an `OSError` if the thread can't be started.
+        fails with a `NoThreadError` if the thread can't be started.
         Cancelling the Deferred abandons the thread; its result is then dropped.
     """
     result: Deferred[T] = Deferred()
@@ -58,7 +62,7 @@ def in_daemon_thread(reactor: Any, work: Callable[[], T], name: str) -> Deferred
 
     try:
         start_thread(run, name)
-    except OSError:
+    except NoThreadError:
         return fail()
     return result
 
@@ -73,8 +77,8 @@ def call_each_within(
     :param seconds: longest total time in seconds.
     :param name: name of the threads, for a debugger.
     :param late: text of the `TimeoutError` for a function that has not returned in time.
-    :returns: the result or the error of each function, in their order; an `OSError` for a thread that can't
-        be started.
+    :returns: the result or the error of each function, in their order; a `NoThreadError` for a thread that
+        can't be started.
     """
 
     def run(number: int, work: Callable[[], T]) -> None:
@@ -90,7 +94,7 @@ def call_each_within(
     for number, work in enumerate(works):
         try:
             threads.append(start_thread(partial(run, number, work), name))
-        except OSError as error:
+        except NoThreadError as error:
             outcomes[number] = error
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))

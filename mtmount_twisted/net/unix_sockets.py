@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from errno import ECONNABORTED
@@ -21,12 +20,17 @@ from typing import Any
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
+from .threads import NoThreadError, start_thread
+
 SO_PASSRIGHTS = 83
 """Option of a socket: its peers can send files (Linux 6.16, ``asm-generic/socket.h``)."""
 
 MAX_CLOSING = 16
 """The largest number of connections of one listening socket that close in threads at once. A peer without
 rights can make each take any time, and each uses a thread and an open file."""
+
+CLOSE_AGAIN = 1.0
+"""The time until the next attempt to start a thread that closes a connection, in seconds."""
 
 USER = "uid "
 """Start of the text that stands for the address of a peer on a Unix socket."""
@@ -114,13 +118,13 @@ class UnixPeer(socket.socket):
 class Closer:
     """Closes connections, each in a thread of its own; `MAX_CLOSING` at once.
 
-    :param from_thread: makes a call in the reactor's thread, as `IReactorFromThreads.callFromThread` does.
+    :param reactor: an ``IReactorTime`` and ``IReactorFromThreads``.
     :param note_full: called in the reactor's thread: with True once the closer is full, with False once it no
         longer is.
     """
 
-    def __init__(self, from_thread: Callable[..., object], note_full: Callable[[bool], object]) -> None:
-        self._from_thread = from_thread
+    def __init__(self, reactor: Any, note_full: Callable[[bool], object]) -> None:
+        self._reactor = reactor
         self._note_full = note_full
         self._count = 0
 
@@ -130,18 +134,24 @@ class Closer:
         return self._count >= MAX_CLOSING
 
     def close(self, connection: socket.socket) -> None:
-        """Close a connection in a thread."""
+        """Close a connection in a thread. It counts from now on, also while no thread can be started."""
         self._count += 1
         if self._count == MAX_CLOSING:
             self._note_full(True)
+        self._start(connection)
 
+    def _start(self, connection: socket.socket) -> None:
         def run() -> None:
             try:
-                connection.close()
+                with suppress(OSError):  # the connection has ended all the same
+                    connection.close()
             finally:
-                self._from_thread(self._closed)
+                self._reactor.callFromThread(self._closed)
 
-        threading.Thread(target=run, name="close", daemon=True).start()
+        try:
+            start_thread(run, "close")
+        except NoThreadError:
+            self._reactor.callLater(CLOSE_AGAIN, self._start, connection)
 
     def _closed(self) -> None:
         self._count -= 1

@@ -33,6 +33,7 @@ from mtmount_twisted.journal.schema import default_path
 from tests.support.folders import scratch_folder
 from tests.support.journals import START, JournalCase
 from tests.support.records import RecordMaker
+from tests.support.threads import no_threads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -412,6 +413,17 @@ class JournalTests(TestCase):
         """A journal that was never started can be stopped, and has made no file."""
         await self.journal().stop()
         self.assertFalse(self.path.exists())
+
+    async def test_no_thread(self) -> None:
+        """If the system can't start the thread, the caller learns of it; a later start works."""
+        journal = self.journal()
+        with no_threads():
+            self.assertRaises(OSError, journal.start)
+        await journal.stop()
+        journal.start()
+        records(journal).change("started", "", 0)
+        await journal.stop()
+        self.assertEqual((journal.written, journal.lost), (1, 0))
 
     async def test_start_again(self) -> None:
         """After a stop it can be started again: a new run. A second start meanwhile changes nothing."""

@@ -6,8 +6,9 @@ import logging
 import socket
 import threading
 from typing import Any
+from unittest.mock import Mock, patch
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import (
     ConnectionRefusedError,
     DNSLookupError,
@@ -35,6 +36,7 @@ from mtmount_twisted.net.resolving import (
 )
 from mtmount_twisted.testing import HOST, MemoryReactor
 from tests.journal.test_recorder import ThreadedClock
+from tests.support.threads import no_threads
 
 LOG = logging.getLogger("tests.resolving")
 SIX = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
@@ -154,6 +156,16 @@ class NameResolverTests(SynchronousTestCase):
         self.answer()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_no_thread(self) -> None:
+        """If no thread can be started, the look-up fails at once, and a later one of the name finds it."""
+        with no_threads():
+            failed = self.names.addresses("one.example")
+        error = self.failureResultOf(failed, DNSLookupError).value
+        self.assertIn("'one.example' does not resolve (the system can't start a thread", str(error))
+        found = self.names.addresses("one.example")
+        self.answer()
+        self.assertEqual(self.successResultOf(found), ("127.0.0.1", "::1"))
+
 
 class Told(ClientFactory):
     """Notes what a connector says of its attempts."""
@@ -258,6 +270,18 @@ class ByNameTests(SynchronousTestCase):
         self.reactor.pump([0.1, 0, 0])
         self.assertEqual([host for _, host, _ in self.reactor.attempts], ["192.0.2.7"])
         self.close(pair)
+
+    def test_look_up_that_raises(self) -> None:
+        """An error in a look-up ends this attempt only: the next one finds the mount."""
+        self.reactor.names["mount.example"] = "192.0.2.7"
+        for fails in (Mock(side_effect=RuntimeError("no thread")), Mock(return_value=succeed(7))):
+            with patch.object(self.reactor, "addresses", fails):
+                pair = self.pair("mount.example", 7)
+            self.assertEqual(self.reactor.attempts, [])
+            self.reactor.pump([0.1, 0, 0])
+            self.assertEqual([host for _, host, _ in self.reactor.attempts], ["192.0.2.7"])
+            self.reactor.attempts.clear()
+            self.close(pair)
 
     def test_closed_while_it_looks(self) -> None:
         """A pair that is closed while its host is looked up connects nowhere."""

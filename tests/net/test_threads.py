@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from unittest import mock
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.app.daemon import stop
 from mtmount_twisted.net.threads import call_each_within, in_daemon_thread
+from tests.support.threads import no_threads
 
 
 class InDaemonThreadTests(TestCase):
@@ -24,6 +26,13 @@ class InDaemonThreadTests(TestCase):
         """So does an error, the end of the program among them."""
         with self.assertRaises(SystemExit):
             await in_daemon_thread(reactor, lambda: stop("d", "why"), "test")
+
+    def test_no_thread(self) -> None:
+        """If the system can't start the thread, that is the outcome of the call, which raises nothing."""
+        with no_threads():
+            failed = in_daemon_thread(reactor, lambda: 1, "test")
+        error = self.failureResultOf(failed, OSError).value
+        self.assertIn("the system can't start a thread: can't start new thread", str(error))
 
     async def test_cancelled(self) -> None:
         """A cancelled call fails at once; its late result is dropped, and is no error."""
@@ -79,3 +88,19 @@ class CallEachWithinTests(SynchronousTestCase):
         self.assertIsInstance(late, TimeoutError)
         self.assertEqual(str(late), "no answer in time")
         self.assertIs(result, True)
+
+    def test_no_thread(self) -> None:
+        """A function for which no thread can be started has that error; the others have their results."""
+        start = threading.Thread.start
+        started: list[threading.Thread] = []
+
+        def start_first(thread: threading.Thread) -> None:
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            start(thread)
+
+        with mock.patch.object(threading.Thread, "start", start_first):
+            result, error = call_each_within(10, [lambda: 1, lambda: 2], "test", "late")
+        self.assertEqual(result, 1)
+        self.assertIsInstance(error, OSError)

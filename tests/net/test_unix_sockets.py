@@ -6,16 +6,19 @@ The file that a peer sends is one end of a second connection. Its other end sees
 from __future__ import annotations
 
 import array
+import contextlib
 import queue
 import socket
 import threading
 from contextlib import suppress
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.task import Clock
 
 from mtmount_twisted.net.unix_sockets import (
+    CLOSE_AGAIN,
     MAX_CLOSING,
     SO_PASSRIGHTS,
     Closer,
@@ -26,6 +29,7 @@ from mtmount_twisted.net.unix_sockets import (
 )
 from mtmount_twisted.testing import HOST
 from tests.support.folders import scratch_folder
+from tests.support.threads import no_threads
 
 SOME = b"x" * 1000
 
@@ -181,7 +185,39 @@ class CloserTests(TestCase):
     def setUp(self) -> None:
         self.calls: queue.Queue[Any] = queue.Queue()
         self.told: list[bool] = []
-        self.closer = Closer(self.calls.put, self.told.append)
+        self.clock = Clock()
+        self.clock.callFromThread = self.calls.put  # type: ignore[attr-defined]
+        self.closer = Closer(self.clock, self.told.append)
+
+    def test_no_thread(self) -> None:
+        """A connection for which no thread can be started stays open, and closes as soon as one can be."""
+        with contextlib.ExitStack() as stack:
+            ends = [socket.socketpair() for _ in range(MAX_CLOSING)]
+            for peer, connection in ends:
+                stack.enter_context(peer)
+                stack.enter_context(connection)
+            with no_threads():
+                for _, connection in ends:
+                    self.closer.close(connection)
+                self.clock.advance(CLOSE_AGAIN)
+            self.assertTrue(self.closer.is_full)
+            self.assertNotIn(-1, [connection.fileno() for _, connection in ends])
+            self.clock.advance(CLOSE_AGAIN)
+            for _ in ends:
+                self.calls.get(timeout=10)()
+            self.assertEqual((self.closer.is_full, self.told), (False, [True, False]))
+            self.assertEqual({connection.fileno() for _, connection in ends}, {-1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_error(self) -> None:
+        """An error at the end of a connection ends its place as well."""
+        connection = mock.Mock()
+        connection.close.side_effect = OSError
+        for _ in range(MAX_CLOSING):
+            self.closer.close(connection)
+        for _ in range(MAX_CLOSING):
+            self.calls.get(timeout=10)()
+        self.assertEqual((self.closer.is_full, self.told), (False, [True, False]))
 
     def test_threads(self) -> None:
         """Connections close in other threads, and a full closer says so until one is closed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -29,9 +29,11 @@ from mtmount_twisted.frontends.web.events.ring import Turns
 from mtmount_twisted.frontends.web.http.calls import Call, RequestError, User
 from mtmount_twisted.journal import reading
 from mtmount_twisted.journal.reading import JournalError
+from mtmount_twisted.net.threads import NoThreadError
 from tests.support.feeds import NIGHT
 from tests.support.folders import scratch_folder
 from tests.support.journals import SessionCase, spoil_schema
+from tests.support.threads import no_threads
 
 
 def count_for_ever(db: sqlite3.Connection, go_on: Callable[[], None]) -> None:
@@ -298,6 +300,24 @@ class HistoryTests(SessionCase):
         problem = self.failureResultOf(self.ask(), RequestError).value
         self.assertEqual(problem.status, 503)
         self.assertIn("malformed database schema", problem.title)
+
+    def test_no_thread(self) -> None:
+        """If the system can't start a thread, a query says so, and a page is not compressed."""
+        self.history = History(Shelf(self.path, self.clock), Turns(self.clock), lambda: self.now, DIALECT)
+        with no_threads():
+            problem = self.failureResultOf(self.ask(), RequestError).value
+        self.assertEqual(problem.status, 503)
+        self.assertIn("the journal can't be read: the system can't start a thread", problem.title)
+        begun: list[Any] = []
+
+        def first_alone(work: Any) -> Deferred[Any]:
+            begun.append(work)
+            return maybeDeferred(work) if len(begun) == 1 else fail(NoThreadError())
+
+        shelf = Shelf(self.path, self.clock, first_alone, self.clock.seconds)
+        self.history = History(shelf, Turns(self.clock), lambda: self.now, DIALECT)
+        answer = self.successResultOf(self.ask(accepted="gzip"))
+        self.assertEqual((answer.status, answer.gzipped, len(begun)), (200, None, 2))
 
     def test_compressed_in_a_thread(self) -> None:
         """A page for a reader that takes gzip is compressed in a thread; for another it is not."""

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.interfaces import IRecorderState
 from mtmount_twisted.journal.schema import CONTROLLER
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.threads import start_thread
 from mtmount_twisted.records import LineRecord
 
 from .items import EVENTS, Item, RecorderOptions
@@ -134,7 +136,10 @@ class Recorder:
         self._waiting.append(Item(now, channel, data))
 
     def start(self) -> None:
-        """Begin to record. If the recorder runs, do nothing."""
+        """Begin to record. If the recorder runs, do nothing.
+
+        :raises net.threads.NoThreadError: if the system can't start the thread.
+        """
         if self._thread is not None:
             return
         from .writer import REST_TIME, RecordingWriter
@@ -148,8 +153,7 @@ class Recorder:
             wall_clock=self._now,
             rest=lambda: self._stopping.wait(REST_TIME),  # no rest at the end
         )
-        self._thread = threading.Thread(target=self._work, args=(writer,), name="recorder", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(partial(self._work, writer), "recorder")
 
     def stop(self, within: float = STOP_TIME) -> Deferred[None]:
         """Write the waiting lines, end the recording, and end the thread. A caller may call it twice.

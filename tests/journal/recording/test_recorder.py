@@ -23,6 +23,7 @@ from mtmount_twisted.journal.recording.writer import RecordingWriter
 from mtmount_twisted.records import LineRecord
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, TMA2022, messages_of, topic_line
+from tests.support.threads import no_threads
 
 END = TMA2022.terminator
 
@@ -85,6 +86,16 @@ class RecorderTests(TestCase):
         await first
         await second
         await self.recorder.stop()
+
+    async def test_no_thread(self) -> None:
+        """If the system can't start the thread, the caller learns of it; a later start works."""
+        with no_threads():
+            self.assertRaises(OSError, self.recorder.start)
+        await self.recorder.stop()
+        self.recorder.start()
+        self.event(b'{"id":2}')
+        await self.recorder.stop(30.0)
+        self.assertEqual((self.recorder.written, self.recorder.lost), (1, 0))
 
     async def test_hanging_disk(self) -> None:
         """A disk that hangs neither blocks the caller nor the end; what does not fit is counted."""

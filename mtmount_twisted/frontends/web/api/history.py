@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache, partial
 from itertools import count, islice
 from pathlib import Path
@@ -68,7 +68,7 @@ from mtmount_twisted.journal.reading import (
 from mtmount_twisted.journal.schema import COLUMNS
 from mtmount_twisted.journal.times import parse_time
 from mtmount_twisted.net.deadlines import FairClock
-from mtmount_twisted.net.threads import in_daemon_thread
+from mtmount_twisted.net.threads import NoThreadError, in_daemon_thread
 
 from .fair_places import GAVE_WAY, PER_USER, SHARED_TIME, TOO_MANY, FairPlaces
 
@@ -258,6 +258,8 @@ class Shelf:
             return await found
         except TimeoutError:
             raise JournalError(f"{what} can't be read within {PATIENCE:g} s") from None
+        except NoThreadError as error:
+            raise JournalError(f"{what} can't be read: {error.strerror}") from None
         finally:
             unwanted.set()
 
@@ -446,7 +448,8 @@ class History:
         body = as_body(page)
         gzipped = None
         if len(body) >= LEAST and takes_gzip(call.headers.get("accept-encoding", "")):
-            gzipped = await self._shelf.in_thread(lambda: gzip(body))
+            with suppress(NoThreadError):
+                gzipped = await self._shelf.in_thread(lambda: gzip(body))
         return Answer(body, headers={"Content-Type": "application/json"}, gzipped=gzipped)
 
     async def _from_broker(self, query: StreamQuery, call: Call) -> Page:
