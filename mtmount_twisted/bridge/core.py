@@ -464,6 +464,19 @@ class Bridge:
                 self._dispatcher.refuse(client, header, why, privileged=False)
         self._act()
 
+    def refuse_busy(self, client: IClient, line: bytes, start: bytes, why: str) -> None:
+        """Refuse a command of a client without command that sends faster than the bridge refuses.
+
+        Only the client receives the refusal, and the journal counts the command, so that this costs little.
+
+        :param start: the start of the line, with its header.
+        """
+        header = self.spoken_by(client).read_to_refuse(start)
+        self._bus.leave_out(client.name, 1, len(line))
+        if header is not None:
+            self._dispatcher.refuse_unrecorded(client, header, f"busy: {why}")
+        self._act()
+
     def leave_out(self, client: IClient, lines: list[bytes]) -> None:
         """Drop commands of a client without command that is gone; the journal counts them."""
         self._bus.leave_out(client.name, len(lines), sum(map(len, lines)))

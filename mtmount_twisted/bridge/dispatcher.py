@@ -279,6 +279,11 @@ class CommandDispatcher:
         self.publish_unsent(self._count_end(why), client, header, why, privileged)
         self._registry.deliver_reply(client, header, self._refusal(why), session_id, privileged)
 
+    def refuse_unrecorded(self, client: IClient, header: CommandEnvelope, why: str) -> None:
+        """Refuse a command, and tell only its client."""
+        self._count_end(why)
+        self._registry.answer_unrecorded(client, header, self._refusal(why))
+
     def withdraw(self, lease: int, why: str) -> None:
         """End the commands of an ended lease that still wait to be written.
 

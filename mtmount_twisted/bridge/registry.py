@@ -178,6 +178,16 @@ class ClientRegistry:
             self.gathered.append(line)
         return then
 
+    def answer_unrecorded(self, client: IClient, header: CommandEnvelope, answer: ReplyEnvelope) -> None:
+        """Send a reply to its client, and neither to observers nor to the journal."""
+        if not self.is_here(client):
+            return
+        lines, terminator = (answer.rewritten(header.sequence_id, header.source),), self._terminator
+        if client.translator is not None:
+            lines, _ = client.translator.answered(header, answer)
+            terminator = client.translator.dialect.terminator
+        self._effects += [SendToClient(client, line + terminator) for line in lines]
+
     def _publish(
         self, peer: str, line: bytes, code: int, sequence_id: int | None, privileged: bool = True
     ) -> None:

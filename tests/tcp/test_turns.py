@@ -20,6 +20,7 @@ from mtmount_twisted.frontends.tcp.command_queue import (
     ASKS_FIRST,
     FREE_COUNTS,
     LOOKED_BYTES,
+    MAX_LINES,
     STOPS_AT_ONCE,
     CommandQueue,
 )
@@ -56,6 +57,11 @@ CHUNK = LOOKED_IN_TURN // LEAST - 1
 
 AT_ONCE = 8
 HALL = 1
+
+
+def codes(lines: list[bytes]) -> list[bytes]:
+    """The codes of these commands."""
+    return [line.split(b"\n")[1] for line in lines]
 
 
 class TurnsCase(BridgeCase):
@@ -474,6 +480,7 @@ class LookTests(Tma2022Case):
         self.addCleanup(self.turns.close)
         self.read: list[bytes] = []
         self.readers: list[Mock] = []
+        self.clients: list[RecordingClient] = []
         self.bridge.dialect = replace(self.bridge.dialect, read_command=self.read_command)
 
     def read_command(self, line: bytes) -> CommandEnvelope:
@@ -484,6 +491,7 @@ class LookTests(Tma2022Case):
     def come(self) -> CommandQueue:
         """A commander comes."""
         client = RecordingClient(self.bridge, f"eui{len(self.readers)}", Source.EUI).come()
+        self.clients.append(client)
         queue = CommandQueue(client, self.bridge, self.turns, self.first_looks, self.looks, self.clock)
         self.readers.append(Mock(LineReader))
         queue.open(self.readers[-1])
@@ -501,14 +509,10 @@ class LookTests(Tma2022Case):
             queue.add([move] * 59 + [stop])
         quiet.add([move, move, quiet_stop])
         self.assertLessEqual(len(self.read), most)
-        stops = len(self.sent())
-        self.assertLess(stops, 5)
-        self.turn_clock.advance(TURN)
-        for _ in range(2):
-            self.assertTrue(quiet.waits)
-            self.clock.advance(LOOK_EVERY)
-        [sent] = self.sent()
-        self.assertEqual(sent.split(b"\n")[1], quiet_stop.split(b"\n")[1], "the one behind little")
+        sent = codes(self.sent())
+        self.assertLess(len(sent), 5)
+        self.assertIn(codes([quiet_stop])[0], sent, "the one behind little")
+        stops = len(sent) - 1
         for _ in range(40):
             self.read.clear()
             self.turn_clock.advance(TURN)
@@ -530,6 +534,29 @@ class LookTests(Tma2022Case):
             queue.add([stop])
             self.assertEqual(len(self.sent()), 1)
             self.turn_clock.advance(TURN)
+
+    def test_stop_behind_many(self) -> None:
+        """A commander that sends on and on while others flood is received all the time, and its stop goes at
+        once. Each of its commands has an answer; the oldest are busy."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
+        quiet, crowd = self.come(), [self.come() for _ in range(20)]
+        client = self.clients[0]
+        for _ in range(40):
+            for queue in crowd:
+                queue.add([move] * 10)
+            for _ in range(10):
+                quiet.add([move])
+            self.clock.pump([LOOK_EVERY] * 5)
+            self.turn_clock.advance(TURN)
+        self.assertEqual(self.sent(), [])
+        quiet.add([stop])
+        self.turn_clock.advance(TURN)
+        self.assertEqual(codes(self.sent()), codes([stop]))
+        self.readers[0].pause.assert_not_called()
+        refused = self.explanations(client)
+        self.assertLessEqual(400 - len(refused), MAX_LINES)
+        self.assertTrue(f"busy: {MAX_LINES} commands of eui0 wait" in refused)
 
     def test_end_of_a_connection(self) -> None:
         """A stop goes to the mount though its sender has left behind it; the moves before it are counted."""
@@ -578,10 +605,10 @@ class LookTests(Tma2022Case):
             queue.add(lines)
             self.turn_clock.advance(TURN)
             self.clock.pump([LOOK_EVERY] * 2)
-            self.assertIn(stop.split(b"\n")[1], [line.split(b"\n")[1] for line in self.sent()])
+            self.assertIn(codes([stop])[0], codes(self.sent()))
         third.add([ask, ask, ask, stop])
         third.finish()
-        self.assertIn(stop.split(b"\n")[1], [line.split(b"\n")[1] for line in self.sent()])
+        self.assertIn(codes([stop])[0], codes(self.sent()))
 
     def test_drained(self) -> None:
         """The owner learns that no command waits any more, also if the last one has no answer.

@@ -9,9 +9,10 @@ If a commander has not asked for `QUIET_TIME`, its ask goes before other asks, s
 that asks without end. If several such asks wait, the newest goes first.
 
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
-commanders may send at the same moment. A commander's first looks in a second go first, each at one command. A
-turn of the reactor has one for each socket that it serves, so that a stop that comes alone waits for no
-crowd.
+commanders may send at the same moment. The look at the newest commands of a commander goes first. A turn of
+the reactor has one for each socket that it serves, so that a stop waits for no crowd as soon as it is
+received. So the connection receives on while many commands wait: the oldest are refused as ``busy``, in the
+turns of the looks.
 
 It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
 each client has a queue.
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TypeAlias
 
 from twisted.internet.interfaces import IReactorTime
@@ -48,8 +49,8 @@ to 56 KiB. A translation takes 0.3 ms."""
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
 
-LOOKS_FIRST = 4
-"""The number of looks at a command of one commander that go before other looks, in `ALLOWANCE_TIME`."""
+LOOKED_FIRST = 2
+"""The number of commands at which the first look at a chunk looks: the newest ones."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -59,8 +60,8 @@ LOOKED_AT_END = 16
 """The largest number of commands that are looked at, at the end of a connection."""
 
 MAX_LINES, MAX_BYTES = 64, 4096
-"""The number of commands that wait, and of their bytes, beyond which the connection receives no more. Up to
-this number the queue receives and finds a stop behind the commands that wait."""
+"""The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. Beyond
+twice the number the connection receives no more until these refusals had their turns."""
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these allowances again, in seconds."""
@@ -118,12 +119,8 @@ _Waiting: TypeAlias = tuple[bytes, int, CommandKind | None, CommandEnvelope | No
 class CommandQueue:
     """The commands of one commander that the bridge has not processed yet.
 
-    While many commands wait, the connection receives no more, so that the queue holds little more than the
-    lines of one chunk.
-
     :param turns: the turns of all commanders that do not have command.
-    :param first_looks: the turns for the first looks of each commander in a second, which find stops among
-        the commands.
+    :param first_looks: the turns for the looks at the newest commands, which find stops among them.
     :param looks: the turns of the other looks.
     :param clock: measures the time in which a commander's first stops and asks have precedence.
     :ivar drained: called in a turn that leaves no command waiting.
@@ -143,8 +140,8 @@ class CommandQueue:
         self._turns = turns
         self._first_looks = first_looks
         self._looks = looks
+        self._first_look = _Look(self._look_at_newest)
         self._look = _Look(self._look_for_stops)
-        self._looks_first = _Allowance(clock, LOOKS_FIRST)
         self.drained: Callable[[], object] = lambda: None
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
@@ -153,9 +150,7 @@ class CommandQueue:
         self._has_more = False  # commands behind this slice were not looked at
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0  # of the lines that wait
-        self._seen = (
-            0  # the number of commands at the front that were looked at, and are no stops to dispatch
-        )
+        self._seen = 0  # the number of commands at the front whose look is over
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
         self._asked_at = -QUIET_TIME  # in seconds
@@ -173,7 +168,7 @@ class CommandQueue:
         self._waiting.clear()
         self._bytes = self._seen = 0
         self._turns.discard(self)
-        self._first_looks.discard(self._look)
+        self._first_looks.discard(self._first_look)
         self._looks.discard(self._look)
         self._rank = Rank.USUAL
         self._reader = None
@@ -192,10 +187,10 @@ class CommandQueue:
             self._dispatch(0)
         if self._waiting:
             self._request_turn()
-        if self._waiting and self._looks_first.take():
-            self._first_looks.add(self._look, Rank.SECOND)
-        elif self._waiting:
+        if self._waiting:
             # A stop may be among them: other work in the reactor's turn does not delay it (`turn_time`).
+            self._first_looks.add(self._first_look, Rank.SECOND)
+        if self._waiting:
             self._looks.add(self._look, Rank.THIRD)
         if self._reader is not None and not self._has_room:
             self._reader.pause()
@@ -220,7 +215,11 @@ class CommandQueue:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._waiting) <= MAX_LINES and self._bytes <= MAX_BYTES
+        return len(self._waiting) <= 2 * MAX_LINES and self._bytes <= 2 * MAX_BYTES
+
+    @property
+    def _has_too_many(self) -> bool:
+        return len(self._waiting) > MAX_LINES or (self._bytes > MAX_BYTES and len(self._waiting) > 1)
 
     def _went_on(self) -> None:
         if self._reader is not None and self._has_room:
@@ -356,11 +355,56 @@ class CommandQueue:
         """
         self._looked = 0
         self._guarded(self._dispatch_stops, most)
+        self._guarded(self._refuse_oldest, most)
         looked = self._looked
         if self._has_more:
             self._looks.add(self._look, Rank.THIRD)
         self._went_on()
         return looked
+
+    def _look_at_newest(self, most: int) -> int:
+        """Look at the newest commands, in the turn for that; see `turns.Reader`.
+
+        The commands in front of a stop must be looked at before, because one may be malformed. If these are
+        many, the stop waits for the other looks.
+        """
+        self._looked = 0
+        self._guarded(self._dispatch_newest, most)
+        looked = self._looked
+        self._went_on()
+        return looked
+
+    def _dispatch_newest(self, most: int) -> None:
+        waiting = self._waiting
+        for place in range(len(waiting) - 1, max(self._seen, len(waiting) - LOOKED_FIRST) - 1, -1):
+            if waiting[place][2] is None:
+                self._looked += LEAST
+                waiting[place] = self._look_at(waiting[place])
+            kind = waiting[place][2]
+            if kind is not None and kind.is_stop:
+                not_seen = sum(each[2] is None for each in islice(waiting, self._seen, place))
+                if not_seen <= LOOKED_FIRST:
+                    self._dispatch_stops(self._looked + 3 * LOOKED_FIRST * LEAST)
+                break
+
+    def _refuse_oldest(self, most: int) -> None:
+        """Refuse the oldest commands beyond the bounds, but no stop, no ask and no malformed line."""
+        while self._has_too_many:
+            if self._looked >= most:
+                self._has_more = True
+                break
+            places = range(min(self._seen, len(self._waiting)))
+            place = next((each for each in places if _may_be_busy(self._waiting[each][2])), None)
+            if place is None:
+                break
+            line = self._waiting[place][0]
+            del self._waiting[place]
+            self._bytes -= len(line)
+            self._seen -= 1
+            self._looked += LEAST
+            self._bridge.refuse_busy(
+                self._client, line, line[:LOOKED_BYTES], f"{MAX_LINES} commands of {self._client.name} wait"
+            )
 
     def _dispatch_stops(self, most: int) -> None:
         """Dispatch the first stops, but no stop behind a malformed line.
@@ -392,6 +436,10 @@ class CommandQueue:
                 break
             else:
                 self._seen += 1
+
+
+def _may_be_busy(kind: CommandKind | None) -> bool:
+    return kind is not None and not (kind.is_stop or kind.is_ask)
 
 
 def _is_free(header: CommandEnvelope) -> bool:

@@ -33,7 +33,7 @@ from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import LEAST, Turns
 
-from .command_queue import CommandQueue, line_cost
+from .command_queue import LOOKED_FIRST, CommandQueue, line_cost
 
 HOLD_TIME = 1.0
 """Longest time that a command waits for the connection on which the bridge can answer it, in seconds."""
@@ -66,9 +66,9 @@ lines, in 1 ms. One socket receives no more at once."""
 LOOK_EVERY = 0.01
 """Time from the start of one such turn to the start of the next, in seconds."""
 
-FIRST_LOOKS_IN_TURN = MOST_EVENTS * LEAST
-"""Number of bytes of all commanders without command that first looks search in one turn of the reactor: one
-short line of each socket that the turn serves, in 0.5 ms. So no stop waits behind the looks of others."""
+FIRST_LOOKS_IN_TURN = MOST_EVENTS * LOOKED_FIRST * LEAST
+"""Number of bytes of all commanders without command that first looks search in one turn of the reactor: two
+short lines of each socket that the turn serves, in 0.5 ms. So no stop waits behind the looks of others."""
 
 LOOKED_AT_ONCE = 256
 """Number of bytes of one commander that are searched before the next commander's turn: four short lines."""
@@ -81,8 +81,8 @@ class ReadTurns:
         connection.
     :ivar without_command: the turns of commanders that do not have command. These turns are separate, so that
         no client without rights delays a commander's ask.
-    :ivar first_looks: the turns for the first looks at the commands of each such commander in a second: each
-        at one command. They find stops, so that a quiet commander's stop waits for no crowd.
+    :ivar first_looks: the turns for the looks at the newest commands of each such commander. They find stops,
+        so that a stop waits for no crowd.
     :ivar looks: the turns of the other looks.
     """
 
