@@ -46,6 +46,10 @@ T = TypeVar("T")
 
 _STARTED_AS = os.getpid()
 
+FULL_COLLECTION = 200
+"""The number of collections of the second generation before a full one: 1.4 million new objects that hold
+others. If all were garbage, they would take some 100 MiB."""
+
 
 class OneLineOptions(usage.Options):
     """Options that report a mistake in one line, which names the option, instead of the help text.
@@ -426,6 +430,9 @@ class DaemonService(Service):
         # shortens a collection from seventy milliseconds to a few. Some thirty of them are garbage, which do
         # not justify a collection of 20 ms before the daemon serves.
         gc.freeze()
+        # A lost connection leaves no cycles, but the interpreter does not know it: a few hundred connections
+        # would cause full collections.
+        gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTION)
         log.info(text)
         if self.manager is not None:
             self.manager.ready()

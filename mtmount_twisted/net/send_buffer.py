@@ -118,7 +118,7 @@ class SendBuffer:
         self._at_once = at_once
         self._transport: Any = None
         self._socket: FileDescriptor | None = None  # the transport, to which this may send at once
-        self._do_write: Callable[[], object] = lambda: None
+        self._do_write: Callable[[], object] = _do_nothing
         self._is_empty = False  # True if the socket's own buffer is known to be empty
         self._sent_at = 0.0
         self._kept: deque[tuple[float, bytes]] = deque()  # with the time of arrival
@@ -158,6 +158,10 @@ class SendBuffer:
         self._forget(DETACHED)
         self._roomy.fail(make_error)
 
+    def let_go(self) -> None:
+        """Forget the function that cuts off: nothing will be attached any more."""
+        self._cut_off = None
+
     def finish(self) -> None:
         """Write the whole backlog to the transport, even without room. The caller then closes the transport,
         and calls `detach`. Waits for room last until then.
@@ -172,6 +176,7 @@ class SendBuffer:
     def _forget(self, after: BufferState) -> None:
         self.state = after
         self._transport = self._socket = None
+        self._do_write = _do_nothing
         self._kept.clear()
         self._kept_bytes = 0
         self._stop_timer()
@@ -269,3 +274,7 @@ class SendBuffer:
         self.detach()
         if self._cut_off is not None:
             self._cut_off(why)
+
+
+def _do_nothing() -> None:
+    """Stand in for the function of a transport that is gone."""

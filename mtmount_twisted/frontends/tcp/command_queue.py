@@ -173,6 +173,12 @@ class CommandQueue:
         self._rank = Rank.USUAL
         self._reader = None
 
+    def let_go(self) -> None:
+        """Give up the references by which the closed queue and its client keep each other: it is not opened
+        again."""
+        self.drained = _do_nothing
+        del self._client, self._first_look, self._look
+
     def add(self, lines: list[bytes]) -> None:
         """Dispatch commands, or let them wait for a turn."""
         if len(lines) == 1 and not self._waiting and self._has_command:
@@ -436,6 +442,10 @@ class CommandQueue:
                 break
             else:
                 self._seen += 1
+
+
+def _do_nothing() -> None:
+    """Stand in for a function that is not called any more."""
 
 
 def _may_be_busy(kind: CommandKind | None) -> bool:

@@ -238,6 +238,19 @@ class PortClient:
         self._become(GONE)
         self._places.give_back(self)
         self._gone.fire(None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Give up the references by which the parts of a lost connection keep each other.
+
+        Else only a full garbage collection frees them. All threads wait for it, for tens of milliseconds
+        after hundreds of connections.
+        """
+        self._abort = None
+        del self._reader
+        if not self.name_lasts:  # no other connection will come under this name
+            self._queue.let_go()
+            self._send_buffer.let_go()
 
     def _become(self, after: PortState) -> None:
         self._state = next_state(_TABLE, self._state, after)

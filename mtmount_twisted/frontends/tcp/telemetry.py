@@ -295,6 +295,7 @@ class TelemetryReader:
         self._become(GONE)
         self._port.places.give_back(self)
         self._gone.fire(None)
+        del self._reader  # which keeps this object
 
     @property
     def _is_served(self) -> bool:
