@@ -141,6 +141,7 @@ class MemoryTransport:
 
     def unregisterProducer(self) -> None:
         self._producer = None
+        self._producer_paused = False
 
     def pauseProducing(self) -> None:
         self._reading = False
