@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from mtmount_twisted.config.settings import ManyClients, PortCommanders
@@ -23,8 +25,9 @@ from mtmount_twisted.frontends.tcp.ports import PortClient, PortFactory
 from mtmount_twisted.frontends.tcp.tls import HandshakeFactory
 from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
-from mtmount_twisted.net.endpoints import Endpoint
+from mtmount_twisted.net.endpoints import LISTEN_AGAIN, Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue
+from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
 
@@ -35,9 +38,11 @@ if TYPE_CHECKING:
 class OpenPort:
     """A port of the configuration that listens from construction until `close`.
 
+    If it can't listen, it tries again each `LISTEN_AGAIN`.
+
     :ivar factory: makes the clients.
     :ivar listening: the listening socket; None until it is open.
-    :ivar failure: the reason why the port can't listen; else empty.
+    :ivar failure: the reason why the port can't listen now; else empty.
     """
 
     def __init__(
@@ -48,12 +53,14 @@ class OpenPort:
         log: logging.Logger,
         reactor: Any,
     ) -> None:
-        self._name = settings.name
+        self._name, self._endpoint = settings.name, settings.endpoint
         self._log = log
         self.listening: IListeningPort | None = None
         self.failure: str = ""
         self.factory = factory
         self._closed = False
+        self._pause: Deferred[None] = succeed(None)  # before the next try
+        self._failures_log = RateLimitedLog(reactor, log)
         self._server: tls.Server | None = None
         self._reactor = reactor
         self._is_known: Callable[[str], bool] = lambda network: False
@@ -65,14 +72,30 @@ class OpenPort:
         credentials = credentials_of(settings)
         endpoint = Endpoint.parse(settings.endpoint)
         if credentials is None:
-            return await endpoint.listen(self.factory, reactor)
+            return await self._listen(partial(endpoint.listen, self.factory, reactor))
         factory = HandshakeFactory(self.factory, reactor, by_certificate=bool(settings.client_ca))
         self._is_known = factory.is_known
         queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
         server = self._server = tls.Server(credentials, queue)
         if settings.certificate is None:  # TLS, if any, comes with the endpoint
-            return await endpoint.listen(factory, reactor, lambda inner: encrypted(inner, server, reactor))
-        return await endpoint.listen(encrypted(factory, server, reactor), reactor)
+            encrypt = partial(encrypted, server=server, clock=reactor)
+            return await self._listen(partial(endpoint.listen, factory, reactor, encrypt))
+        return await self._listen(partial(endpoint.listen, encrypted(factory, server, reactor), reactor))
+
+    async def _listen(self, listen: Callable[[], Deferred[IListeningPort]]) -> IListeningPort:
+        """Listen, in as many tries as it takes.
+
+        :raises CancelledError: if the port is closed before the next try.
+        """
+        while True:
+            try:
+                return await listen()
+            except Exception as error:  # of Twisted, or of the plugin of an endpoint
+                if self._closed:
+                    raise
+                self._note_failure(Failure(error))
+            self._pause = deferLater(self._reactor, LISTEN_AGAIN)
+            await self._pause
 
     def renew(self, settings: ManyClients) -> None:
         """Use the certificates that the files contain now for new connections. Keep the existing connections.
@@ -100,10 +123,18 @@ class OpenPort:
         else:
             self.listening = listening
             accept_in_turns(listening, self._reactor, self._is_known)
+            if self.failure:
+                self.failure = ""
+                self._log.info("%s: listens on %s now", self._name, self._endpoint)
 
     def _failed(self, reason: Failure) -> None:
-        self.failure = f"{self._name}: can't listen: {reason.getErrorMessage()}"
-        self._log.error(self.failure)
+        if not self._closed:
+            self._note_failure(reason)
+
+    def _note_failure(self, reason: Failure) -> None:
+        why = reason.getErrorMessage()
+        self.failure = f"{self._name}: can't listen: {why}"
+        self._failures_log.error("%s: can't listen: %s", self._name, why)
 
     @property
     def clients(self) -> list[PortClient]:
@@ -118,6 +149,7 @@ class OpenPort:
         :returns: fires when the connections are gone.
         """
         self._closed = True
+        self._pause.cancel()
         listening, self.listening = self.listening, None
         stopped = [] if listening is None else [maybeDeferred(listening.stopListening)]
         return DeferredList([*stopped, maybeDeferred(self.factory.close, why)], consumeErrors=True)

@@ -28,6 +28,10 @@ With Twisted's 50, a burst of connections makes the system drop the next one. Th
 1 s, so that a STOP over HTTP was delayed by 1 s.
 """
 
+LISTEN_AGAIN = 5.0
+"""The time after which the bridge tries again to listen where it could not, in seconds. At a take-over
+another program may have the port: a standby does not hold its ports."""
+
 _POSITIONS = {
     "tcp": ("port", "interface", "backlog"),
     "tcp6": ("port", "backlog", "interface"),

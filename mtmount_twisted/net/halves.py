@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from typing import Any, Protocol, cast
 
@@ -28,11 +29,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IConnector, IDelayedCall, IListeningPort, IReactorTime
 from twisted.internet.protocol import Factory, ReconnectingClientFactory
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.hosts import is_address
+from mtmount_twisted.hosts import host_and_port, is_address
 from mtmount_twisted.interfaces import ILineReaderOwner, ILineWriterOwner, IPairOwner
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 
@@ -209,12 +211,15 @@ class ServerOptions(HalfOptions, frozen=True):
     :param port: port to listen on, 0 to 65535; 0 for one of the system's choice.
     :param terminator: the end of each line.
     :param max_line: longest line in bytes, without its terminator, at least 1.
+    :param listen_again: time after which the half tries again to listen where it could not, in seconds; None
+        to try once.
     """
 
     host: str
     port: int
     terminator: bytes
     max_line: int = MAX_LINE_LENGTH
+    listen_again: float | None = None
 
 
 @implementer(ILineWriterOwner)
@@ -435,7 +440,7 @@ class ServerHalf:
     :ivar reader: the `LineReader` while a peer is connected, else None.
     :ivar host: host that it listens on: as bound, or as given until it listens.
     :ivar port: port that it listens on: as bound, or as given until it listens.
-    :ivar error: the reason why it can't listen, or None.
+    :ivar error: the reason why it can't listen, or None. With `listen_again` it may listen later.
     :ivar listening: the listening port, or None.
     :ivar opened: the Deferreds that wait until it listens or fails.
     :ivar lines_received: the owner's method, which receives the lines directly.
@@ -465,29 +470,44 @@ class ServerHalf:
         self._state: _ServerInputs = _build_server(self)
         self._gone: Waiters[None] = Waiters()
         self._leaving: set[LineReader] = set()
+        self._listen_again = options.listen_again
+        self._failures_log = RateLimitedLog(self.reactor, self.log)
         self._opening: Deferred[None] = Deferred.fromCoroutine(self._open())
 
     async def _open(self) -> None:
-        """Listen on `host`: at once if it is an address, else after its name is resolved."""
+        """Listen on `host`: at once if it is an address, else after its name is resolved.
+
+        With `ServerOptions.listen_again`, try until it listens or is closed.
+        """
+        with suppress(defer.CancelledError):  # it was closed
+            while not await self._listen() and self._listen_again is not None:
+                await deferLater(self.reactor, self._listen_again)
+
+    async def _listen(self) -> bool:
+        """Try to listen; return True if it listens."""
         try:
             address = self.host
             if address and not is_address(address):
                 address, *_ = await names_of(self.reactor).addresses(address)
             port = self.reactor.listenTCP(self.port, OnePeerFactory(self._make_reader), BACKLOG, address)
         except defer.CancelledError:
-            return
+            raise
         except Exception as error:
             if not isinstance(error, (CannotListenError, OSError)):
-                self.log.exception("%s: can't listen", self.name)
+                self._failures_log.exception("%s: can't listen", self.name)
             reason = getattr(error, "socketError", error)
             failure = ListenError(self.host, self.port, getattr(reason, "strerror", None) or str(reason))
-            self.log.error("%s: %s", self.name, failure)
+            self._failures_log.error("%s: %s", self.name, failure)
             self._state.failed(failure)
             self.opened.fail(lambda: copy(failure))
-        else:
-            accept_in_turns(port, self.reactor)
-            self._state.listening(port)
-            self.opened.fire(self.port)
+            return False
+        accept_in_turns(port, self.reactor)
+        failed_before = self.error is not None
+        self._state.listening(port)
+        if failed_before:
+            self.log.info("%s: listens on %s now", self.name, host_and_port(self.host, self.port))
+        self.opened.fire(self.port)
+        return True
 
     async def close(self) -> None:
         """Stop listening and close the peer's connection. Return when both are gone."""
@@ -520,7 +540,7 @@ class ServerHalf:
 
     def opened_as(self, port: IListeningPort) -> None:
         """Note the port that it listens on."""
-        self.listening = port
+        self.listening, self.error = port, None
         bound: Any = port.getHost()
         self.host, self.port = bound.host, bound.port
 
@@ -578,6 +598,8 @@ _build_server = machine(
         ("opening", _ServerInputs.listening, "waiting", ServerHalf.opened_as),
         ("opening", _ServerInputs.failed, "failed", ServerHalf.cannot_open),
         ("opening", _ServerInputs.close, "closed", None),
+        ("failed", _ServerInputs.listening, "waiting", ServerHalf.opened_as),
+        ("failed", _ServerInputs.failed, "failed", ServerHalf.cannot_open),
         ("failed", _ServerInputs.close, "closed", None),
         ("waiting", _ServerInputs.made, "connected", ServerHalf.keep_reader),
         ("waiting", _ServerInputs.close, "closed", None),

@@ -96,6 +96,9 @@ class ConnectionPair(Generic[M]):
     connect_retry_interval: float = 0.1
     """Time before the first retry to connect, in seconds. It grows to at most 5 s."""
 
+    listen_retry_interval: float | None = None
+    """Time after which the server tries again to listen where it could not, in seconds; None to try once."""
+
     unreachable_level = logging.WARNING
     """The `logging` level of the one record that reports that nothing was reached for 10 s."""
 
@@ -175,6 +178,7 @@ class ConnectionPair(Generic[M]):
                 port=server_port,
                 terminator=carries.terminator,
                 max_line=max_line_length,
+                listen_again=self.listen_retry_interval,
             )
         )
         self._connected, self._peer_came, self._client_came = (Waiters[None]() for _ in range(3))
@@ -216,7 +220,10 @@ class ConnectionPair(Generic[M]):
 
     @property
     def listen_error(self) -> ListenError | None:
-        """Reason why the server can't listen; None if it listens or still may."""
+        """Reason why the server can't listen; None if it listens or was not tried yet.
+
+        With a `listen_retry_interval`, the server may listen later.
+        """
         return self._server.error
 
     @property

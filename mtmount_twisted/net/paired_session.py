@@ -22,6 +22,7 @@ from mtmount_twisted.hosts import LOOPBACK, is_loopback
 
 from .admission import Network, address_of, admits, known_networks
 from .duplex import DuplexConnection
+from .endpoints import LISTEN_AGAIN
 from .machines import next_state
 from .pair import ConnectionPair
 
@@ -56,6 +57,7 @@ class PairedSession(ConnectionPair[bytes]):
     """
 
     allowed: tuple[Network, ...] = ()
+    listen_retry_interval: float | None = LISTEN_AGAIN
     _state = DOWN
 
     @property

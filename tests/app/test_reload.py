@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import CommandRules, PairCommander, PortCommanders, WebSettings
+from mtmount_twisted.net.endpoints import LISTEN_AGAIN
 from mtmount_twisted.net.tls import Credentials
+from mtmount_twisted.testing import HOST
 from tests.support.bridges import LOG, TCP, BridgeCase, PairEnd, ask, command, explanation
 from tests.support.commanders import MOVE, STATE, STOP
 
@@ -117,6 +119,25 @@ class ReloadTests(BridgeCase):
         self.reload(config)
         self.assertEqual(self.service.port_failures, [])
         self.assertIn("sock", self.service.describe())
+
+    def test_opened_later(self) -> None:
+        """A pair and a port whose addresses are taken are opened once these are free, without a reload."""
+        other = PairEnd(self.reactor)
+        taken = self.csc.port, other.port
+        pair = PairCommander(
+            name="hhd", source="HHD", listen=HOST, command_port=taken[0], reply_port=self.eui.port
+        )
+        port = PortCommanders(name="sock", endpoint=f"tcp:{taken[1]}:interface={HOST}")
+        config = self.config
+        self.reload(attrs.evolve(config, pairs=(*config.pairs, pair), ports=(*config.ports, port)))
+        self.assertEqual(len(self.service.port_failures), 1)
+        self.assertTrue(self.service.pairs[-1].listen_error)
+        self.csc.stop_listening()
+        other.stop_listening()
+        self.pass_time(LISTEN_AGAIN)
+        self.assertEqual((self.service.port_failures, self.service.pairs[-1].listen_error), ([], None))
+        self.assertEqual(self.service.pairs[-1].server_port, taken[0])
+        self.join(2).leave()
 
     def test_told_of_what_waits(self) -> None:
         """Who goes is told the end of its ask, too, and of what waits behind that."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 
+from twisted.internet.protocol import ServerFactory
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.dialects.tma2022 import commands
 from mtmount_twisted.dialects.tma2022.enums import Source
 from mtmount_twisted.interfaces import ILeadership, IServed
+from mtmount_twisted.net.endpoints import LISTEN_AGAIN
+from mtmount_twisted.testing import HOST
 from mtmount_twisted.upstream.leadership.tenure import State
 from tests.support.bridges_tma2022 import CommanderEnd
 from tests.support.commanders import LOG, RecordingClient
@@ -117,6 +120,53 @@ class TakeOverTests(StandbyCase):
         self.assertTrue(all(2 * 2**20 < key <= 3 * 2**20 for key in self.b.keys), self.b.keys)
         self.assertTrue(self.b.service.telemetry and self.b.service.telemetry.connected)
         self.assertEqual(self.b.station.tenures, [(2, False), (2, True)])
+
+    def test_port_is_taken(self) -> None:
+        """A port that another program has at the take-over is opened once that program ends.
+
+        Meanwhile the log has a line a minute about each port.
+        """
+        pair, desk = PORTS["b"]
+        others = [
+            self.reactor.listenTCP(port, ServerFactory(), interface=host)
+            for port, host in ((pair, ""), (desk, HOST))
+        ]
+        self.a.kill()
+        with self.assertLogs(LOG, logging.ERROR) as logged:
+            self.until_active(self.b)
+            self.pass_time(50)
+        self.assertEqual(len(logged.records), 2, logged.output)
+        service = self.b.service
+        self.assertEqual(len(service.port_failures), 1)
+        self.assertTrue(service.pairs[0].listen_error)
+        for each in others:
+            each.stopListening()
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.pass_time(LISTEN_AGAIN + 0.1)
+        self.assertEqual(len([line for line in logged.output if "listens on" in line]), 2, logged.output)
+        self.assertEqual((service.port_failures, service.pairs[0].listen_error), ([], None))
+        self.assertIn("desk", service.describe())
+        for number, source in ((0, Source.CSC), (1, Source.EUI)):
+            client = self.join(self.b, number)
+            client.source = source
+            client.ask(900 + number)
+            self.pass_time(0.5)
+            self.assertEqual(client.answers()[-1][:2], ("succeeded", 900 + number))
+            client.leave()
+
+    def test_port_is_taken_until_the_end(self) -> None:
+        """A bridge that stands by again, or ends, tries no port any more."""
+        others = [self.reactor.listenTCP(port, ServerFactory(), interface=HOST) for port in PORTS["b"]]
+        self.a.kill()
+        self.until_active(self.b)
+        self.b.slept += 5
+        self.pass_time(0.1)
+        for each in others:
+            each.stopListening()
+        self.b.station.is_cut = True
+        self.pass_time(2 * LISTEN_AGAIN)
+        self.assertEqual([port in self.reactor.ports for port in PORTS["b"]], [False, False])
+        self.b.station.is_cut = False
 
     def test_holder_returns(self) -> None:
         """The commander that had command has its time of grace at the next bridge, and keeps command."""

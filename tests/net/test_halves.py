@@ -368,10 +368,10 @@ class ClientHalfTests(HalfCase):
 class ServerHalfTests(HalfCase):
     """Listening, for one peer at a time."""
 
-    def serve(self, host: str = HOST, port: int = PORT) -> ServerHalf:
+    def serve(self, host: str = HOST, port: int = PORT, listen_again: float | None = None) -> ServerHalf:
         """A server half; most tests need one."""
         self.half = ServerHalf(
-            ServerOptions("pair", self.reactor, LOG, self.owner, host, port, TERMINATOR, 100)
+            ServerOptions("pair", self.reactor, LOG, self.owner, host, port, TERMINATOR, 100, listen_again)
         )
         self.go()
         return self.half
@@ -423,6 +423,23 @@ class ServerHalfTests(HalfCase):
         self.assertIsInstance(half.error, OSError)
         self.assertEqual(str(half.error), f"can't listen on {HOST}:{PORT}: Address already in use; {TAKEN}")
         self.assertEqual(len(logged.records), 1)
+
+    def test_port_taken_for_a_while(self) -> None:
+        """With `listen_again` a taken port is tried again until it is free or the half is closed."""
+        first = self.serve()
+        with self.assertLogs(LOG, logging.ERROR) as logged:
+            closed, half = self.serve(listen_again=5.0), self.serve(listen_again=5.0)
+            self.go(50)
+        self.assertEqual(len(logged.records), 2)  # a line a minute of each
+        self.assertTrue(half.error and closed.error)
+        opened = half.opened.wait()
+        for each in (closed, first):
+            Deferred.fromCoroutine(each.close())
+        with self.assertLogs(LOG, logging.INFO) as logged:
+            self.go(5)
+        self.assertIn(f"pair: listens on {HOST}:{PORT} now", logged.output[0])
+        self.assertEqual((self.successResultOf(opened), half.error), (PORT, None))
+        self.assertTrue(self.peer().is_connected)
 
     def test_second_peer_is_refused(self) -> None:
         """One peer at a time: a second is turned away, and the first is not disturbed."""
