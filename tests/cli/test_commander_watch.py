@@ -452,3 +452,10 @@ class ReportTests(SynchronousTestCase):
         lacking = {name: value for name, value in STATE.items() if name != "journal"}
         with self.assertRaisesRegex(WebError, "from another version"):
             report.status(lacking, read_standing(lacking, None), TMA2020.subsystems)
+
+    def test_number_beyond_every_float(self) -> None:
+        """An answer with a number of 400 digits is told as another version's."""
+        value = {"value": 10**400, "unit": "", "stale": False, "time": SINCE}
+        state = {**STATE, "devices": {"azimuth": {"target": value}}}
+        with self.assertRaisesRegex(WebError, "from another version"):
+            report.status(state, read_standing(state, None), TMA2022.subsystems)

@@ -13,7 +13,7 @@ from tests.support.pages_shown import NOW, ago, alarm, axis, limit, said, serve,
 VIEWS = """async ([now, cases]) => {
     const load = (name) => import(`./static/${name}.js`);
     const names = ["cells", "notices", "axis_facts", "devices", "known", "levels", "sign", "figures", "axes",
-                   "graphs", "move", "slews", "asked", "connected", "bar", "night", "alarms"];
+                   "graphs", "move", "slews", "asked", "connected", "bar", "night", "alarms", "words"];
     const its = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await load(name)])));
     const text = (part) => typeof part === "string" ? part
         : part.b ?? part.wide ?? part.text ?? (part.arrow ? "→ " : "");
@@ -707,6 +707,25 @@ class TestFacts(WordsCase):
             ({"state": state(), "summary": summary(limits=near(1124))}, "Mount|caution"),
             ({"state": state(warnings=cold), "summary": summary()}, "Mount|caution"),
         )
+
+    def test_events_of_another_shape(self) -> Deferred[None]:
+        """A field of another type than expected is written as it is, and breaks no part of the page."""
+
+        def event(kind: str, **fields: Any) -> dict[str, Any]:
+            return {"kind": kind, "text": "", "fields": fields}
+
+        script = """(its, plain, view) => its.words.word(view.entry, new Map())"""
+        rows = {
+            "5 power on": event("POWER_STATE", system=5, power_state="ON"),
+            "1,2 in position": event("IN_POSITION", axis=[1, 2], in_position=True),
+            "azimuth in position": event("IN_POSITION", axis="AZIMUTH", in_position=True),
+            "elevation not in position": event("IN_POSITION", what=1, in_position=False),
+            "null true": event("AXIS_MOTION_STATE", axis=None, state=True),
+            "7 homed": event("HOMED", axis=7, homed=1),
+            "4": event("STATE_INFO", state=4),
+            "warning 3, [object Object]": event("WARNING", active=True, code=3, subsystem={}),
+        }
+        return self.table(script, *(({"entry": entry}, wanted) for wanted, entry in rows.items()))
 
     def test_slews(self) -> Deferred[None]:
         """A slew's row says its distance, its times and what failed."""

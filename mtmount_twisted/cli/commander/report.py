@@ -178,7 +178,7 @@ def _told(
 ) -> str:
     try:
         return "\n".join(map(visible, tell(state, standing)))
-    except (LookupError, TypeError, AttributeError, ValueError):
+    except (ArithmeticError, LookupError, TypeError, AttributeError, ValueError):
         raise WebError("the bridge's answer comes from another version of mtmount_twisted") from None
 
 

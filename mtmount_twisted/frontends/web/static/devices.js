@@ -82,7 +82,7 @@ function camera({ power, motion }, view) {
 // Parts that are all alike in one word, otherwise how many are.
 function parts(words) {
   return ({ motion, parts_motion: each, power }) => {
-    const all = (Array.isArray(each?.value) && each.value.length ? each.value : motion ? [motion.value] : []).map((one) => words[one] ?? spoken(String(one)));
+    const all = (Array.isArray(each?.value) && each.value.length ? each.value : motion ? [motion.value] : []).map((one) => words[one] ?? spoken(one));
     const fault = power?.value === "FAULT";
     if (all.length === 0) return [POWER[power?.value] ?? "", bad(power?.value)];
     const kinds = [...new Set(all)].map((word) => [word, all.filter((one) => one === word).length]);

@@ -124,7 +124,7 @@ export function arcMinutes(angle) {
 // A number of things: 1 alarm, 2 alarms.
 export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
 
-// MIRROR_COVERS as words.
-export const spoken = (name) => name.toLowerCase().replaceAll("_", " ");
+// MIRROR_COVERS as words; a value of another type as its text.
+export const spoken = (name) => String(name).toLowerCase().replaceAll("_", " ");
 
 export const titled = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -21,7 +21,7 @@ const SAID = {
   NOACK: (fields, named) => `${answer("NoAck", fields, named)} (${fields.explanation})`,
   ON_STATE_INFO: (fields) => fields.description,
   IN_POSITION: ({ what, axis, in_position: is }) =>
-    `${axis?.toLowerCase().replaceAll("_", " ") ?? AXES[what] ?? what} ${is ? "in position" : "not in position"}`,
+    `${spoken(axis ?? AXES[what] ?? what)} ${is ? "in position" : "not in position"}`,
   WARNING: (fields) => about(fields, "warning"),
   ERROR: (fields) => about(fields, "error"),
   CMD_ACKNOWLEDGED: (fields, named) => answer("Ack", fields, named),
@@ -41,10 +41,11 @@ function plain(kind, fields) {
   return `${spoken(kind)}${told.length ? `: ${told.map(([name, value]) => `${spoken(name)} ${value}`).join(", ")}` : ""}`;
 }
 
-// A message of the mount in a few words; `named` maps keys to commands, as in the store.
+// A message of the mount in a few words; `named` maps keys to commands, as in the store. A faulty mount sends a field of any
+// type.
 export function word({ kind, fields, text }, named) {
   const say = fields && SAID[kind];
-  return (say && say(fields, named)) || (fields ? plain(kind, fields) : `${kind} ${text ?? ""}`);
+  return String((say && say(fields, named)) || (fields ? plain(kind, fields) : `${kind} ${text ?? ""}`));
 }
 
 const STEPS = {
