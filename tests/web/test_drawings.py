@@ -199,7 +199,7 @@ class TestImpossibleAngles(DrawingCase):
         return self.look(work)
 
     def test_work_is_bounded(self) -> Deferred[None]:
-        """The longest way has 400 steps."""
+        """The longest way has 400 steps, and there are four covers."""
 
         def work(page: Any) -> None:
             for draw in (self.draw, self.side):
@@ -207,6 +207,8 @@ class TestImpossibleAngles(DrawingCase):
                 parts = draw(page, position=-1000, demand=1000, **slew)["parts"]
                 for name in ("way", "track"):
                     assert parts[name]["d"].count("L") == 400
+            parts = self.draw(page, covers=OPEN * 500)["parts"]
+            assert len([name for name in parts if name.startswith("cover-")]) == 4
 
         return self.look(work)
 

@@ -108,7 +108,8 @@ const polar = (radius, azimuth) => [MIDDLE + radius * Math.sin(azimuth * RAD), M
 const spiral = (azimuth, out = 0) => polar(INNER + GROWTH * (azimuth + 270) + out, azimuth);
 
 function above(view) {
-  const { position, low, high, covers, stale } = view;
+  const { position, low, high, stale } = view;
+  const covers = view.covers.slice(0, 4); // a faulty mount tells of any number
   const shapes = [["N", 0], ["E", 90], ["S", 180], ["W", 270]].map(([name, azimuth]) => {
     const [x, y] = polar(121, azimuth);
     return draw("text", { x: x.toFixed(1), y: (y + 4.5).toFixed(1), "text-anchor": "middle" }, name);

@@ -73,11 +73,13 @@ export function roundScale(least, greatest, smallest = 1e-3) {
 // Steps between the words of a time scale, in seconds.
 const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 432_000];
 
+const MOST_MARKS = 200;
+
 // The words of a time scale, [{at, text}], at least `least` seconds apart.
 export function timeMarks(from, to, least) {
   const step = TIMES.find((each) => each >= least) ?? TIMES.at(-1);
   const marks = [];
-  for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
+  for (let at = Math.ceil(from / step) * step; at <= to && marks.length < MOST_MARKS; at += step) {
     const text = at % 86_400 === 0 ? dayOf(at).slice(5) : step < 60 ? clockOf(at) : clockOf(at).slice(0, 5);
     marks.push({ at, text });
   }
