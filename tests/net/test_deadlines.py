@@ -435,6 +435,8 @@ OWN_TIMERS = {
     "cli.commander.web:WebClient.__init__": "connections that were not used for long are closed",
     "client.heartbeat:Heartbeat.__init__": "the next heartbeat of a commander is due",
     "net.deadlines:Deadline._set": "the deadline's own",
+    "net.halves:ServerHalf._open": "it tries again to listen",
+    "app.open_port:OpenPort._listen": "it tries again to listen",
     "frontends.broker.reading:StreamReading._note_taken": "the child is told how many events were taken",
     "frontends.broker.service:BrokerService._send_telemetry": "the next round of telemetry is due",
     "frontends.broker.service:BrokerService.startService": "the first round of telemetry is due",
