@@ -112,14 +112,29 @@ class Login(NamedTuple):
         """Return the options of ``nats-py``.
 
         :raises OSError: if the file can't be read.
+        :raises ValueError: if it has no seed. The error names the file.
         """
         options: dict[str, Any] = {} if self.tls is None else {"tls": self.tls}
         options["inbox_prefix"] = self.inbox
         if self.credentials:
             with open(self.credentials, "rb") as file:
-                is_jwt = b"BEGIN NATS USER JWT" in file.read(65536)
+                content = file.read(65536)
+            is_jwt = b"BEGIN NATS USER JWT" in content
+            _check_seed(self.credentials, content, is_jwt)
             options["user_credentials" if is_jwt else "nkeys_seed"] = self.credentials
         return options
+
+
+def _check_seed(path: str, content: bytes, is_jwt: bool) -> None:
+    """Raise an error that names the file if `nats-py` would find no seed in it, whatever its error were."""
+    import nkeys  # type: ignore[import-untyped]
+
+    found = re.search(rb"BEGIN USER NKEY SEED.*\n(.*)\n", content) if is_jwt else None
+    seed = content.strip() if not is_jwt else b"" if found is None else found[1]
+    try:
+        nkeys.from_seed(bytearray(seed)).wipe()
+    except Exception:  # of any kind, and `from None`: the text of the file stays out of the log
+        raise ValueError(f"{path}: expected the seed of an NKey, or a JWT with such a seed") from None
 
 
 def read_status(headers: bytes) -> dict[str, str]:

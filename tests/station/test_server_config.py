@@ -26,6 +26,43 @@ def new_seed() -> bytes:
     return seed
 
 
+class LoginTests(SynchronousTestCase):
+    """The file with the credentials."""
+
+    def test_seed(self) -> None:
+        """A seed, or a JWT with a seed, gives the option of ``nats-py``; blanks around it do not count."""
+        path = scratch_folder(self) / "user"
+        seed = new_seed()
+        jwt = b"-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n"
+        for content, option in (
+            (seed, "nkeys_seed"),
+            (b"\n%b\r\n" % seed, "nkeys_seed"),
+            (b"%b-----BEGIN USER NKEY SEED-----\n%b\n------END" % (jwt, seed), "user_credentials"),
+        ):
+            path.write_bytes(content)
+            self.assertEqual(Login(str(path)).options()[option], str(path))
+
+    def test_no_seed(self) -> None:
+        """A file without a seed is named, without a word of its content."""
+        path = scratch_folder(self) / "user"
+        seed = new_seed()
+        head = b"-----BEGIN NATS USER JWT-----\nx\n-----BEGIN USER NKEY SEED-----\n"
+        for content in (
+            b"",
+            b"secret",
+            seed.lower(),
+            b"\0\xff",
+            head,
+            head + b"secret\n",
+        ):
+            path.write_bytes(content)
+            with self.assertRaises(ValueError) as caught:
+                Login(str(path)).options()
+            self.assertEqual(
+                str(caught.exception), f"{path}: expected the seed of an NKey, or a JWT with such a seed"
+            )
+
+
 class ServerConfigTests(SynchronousTestCase):
     """A server with this configuration, and its three users."""
 
