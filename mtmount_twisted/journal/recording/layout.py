@@ -125,8 +125,8 @@ class Chunk(NamedTuple):
 
     @property
     def messages(self) -> int:
-        """Number of messages."""
-        return (self.index_length - _INDEX_HEAD.size) // 16
+        """Number of messages; 0 if the index is shorter than its own head, which is damage."""
+        return max(0, self.index_length - _INDEX_HEAD.size) // 16
 
 
 class Channel(NamedTuple):
@@ -388,6 +388,8 @@ def _scan_chunk(path: Path, file: int, size: int, contents: Contents, head: byte
     opcode, index_length, channel, _ = _INDEX_HEAD.unpack(index)
     if opcode != MESSAGE_INDEX:
         raise damaged(path, end, "expected the index of the chunk before it")
+    if index_length < _INDEX_HEAD.size - RECORD.size:
+        raise damaged(path, end, "it is too short for the index of a chunk")
     if end + RECORD.size + index_length > size:
         return False
     contents.chunks.append(

@@ -42,6 +42,8 @@ def _is_closed(path: Path) -> bool:
     try:
         size = os.fstat(file).st_size
         return size > 2 * len(MAGIC) and os.pread(file, len(MAGIC), size - len(MAGIC)) == MAGIC
+    except OSError:
+        return False
     finally:
         os.close(file)
 

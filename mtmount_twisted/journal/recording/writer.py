@@ -1,24 +1,29 @@
 """`RecordingWriter`: write recordings through every fault of the disk. On the recorder's thread.
 
-The writer never raises. Each turn appends the new messages to the tail file. Once a minute the messages of
-each channel become a chunk, one channel after the other. Between two chunks the tail file gets the messages
-that have come meanwhile. A new recording begins each hour. Next to read: `files`; `recorder`, which owns the
-thread.
+The writer never raises: an error about one file, or about one line, ends the work with that file or line
+only, and after any other error the writer goes on with a new recording. Each turn appends the new messages to
+the tail file. Once a minute the messages of each channel become a chunk, one channel after the other. Between
+two chunks the tail file gets the messages that have come meanwhile. A new recording begins each hour. Next to
+read: `files`; `recorder`, which owns the thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import math
 import os
 import stat
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat, TopicFacts
 from mtmount_twisted.errors import LineError, RecordingError
+from mtmount_twisted.visible import visible
 
 from .files import RecordingFile, TailFile, quick, thorough
 from .items import Item, RecorderOptions
@@ -64,8 +69,18 @@ FILE_TIME = 3600
 TEND_EVERY = 60.0
 """The interval between two searches for old recordings, in seconds."""
 
+PAUSE = 60.0
+"""The time from an error of our own to the next attempt to write, in seconds. Each attempt makes a file."""
+
+MOST_FAULTS = 100
+"""The largest number of different errors of our own that the log tells, each once."""
+
 FREE_AGAIN = 1.05
 """The recorder begins again once the free space is this multiple of the least free space."""
+
+
+_OF_ONE_FILE = (errno.EIO, errno.EACCES, errno.EPERM, errno.EBADMSG, errno.EUCLEAN)
+"""Errors of the system that concern one file: the recorder records in another one."""
 
 
 class HourFull(OSError):
@@ -132,6 +147,9 @@ class RecordingWriter:
         self._is_full = False
         self._full_hour = 0  # the hour of a recording that has its largest size
         self._unreadable: set[Path] = set()
+        self._undeletable: set[Path] = set()
+        self._go_on_at = -math.inf  # after an error of our own
+        self._told: set[str] = set()  # the stacks of such errors
 
     @property
     def pending(self) -> int:
@@ -140,13 +158,21 @@ class RecordingWriter:
 
     def turn(self, items: Iterable[Item]) -> None:
         """Write the lines that have come, and the chunks that are due."""
-        self._receive(items)
         try:
+            self._receive(items)
+            if self._clock() < self._go_on_at:
+                return
             self._write()
         except RecordingError as error:
             self._failed(str(error))
         except OSError as error:
             self._failed(error.strerror or str(error))
+        except Exception as error:
+            self._tell_own(error)
+            self._failed(f"an error of the recorder: {error!r}")
+            self._go_on_at = self._clock() + PAUSE
+            self._leave()
+            self._drop_fresh()
         else:
             self._works()
 
@@ -173,17 +199,26 @@ class RecordingWriter:
         """Split the lines that have come into messages."""
         for item in items:
             if item.channel:
-                self._add(item.channel, item.time, item.time, self._masked(item.data))
+                self._receive_line(item, item.data, 0)
                 continue
             ahead = round(self._format.tai() - self._wall_clock())
             for line in item.data.split(self._terminator):
                 if line:
-                    try:
-                        header = self._format.read_header(line)
-                    except LineError:  # the link has dropped and logged it
-                        continue
-                    topic = self._format.names.get(header.topic_id, f"topic{header.topic_id}")
-                    self._add(topic, item.time, header.timestamp - ahead, line)
+                    self._receive_line(item, line, ahead)
+
+    def _receive_line(self, item: Item, line: bytes, ahead: int) -> None:
+        try:
+            if item.channel:
+                self._add(item.channel, item.time, item.time, self._masked(line))
+                return
+            header = self._format.read_header(line)
+            topic = self._format.names.get(header.topic_id, f"topic{header.topic_id}")
+            self._add(topic, item.time, header.timestamp - ahead, line)
+        except LineError:  # the link has dropped and logged it
+            pass
+        except Exception as error:
+            self.lost += 1
+            self._tell_own(error)
 
     def _add(self, topic: str, arrived: float, published: float, line: bytes) -> None:
         if self._is_full or self._full_hour or self._bytes + len(line) + LINE_COST > MAX_PENDING_BYTES:
@@ -268,9 +303,12 @@ class RecordingWriter:
                 continue
             try:
                 found = recover(path, self._compress)
-            except RecordingError as error:
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno not in _OF_ONE_FILE:
+                    raise
                 self._unreadable.add(path)
-                self._tell(logging.WARNING, "a recording was not finished, and can't be: %s", error)
+                why = error if isinstance(error, RecordingError) else visible(f"{path}: {error}")
+                self._tell(logging.WARNING, "a recording was not finished, and can't be: %s", why)
             else:
                 if found is not None:
                     text = "finished the recording %s of a killed daemon: %d messages came from its tail file"
@@ -353,18 +391,25 @@ class RecordingWriter:
             self._tail.remove()
         self._recording = self._tail = None
 
-    def _abandon(self) -> None:
-        """Leave the recording as it is. The messages that are in no chunk are lost with it."""
+    def _leave(self) -> int:
+        """Leave the recording and its tail file as they are, for the next one to finish.
+
+        :returns: the number of messages that are in no chunk.
+        """
         if self._recording is not None:
             self._recording.close()
         if self._tail is not None:
             self._tail.close()
         self._recording = self._tail = None
-        lost = [message for messages in self._pending.values() for message in messages]
-        self.lost += len(lost)
-        self._bytes -= sum(len(message.data) + LINE_COST for message in lost)
+        left = [message for messages in self._pending.values() for message in messages]
+        self._bytes -= sum(len(message.data) + LINE_COST for message in left)
         self._pending.clear()
         self._digests = None
+        return len(left)
+
+    def _abandon(self) -> None:
+        """Leave the recording, which is gone. The messages that are in no chunk are lost with it."""
+        self.lost += self._leave()
 
     def _tend(self) -> None:
         """Delete the recordings that are too old, or that exceed the size."""
@@ -375,7 +420,14 @@ class RecordingWriter:
         now = self._wall_clock()
         most_old = self._old.look(self._clock(), now)
         for each in to_delete(stored(options.folder), present, size, keep, now, most_old):
-            os.unlink(each.path)
+            try:
+                os.unlink(each.path)
+            except OSError as error:  # the others are deleted all the same
+                if each.path not in self._undeletable:
+                    self._undeletable.add(each.path)
+                    text = "can't delete the recording %s (%s): %s"
+                    self._tell(logging.WARNING, text, each.path, error.strerror, each.why)
+                continue
             self._old.use(each.is_old)
             self._tell(logging.INFO, "deleted the recording %s: %s", each.path, each.why)
         self.oldest = self._oldest()
@@ -387,14 +439,16 @@ class RecordingWriter:
     def finish(self, items: Iterable[Item]) -> None:
         """Write the lines that have come, and end the recording. Lines that can't be written are lost or left
         to the next start."""
-        self._receive(items)
         try:
+            self._receive(items)
             if self._recording is not None or self._fresh:
                 self._check_space()
                 recording = self._open()
                 self._append(recording)
                 self._finish(recording, quick(), is_last=True)
-        except (OSError, RecordingError) as error:
+        except Exception as error:
+            if not isinstance(error, OSError | RecordingError):
+                self._tell_own(error)
             text = "the recorder ends without an end of its file, which the next start finishes: %s"
             self._tell(logging.WARNING, text, error)
         self._drop_fresh()
@@ -402,6 +456,14 @@ class RecordingWriter:
             self._recording.close()
         if self._tail is not None:
             self._tail.close()
+
+    def _tell_own(self, error: Exception) -> None:
+        """Log an error of our own, once for each place in the code."""
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        if stack not in self._told and len(self._told) < MOST_FAULTS:
+            self._told.add(stack)
+            text = "an error of the recorder, which goes on:\n%s"
+            self._tell(logging.CRITICAL, text, "".join(traceback.format_exception(error)))
 
     def _failed(self, why: str) -> None:
         had_fault, self.fault = self.fault, why

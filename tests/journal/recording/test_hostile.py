@@ -46,8 +46,12 @@ class HostileTests(SynchronousTestCase):
 
     def chunk_at(self) -> int:
         """The place of the first chunk."""
+        return self.record_at(6)
+
+    def record_at(self, opcode: int) -> int:
+        """The place of the first record of a kind."""
         at = 8
-        while self.data[at] != 6:
+        while self.data[at] != opcode:
             at += 9 + struct.unpack_from("<Q", self.data, at + 1)[0]
         return at
 
@@ -125,6 +129,26 @@ class HostileTests(SynchronousTestCase):
         struct.pack_into("<Q", changed, place + length, 10)
         self.path.write_bytes(changed)
         self.assertIn("its index does not fit its messages", self.refusal())
+
+    def test_index_shorter_than_its_head(self) -> None:
+        """A recording without an end has a chunk whose index is too short: that is damage, before which the
+        next start ends the file; and it records."""
+        at, end = self.chunk_at(), self.record_at(9)
+        index_at = at + 9 + struct.unpack_from("<Q", self.data, at + 1)[0]
+        for length in (0, 5):
+            skipped = 9 + struct.unpack_from("<Q", self.data, index_at + 1)[0]
+            short = struct.pack("<BQ", 7, length) + bytes(length)
+            data = self.data[:index_at] + short + self.data[index_at + skipped : end]
+            self.path.write_bytes(data)
+            self.assertIn("it is too short for the index of a chunk", self.refusal())
+            writing = Writing(self.folder, START + 7200)
+            writing.record(1)
+            self.assertEqual((writing.writer.fault, writing.writer.written), ("", 2))
+            self.assertIn(f"finished the recording {self.path}", writing.logged[0])
+            writing.finish()
+            self.assertEqual(self.path.read_bytes()[:at], data[:at])
+            self.query()
+            writing.files[1].unlink()
 
     def test_place_beyond_every_number(self) -> None:
         """The digests of 300 s stand at byte 2**64 - 1: that is damage."""

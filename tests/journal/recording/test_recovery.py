@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import struct
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,6 +154,52 @@ class CutTests(SynchronousTestCase):
         self.assertEqual(victim.read_bytes(), self.recording)
         self.assertIn("symbolic link", writing.logged[0])
         self.assertIn(self.name, writing.logged[0])
+
+    def test_file_that_can_not_be_finished(self) -> None:
+        """Whatever the error about one file is, the log names it once, and the recorder records."""
+        folder = scratch_path(self)
+        for error in (OSError(errno.EIO, "Input/output error"), struct.error("argument out of range")):
+            folder.mkdir()
+            (folder / self.name).write_bytes(self.recording)
+            (folder / f"{self.name}.tail").write_bytes(b"")
+            writing = Writing(folder, START + 7200)
+            with mock.patch.object(recovery.RecordingFile, "resume", mock.Mock(side_effect=error)):
+                writing.record(1)
+                writing.now += 3600
+                writing.record(1)
+            self.assertEqual((writing.writer.fault, writing.writer.written), ("", 4))
+            [line] = writing.logged
+            self.assertIn("a recording was not finished, and can't be", line)
+            self.assertIn(self.name, line)
+            self.assertIn(str(error), line)
+            writing.finish()
+            shutil.rmtree(folder)
+
+    def test_no_room_to_finish(self) -> None:
+        """If the disk is full, the file is finished as soon as there is room."""
+        folder = scratch_path(self)
+        folder.mkdir()
+        (folder / self.name).write_bytes(self.recording)
+        (folder / f"{self.name}.tail").write_bytes(b"")
+        writing = Writing(folder, START + 7200)
+        full = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        with mock.patch.object(recovery.RecordingFile, "resume", full):
+            writing.record(1)
+            self.assertEqual(writing.writer.fault, "No space left on device")
+        writing.record(1)
+        self.assertIn("finished the recording", writing.logged[1])
+        writing.finish()
+
+    def test_file_that_can_not_be_read(self) -> None:
+        """A disk that can't read the end of one file does not end the recording of others."""
+        folder = scratch_path(self)
+        folder.mkdir()
+        (folder / self.name).write_bytes(self.recording)
+        with mock.patch.object(os, "pread", mock.Mock(side_effect=OSError(errno.EIO, "Input/output error"))):
+            writing = Writing(folder, START + 7200)
+            writing.record(1)
+        self.assertEqual((writing.writer.fault, writing.writer.written), ("", 2))
+        writing.finish()
 
     def test_unfinished_recording_can_be_queried(self) -> None:
         """A query reads the chunks and the tail file of a recording that has no end."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
 from types import SimpleNamespace
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +15,7 @@ from mtmount_twisted.journal.recording import digests, layout, writer
 from mtmount_twisted.journal.recording.index import digests_of, read_recording
 from mtmount_twisted.journal.recording.layout import Message
 from tests.support.folders import scratch_path
-from tests.support.recordings import START, Writing, item, messages_of, topic_line
+from tests.support.recordings import START, Writing, event, item, messages_of, topic_line
 
 
 def longer(line: bytes, text: str) -> bytes:
@@ -192,6 +194,87 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual((writing.writer.fault, writing.writer.lost), ("", 0))
         numbers = [message.sequence for path in writing.files for _, message in messages_of(path)]
         self.assertEqual(numbers, list(range(1, 327)))
+
+    def test_line_with_a_fault_of_ours(self) -> None:
+        """An error of our own about one line loses this line only, and the log has it once."""
+        writing = Writing(self.folder)
+        real = writer.to_nanoseconds
+
+        def fails_long_ago(published: float) -> int:
+            return real(published) if published > START / 2 else 1 // 0
+
+        with mock.patch.object(writer, "to_nanoseconds", fails_long_ago):
+            for _ in range(2):
+                lines = (topic_line("azimuth", writing.now + 37), topic_line("azimuth", 0.0))
+                writing.turn(item(writing.now, *lines), event(writing.now, b"{}"))
+        self.assertEqual((writing.writer.written, writing.writer.lost, writing.writer.fault), (4, 2, ""))
+        [line] = writing.logged
+        self.assertIn("ZeroDivisionError", line)
+        writing.finish()
+        self.assertEqual(len(list(messages_of(writing.files[0]))), 4)
+
+    def test_fault_of_ours(self) -> None:
+        """After an error of our own the log has it once, the recording is finished by the next one, and only
+        the lines that came with the error are lost."""
+        fails = mock.Mock(side_effect=ZeroDivisionError("here"))
+        for owner, name in (
+            (writer.RecordingFile, "is_in_place"),
+            (writer.TailFile, "append"),
+            (writer.RecordingFile, "write_chunk"),
+            (digests.Digests, "add"),
+        ):
+            writing = Writing(self.folder / name)
+            writing.record(int(writer.CHUNK_TIME) - 2)
+            with mock.patch.object(owner, name, fails):
+                writing.record(4, value=200)
+                self.assertIn("here", writing.writer.fault)
+                writing.record(int(writer.PAUSE) - 10, value=300, every=10)
+            writing.record(int(writer.PAUSE), value=500, every=10)
+            self.assertEqual(writing.writer.fault, "")
+            writing.finish()
+            self.assertLessEqual(len([line for line in writing.logged if "Traceback" in line]), 2)
+            kept = [message for path in writing.files for _, message in messages_of(path)]
+            self.assertEqual(len(kept), writing.writer.written)
+            self.assertEqual(len(kept) + writing.writer.lost, 2 * (58 + 4 + 50 + 60))
+            self.assertLess(writing.writer.lost, 30)
+
+    def test_fault_of_ours_at_the_end(self) -> None:
+        """An error of our own at the end is in the log, and the next start finishes the recording."""
+        writing = Writing(self.folder)
+        writing.record(3)
+        with mock.patch.object(writer.RecordingFile, "finish", mock.Mock(side_effect=ZeroDivisionError)):
+            writing.finish()
+        self.assertIn("the recorder ends without an end of its file", writing.logged[1])
+        later = Writing(self.folder, START + 10)
+        later.record(1)
+        later.finish()
+        self.assertEqual(len(list(messages_of(later.files[0]))), 6)
+
+    def test_recording_that_can_not_be_deleted(self) -> None:
+        """A recording that can't be deleted keeps neither the others nor the recorder from their work."""
+        paths = []
+        for day in range(3):
+            writing = Writing(self.folder, START + day * 86400)
+            writing.record(2)
+            writing.finish()
+            paths.append(writing.files[-1])
+            os.utime(paths[-1], (START, START))
+        real = os.unlink
+
+        def unlink(path: os.PathLike[str]) -> None:
+            if path == paths[0]:
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+            real(path)
+
+        later = Writing(self.folder, START + 20 * 86400, keep_days=1.0)
+        with mock.patch.object(os, "unlink", unlink):
+            later.record(3700, every=30)
+        self.assertEqual([path.exists() for path in paths], [True, False, False])
+        told = [line for line in later.logged if "can't delete the recording" in line]
+        self.assertEqual(len(told), 1)
+        self.assertIn(f"{paths[0]} (Operation not permitted)", told[0])
+        self.assertEqual(later.writer.fault, "")
+        later.finish()
 
     def test_removed_recording(self) -> None:
         """If someone removes the recording, a new one begins, and the log says so."""
