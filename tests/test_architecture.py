@@ -444,7 +444,8 @@ BOUNDS = {
     "passwords in a line of the mount": f"{envelope.MOST_MASKED:,} names, and words and signs in "
     "their values",
     "names and values of a long reply": f"{envelope.MOST_TOKENS:,}, beyond {size(lines.SHOWN_BYTES)}",
-    "observers that receive lines at once": f"{observers.AT_ONCE}",
+    "observers that receive lines at once": f"{observers.AT_ONCE}; {size(observers.BYTES_AT_ONCE)}, "
+    f"with {size(observers.BYTES_OF_ONE)} for each at most",
     "lines that wait for observers": size(observers.MAX_GATHERED),
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "events that changed nothing": f"{repeats.MAX_SUBJECTS:,} parts of the mount, counted every "

@@ -118,7 +118,9 @@ class Bridge:
         self._emptied: Waiters[None] = Waiters()  # for callers that wait until no command is pending
         self._bus = bus
         self._effects: list[Effect] = []
-        self._registry = registry = ClientRegistry(self._effects, bus, dialect.terminator)
+        self._registry = registry = ClientRegistry(
+            self._effects, bus, dialect.terminator, self._cut_off_observer
+        )
         self._dispatcher = dispatcher = CommandDispatcher(
             self._effects, clock.seconds, rules, bus, registry, self.lease, source, dialect
         )
@@ -315,11 +317,18 @@ class Bridge:
 
         The bridge ignores all later lines of the client, and the client drops all lines for it.
         """
+        self._cut_off(client, why)
+        self._act()
+
+    def _cut_off(self, client: IClient, why: str) -> None:
         self._registry.leave(client)
         self.counts["cut_off"] += 1
         self._publish_change("cut_off", client.name, why, self._has_command(client))
         self._recollection.lost(client, f"cut off: {why}")
-        self._act()
+
+    def _cut_off_observer(self, client: IClient, why: str) -> None:
+        self._cut_off(client, why)
+        self._effects.append(Dismiss(client, f"cut off: {why}"))
 
     def commanded(self, client: IClient, line: bytes, header: CommandEnvelope | None = None) -> None:
         """Dispatch a command of a client. If the client was dismissed or cut off, only record the line.

@@ -16,7 +16,7 @@ serves many of them in slices; `dispatcher`, which sends the replies with it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from itertools import count
 
 from msgspec import Struct
@@ -57,20 +57,27 @@ class ClientRegistry:
 
     :param effects: receives the effects.
     :param terminator: the bytes at the end of each line.
+    :param cut_off: called with an observer that is a slow consumer, and the reason.
     :ivar clients: by name.
     :ivar gathered: the lines for observers since the last `deliver_gathered`.
     :ivar observers: the clients that only observe.
     :ivar untranslated: the number of events without a counterpart in the dialect of some clients, by kind.
     """
 
-    def __init__(self, effects: list[Effect], bus: EventBus, terminator: bytes) -> None:
+    def __init__(
+        self,
+        effects: list[Effect],
+        bus: EventBus,
+        terminator: bytes,
+        cut_off: Callable[[IClient, str], None],
+    ) -> None:
         self.clients: dict[str, IClient] = {}
         self.gathered: list[bytes] = []
         self.untranslated: Counter[str] = Counter()
         self._effects = effects
         self._bus = bus
         self._terminator = terminator
-        self.observers: Observers = Observers(effects, self._send_all)
+        self.observers: Observers = Observers(effects, self._send_translated, cut_off)
         # The commanders that receive the same bytes, those of one dialect, by name.
         self._commanders: dict[Translator | None, dict[str, IClient]] = {None: {}}
         self._sessions: dict[str, _Session] = {}
@@ -165,7 +172,7 @@ class ClientRegistry:
             and (session_id is None or session_id == session.session_id)
         )
         if is_here and not client.may_command:
-            self.observers.catch_up(client)
+            is_here = self.observers.catch_up(client)
         own_lines, then, terminator = (line,), None, self._terminator
         if client.translator is not None:
             own_lines, then = client.translator.answered(header, answer)
@@ -203,11 +210,12 @@ class ClientRegistry:
         :param recorded: True to record the events. Events to a client without command are not recorded,
             because each connection repeats them.
         """
+        if not self.observers.catch_up(client):
+            return
         for event in events if recorded else ():
             line = event.line if client.translator is None else client.translator.event(event.line).line
             if line is not None:
                 self._publish(client.name, line, event.code, None)
-        self.observers.catch_up(client)
         lines = _lines(events, with_passwords=client.may_have_password)
         for piece in self._pieces(client.translator, lines):
             self._effects.append(SendToClient(client, piece))
@@ -243,6 +251,13 @@ class ClientRegistry:
 
     def _send_all(self, translator: Translator | None, clients: list[IClient], lines: list[bytes]) -> None:
         for piece in self._pieces(translator, lines) if clients else ():
+            self._effects.append(SendToClients(clients, piece))
+
+    def _send_translated(
+        self, translator: Translator | None, clients: list[IClient], lines: list[bytes]
+    ) -> None:
+        terminator = self._terminator if translator is None else translator.dialect.terminator
+        for piece in _joined(lines, terminator):
             self._effects.append(SendToClients(clients, piece))
 
     def _pieces(self, translator: Translator | None, lines: list[bytes]) -> Iterator[bytes]:

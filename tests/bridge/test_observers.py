@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.bridge.core import Bridge
+from mtmount_twisted.bridge.effects import Effect
 from mtmount_twisted.bridge.event_bus import EventBus
-from mtmount_twisted.bridge.observers import AT_ONCE, LONGEST_PAUSE, MAX_GATHERED, PAUSE_OF_ONE
+from mtmount_twisted.bridge.observers import (
+    AT_ONCE,
+    BYTES_AT_ONCE,
+    BYTES_OF_ONE,
+    LONGEST_PAUSE,
+    MAX_GATHERED,
+    PAUSE_OF_ONE,
+    SLOW,
+    Observers,
+)
 from mtmount_twisted.config.settings import CommandRules
+from mtmount_twisted.dialects.dialect import TranslatedEvent
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2020.dialect import DIALECT
+from mtmount_twisted.interfaces import IClient
 from tests.support.commanders import LOG, MOVE, STAMP, RecordingClient, RecordingJournal, RecordingLink
 from tests.support.handshakes import TURN, TurnClock
 
@@ -142,14 +155,129 @@ class ObserversTests(SynchronousTestCase):
         self.assertEqual(self.observers[0].read(), [])
 
     def test_flood(self) -> None:
-        """If the mount sends much, all receive it at once: none falls behind because of the rounds."""
+        """If the mount sends much, a turn serves fewer observers, and each receives all lines in order."""
         line = b"5\n" + STAMP + b"\n" + b"x" * 30_000
-        count = MAX_GATHERED // len(line) + 1
-        for _ in range(count):
-            self.link.say(line)
+        count = 9 * MAX_GATHERED // 10 // len(line)
+        for number in range(count):
+            self.link.say(line + b"%d" % number)
+        self.assertEqual([each.read() for each in self.observers], [[]] * MANY)
+        few = BYTES_AT_ONCE // BYTES_OF_ONE
+        self.assertLess(few, AT_ONCE)
+        self.assertEqual(self.rest(), [few] * (MANY // few) + [MANY % few])
         for each in self.observers:
-            self.assertEqual(each.read(), [line] * count)
-        self.assertEqual(self.rest(), [])
+            self.assertEqual(each.read(), [line + b"%d" % number for number in range(count)])
+            self.assertEqual(each.dismissals, [])
+
+    def test_lines_in_a_round(self) -> None:
+        """In its turn an observer receives the lines, too, that came since the round began."""
+        for number in range(5):
+            self.link.say(state(number))
+            self.turn()
+        counts = [len(each.read()) for each in self.observers[: 5 * AT_ONCE : AT_ONCE]]
+        self.assertEqual(counts, [1, 2, 3, 4, 5])
+
+    def flood(self) -> list[bytes]:
+        """Let more lines come than memory holds, after half of them two turns that serve a few, and return
+        the lines."""
+        lines = [b"5\n" + STAMP + b"\n" + b"%d" % number + b"x" * 30_000 for number in range(40)]
+        for line in lines[:20]:
+            self.link.say(line)
+        for _ in range(2):
+            self.wait(lambda received: received == AT_ONCE // 2)
+        for line in lines[20:]:
+            self.link.say(line)
+        self.assertGreater(sum(map(len, lines)), MAX_GATHERED)
+        return lines
+
+    def test_slow_consumers(self) -> None:
+        """Those that lack a line that memory no longer holds are cut off, a few in each turn, and receive
+        nothing behind the gap. The others receive all lines."""
+        lines = self.flood()
+        for each in self.observers[AT_ONCE:]:
+            self.assertEqual((each.lines, each.dismissals), ([], []))
+        counts = []
+        for _ in range(20):
+            before = sum(len(each.dismissals) for each in self.observers)
+            self.turn()
+            counts.append(sum(len(each.dismissals) for each in self.observers) - before)
+        self.assertEqual([count for count in counts if count], [AT_ONCE] * 4 + [3])
+        for each in self.observers[AT_ONCE:]:
+            self.assertEqual((each.lines, each.dismissals), ([], [f"cut off: {SLOW}"]))
+        self.assertEqual(self.bridge.counts["cut_off"], MANY - AT_ONCE)
+        self.rest()
+        for each in self.observers[:AT_ONCE]:
+            self.assertEqual((each.read(), each.dismissals), (lines, []))
+        self.assertEqual(self.bridge.clients.keys(), {"csc", *(f"hall/{n}" for n in range(AT_ONCE))})
+
+    def test_slow_consumer_commands(self) -> None:
+        """A slow consumer receives no refusal, which would be behind the gap. If it is lost and comes back
+        before it is cut off, it receives the later lines."""
+        self.flood()
+        slow, back = self.observers[-2:]
+        for each in (slow, back):
+            each.command(MOVE)
+            self.assertEqual(each.lines, [])
+        back.go()
+        back.come()
+        back.lines.clear()  # the last value
+        self.rest()
+        self.link.say(state(1))
+        self.rest()
+        self.assertEqual((slow.lines, slow.dismissals), ([], [f"cut off: {SLOW}"]))
+        self.assertEqual((back.lines, back.dismissals), ([state(1)], []))
+
+    def test_slow_consumers_at_the_end(self) -> None:
+        """At the end of the bridge the slow consumers receive nothing behind the gap."""
+        self.flood()
+        self.bridge.close()
+        for each in self.observers[AT_ONCE:]:
+            self.assertEqual((each.lines, each.dismissals), ([], [f"cut off: {SLOW}"]))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_translated_once(self) -> None:
+        """A line is translated once for all observers of a dialect, in however many turns they receive it.
+        One without a counterpart does not reach them."""
+        translated: list[bytes] = []
+
+        class Upper:
+            def event(self, line: bytes) -> TranslatedEvent:
+                translated.append(line)
+                return TranslatedEvent(None if line == b"c" else line.upper(), "kind")
+
+        upper: Any = Upper()
+        sent: dict[str, list[bytes]] = {each.name: [] for each in self.observers}
+
+        def send(translator: object, clients: list[IClient], lines: list[bytes]) -> None:
+            for client in clients:
+                self.assertIs(client.translator, translator)
+                sent[client.name] += lines
+
+        observers = Observers([], send, lambda client, why: None)
+        for each in self.observers[:20]:
+            observers.add(each)
+        observers.tell([b"a"])
+        for each in self.observers[20:]:
+            each.translator = upper
+            observers.add(each)
+        observers.tell([b"b", b"c"])
+        for _ in range(10):
+            observers.serve_next()
+        self.assertEqual(translated, [b"b", b"c"])
+        self.assertEqual([*sent.values()], [[b"a", b"b", b"c"]] * 20 + [[b"B"]] * (MANY - 20))
+
+    def test_memory_is_bounded(self) -> None:
+        """However much comes in one turn, memory holds so many bytes of lines at most."""
+        effects: list[Effect] = []
+        observers = Observers(effects, lambda *sent: None, lambda client, why: observers.remove(client))
+        for each in self.observers:
+            observers.add(each)
+        for size in (10, 1000, 60_000) * 3:
+            for _ in range(2 * MAX_GATHERED // size):
+                observers.tell([b"x" * size])
+                self.assertLessEqual(observers.gathered, MAX_GATHERED)
+        self.assertEqual(observers.clients, {})
+        observers.serve_next()
+        self.assertEqual(observers.gathered, 0)
 
     def test_end(self) -> None:
         """At the end of the bridge each observer receives all lines, and no timer runs any more."""

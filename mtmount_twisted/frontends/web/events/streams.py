@@ -267,6 +267,7 @@ class Streams:
                     last = feed.journal.run, feed.oldest_row - 1
             elif position > feed.edge:  # the journal already holds rows that listeners do not have yet
                 await feed.moved()
+                await self._turns.turn()  # many may wait for that
             else:
                 rows = feed.rows(position, feed.edge)
                 position += len(rows)
