@@ -135,7 +135,9 @@ def errors_of(samples: Sequence[Floats], elevation: tuple[Floats, Floats, Floats
     known = np.isfinite(angles)
     if not known.any():
         return np.full(len(good), np.nan)
-    return errors * np.cos(np.radians(np.interp(times, at[known], angles[known])))
+    at, angles = at[known], angles[known]
+    order = np.argsort(at, kind="stable")  # a wall clock may have gone back
+    return errors * np.cos(np.radians(np.interp(times, at[order], angles[order])))
 
 
 class _Lines:
@@ -153,19 +155,39 @@ class _Lines:
 
 
 class _Axis:
-    """The samples of an axis whose errors are not in a digest yet."""
+    """The latest samples of an axis, in the order in which they came.
+
+    Their times prove no order, because a wall clock that was wrong goes back.
+
+    :ivar derived: the number of the first samples whose errors are in a digest already.
+    """
 
     def __init__(self) -> None:
         self.times: Floats = np.zeros(0)
         self.columns: list[Floats] = [np.zeros(0)] * len(AXIS)
+        self.derived: int = 0
+        self._has_new = False  # since the last call of `forget`
 
     def add(self, times: Floats, columns: Sequence[Floats]) -> None:
         self.times = np.concatenate((self.times, times))
         self.columns = [np.concatenate(pair) for pair in zip(self.columns, columns)]
+        self._has_new = True
 
-    def keep_from(self, time: float) -> None:
-        kept = self.times >= time
-        self.times, self.columns = self.times[kept], [column[kept] for column in self.columns]
+    def settled(self) -> int:
+        """Return the number of the first samples whose errors depend on no sample that comes later."""
+        return self._before(MARGIN) if self._has_new else len(self.times)
+
+    def forget(self) -> None:
+        """Forget the samples on which no later error depends."""
+        count = self._before(2 * MARGIN)
+        self.times, self.columns = self.times[count:], [column[count:] for column in self.columns]
+        self.derived -= count
+        self._has_new = False
+
+    def _before(self, seconds: float) -> int:
+        """Return the number of the samples before those that came within the last seconds."""
+        found = np.flatnonzero(np.abs(self.times - self.times[-1:]) > seconds)
+        return int(found[-1]) + 1 if len(found) else 0
 
 
 class Digests:
@@ -183,7 +205,6 @@ class Digests:
         self._decoders: dict[str, Decode] = {}
         self._made: dict[str, list[Digest]] = {}
         self._axes = {name: _Axis() for name in ("azimuth", "elevation")}
-        self._derived_to = 0.0
 
     def add(self, topic: str, messages: Sequence[Message]) -> None:
         """Add the messages of a chunk."""
@@ -215,22 +236,21 @@ class Digests:
 
         :param to_the_end: False to leave out the last second, whose errors may depend on later messages.
         """
-        newest = max(
-            (float(axis.times.max()) for axis in self._axes.values() if len(axis.times)), default=0.0
-        )
-        end = newest + 1e-6 if to_the_end else newest - MARGIN
         elevation = self._axes["elevation"]
+        ends = {
+            topic: len(axis.times) if to_the_end else axis.settled() for topic, axis in self._axes.items()
+        }
         for name, derived in DERIVED.items():
             axis = self._axes[derived.topic]
-            if not len(axis.times):
+            inside = slice(axis.derived, ends[derived.topic])
+            if not len(axis.times[inside]):
                 continue
             sky = (axis.times, elevation.times, elevation.columns[2]) if derived.on_sky else None
             errors = errors_of(axis.columns, sky)
-            inside = (axis.times >= self._derived_to) & (axis.times < end)
             self._made.setdefault(name, []).append(digest([name], axis.times[inside], [errors[inside]]))
-        self._derived_to = max(self._derived_to, end)
-        for axis in self._axes.values():
-            axis.keep_from(end - MARGIN)
+        for topic, axis in self._axes.items():
+            axis.derived = ends[topic]
+            axis.forget()
 
     def packed(self) -> tuple[dict[str, bytes], bytes]:
         """Return the digests so far as bytes, by topic, and the bytes of the digests with longer pieces."""

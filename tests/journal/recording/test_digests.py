@@ -19,6 +19,8 @@ from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
 from mtmount_twisted.journal.recording.digests import LONG_PIECE, PIECE
 from mtmount_twisted.journal.recording.files import RecordingFile
+from mtmount_twisted.journal.recording.index import digests_of
+from mtmount_twisted.journal.recording.items import Item
 from mtmount_twisted.journal.recording.layout import read_summary
 from mtmount_twisted.journal.recording.thinning import Bins
 from tests.support.folders import scratch_path
@@ -178,6 +180,53 @@ class DigestTests(SynchronousTestCase):
             for column in found[name][1:]:
                 for value in column:
                     self.assertLess(abs(value - error), 0.03)
+
+    def both(self, at: float, error: float = 0.0) -> Item:
+        """A line of each axis; azimuth has a following error (arcsec)."""
+        places = {"azimuth": (10.0, 10.0 + error / 3600), "elevation": (60.0, 60.0)}
+        return item(
+            at,
+            *(
+                topic_line(topic, at + 37, actualPosition=place, demandPosition=demand)
+                for topic, (place, demand) in places.items()
+            ),
+        )
+
+    def azimuth_errors(self, start: float, end: float) -> list[float | None]:
+        """The greatest error of azimuth in each piece of the digests, rounded."""
+        for path in self.writing.files:
+            without_chunks(path)
+        points = round((end - start) / PIECE)
+        found = signals.read(self.folder, [ERRORS[0]], start, end, points).signals[ERRORS[0]]
+        return [each if each is None else round(each, 3) for each in found.greatest]
+
+    def test_clock_that_was_ahead(self) -> None:
+        """After a wall clock that was ahead for some seconds, the errors are in the digests again."""
+        for ahead in (3.0, 86_400.0, 30 * 365 * 86_400.0):
+            self.folder = scratch_path(self)
+            self.writing = Writing(self.folder)
+            for second in range(400):
+                self.writing.ahead = ahead if 130 <= second < 133 else 0.0
+                at = self.writing.now + self.writing.ahead
+                self.writing.turn(*(self.both(at + part / 4, 1.0) for part in range(4)))
+            self.writing.finish()
+            self.assertEqual(set(self.azimuth_errors(START + 140, START + 390)), {1.0}, ahead)
+
+    def test_lines_that_come_between_two_chunks(self) -> None:
+        """Lines that come while the chunks are written are in the digests of both axes, once each."""
+        writing = self.writing
+        late = iter([[self.both(START + 61 + part / 4, 5.0) for part in range(10)]])
+        with mock.patch.object(writing.writer, "_more", lambda: next(late, [])):
+            for second in range(120):
+                if not 61 <= second < 64:
+                    writing.turn(*(self.both(writing.now + part / 4, 1.0) for part in range(4)))
+                else:
+                    writing.turn()
+        writing.finish()
+        self.assertEqual(self.azimuth_errors(START + 50, START + 75), [1.0, 1.0, 5.0, 1.0, 1.0])
+        [path] = writing.files
+        count = digests_of(path, [ERRORS[0]], PIECE)[ERRORS[0]].table[0].sum()
+        self.assertEqual(count, 4 * 117 + 10)
 
     def test_any_reader(self) -> None:
         """The package's reader finds the messages and the attachments."""
