@@ -285,8 +285,10 @@ class Bridge:
     def client_lost(self, client: IClient, why: str) -> None:
         """Remove a client that is gone. Its commands continue; only observers receive their replies."""
         self._registry.leave(client)
-        self._bus.end_session(client.name)
-        self._publish_change("disconnected", client.name, why, self._has_command(client))
+        has_command = self._has_command(client)
+        if has_command:  # its ``disconnected`` is not within bounds, and so does not end its session there
+            self._bus.end_session(client.name)
+        self._publish_change("disconnected", client.name, why, has_command)
         self._recollection.lost(client, "the client is gone")
         if self._state is not _State.CLOSED:
             self._arbiter.left(client)

@@ -124,9 +124,9 @@ class EventBus:
         self._limiter.leave_out(peer, rows, size)
 
     def end_session(self, peer: str) -> None:
-        """Publish the number of rows omitted of a client that is gone, and forget the client.
+        """Publish the number of rows omitted of a client that is lost while it has command, and forget it.
 
-        The client may have come without command and leave with it, so its records alone do not tell.
+        The client came without command, and its event ``disconnected`` is not within the bounds.
         """
         self._limiter.end_session(peer)
 

@@ -157,11 +157,16 @@ class RecordLimiter:
             self._sessions[record.peer] = _Session(
                 _Bucket(SESSION_ROWS, SESSION_ROWS, now), _Bucket(0, SESSION_ROWS, now)
             )
+        elif record.kind == "disconnected":
+            self._report_session(record.peer)
         if self._spends(record.peer, 0):
             self._publish(replace(record, detail=record.detail[:LONGEST]))
+        if record.kind == "disconnected":  # only now: this row may be one that the session has saved
+            self._sessions.pop(record.peer, None)
 
     def end_session(self, peer: str) -> None:
-        """Publish the number of rows omitted from the session of a client that is gone, and forget it."""
+        """Publish the number of rows omitted from the session of a client that is lost while it has command,
+        and forget it. The event ``disconnected`` of any other client does the same."""
         self._report_session(peer)
         self._sessions.pop(peer, None)
 

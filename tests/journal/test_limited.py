@@ -52,7 +52,6 @@ class LimitedTests(SynchronousTestCase):
         self.records.change("connected", peer, 1)
         for _ in range(lines):
             self.records.line(peer, "from", 1, LONG)
-        self.limited.end_session(peer)
         self.records.change("disconnected", peer, 1, "gone")
 
     def omitted(self) -> list[tuple[str, str]]:
@@ -305,6 +304,22 @@ class CommanderTests(SynchronousTestCase):
             desk.go()
         self.assertLessEqual(self.rows() - before, PORT_ROWS)
         self.assert_holder_is_recorded()
+
+    def test_end_of_a_calm_session(self) -> None:
+        """A client that floods a port does not take the end of another one's session from the journal."""
+        calm = [self.house.client(f"desk/{number}", Source.EUI) for number in range(5)]
+        watch = [self.house.client(f"hall/{number}", may_command=False) for number in range(5)]
+        self.house.advance(20)
+        for number in range(100):
+            for port, may_command in (("desk", True), ("hall", False)):
+                other = self.house.client(f"{port}/x{number}", Source.EUI, may_command=may_command)
+                for _ in range(20):
+                    other.command(MOVE)
+                other.go()
+        for each in (*calm, *watch):
+            each.go()
+        ends = [row[1] for row in self.journal.events if row[0] == "disconnected"]
+        self.assertEqual([name for name in ends if "x" not in name], [each.name for each in (*calm, *watch)])
 
     def test_holder_that_was_refused_before(self) -> None:
         """If a client that was refused often has command as it leaves, its omitted rows are told then.
