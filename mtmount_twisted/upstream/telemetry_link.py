@@ -33,8 +33,12 @@ TELEMETRY = "telemetry"
 """The name of the link in the log."""
 
 MAX_TOPICS = 100
-"""Largest number of topics with a last line. The mount has 26 topics. A line of a further topic counts as
-malformed."""
+"""Largest number of topics with a last line. The mount has 26 topics, which always have a place. A line of a
+further topic counts as malformed."""
+
+STALE = 3600.0
+"""The time after which a topic without a name gives its place to another one, in seconds. A recording of an
+hour has a channel for each topic."""
 
 FRESH = 10.0
 """Greatest age in seconds of a line that a reader receives late: twice the longest period of a topic."""
@@ -223,8 +227,8 @@ class TelemetryLink(DuplexConnection[bytes]):
         except ValueError as error:
             self._note_malformed(str(error))
             return None
-        if self._values.pop(topic, None) is None and len(self._values) >= MAX_TOPICS:
-            self._note_malformed(f"topic {topic}: there are {MAX_TOPICS} topics already")
+        if self._values.pop(topic, None) is None and not self._has_place(topic):
+            self._note_malformed(f"topic {topic}: there are too many topics without a name already")
             return None
         if topic in self._format.timed_topics:
             self._offset.note(timestamp)
@@ -232,6 +236,19 @@ class TelemetryLink(DuplexConnection[bytes]):
         value = TelemetryValue(topic, timestamp, line, self.lines, self._format, self.reactor)
         self._values[topic] = value
         return value
+
+    def _has_place(self, topic: int) -> bool:
+        names = self._format.names
+        if topic in names:
+            return True
+        nameless = [value for value in self._values.values() if value.topic_id not in names]
+        if len(nameless) < MAX_TOPICS - len(names):
+            return True
+        stalest = nameless[0]
+        if stalest.age < STALE:
+            return False
+        del self._values[stalest.topic_id]
+        return True
 
     def _note_malformed(self, why: str) -> None:
         self.malformed += 1

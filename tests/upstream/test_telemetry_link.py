@@ -16,7 +16,7 @@ from mtmount_twisted.net.duplex import SETTLE_TIME
 from mtmount_twisted.net.telemetry import SILENCE
 from mtmount_twisted.testing import HOST, MemoryReactor
 from mtmount_twisted.upstream.malformed import AT_ONCE, MAX_MALFORMED
-from mtmount_twisted.upstream.telemetry_link import FRESH, MAX_TOPICS, TelemetryLink
+from mtmount_twisted.upstream.telemetry_link import FRESH, MAX_TOPICS, STALE, TelemetryLink
 from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from tests.support.telemetry import TAI, TelemetryServer, topic_line
 
@@ -164,6 +164,26 @@ class ValueTests(LinkCase):
         self.assertIsNone(self.link.latest(MAX_TOPICS))
         self.assertEqual(self.latest_line(6), topic_line(6, 7))
         self.assertEqual((self.link.lines, self.link.malformed), (MAX_TOPICS + 1, 5))
+
+    def test_topics_of_another_program(self) -> None:
+        """Numbers that came once keep no topic of the mount out; after an hour, they keep no other out."""
+        format = dialect_named("tma2022").telemetry
+        assert format is not None
+        self.server.send(*(topic_line(topic) for topic in range(1000, 1000 + MAX_TOPICS)))
+        self.assertEqual(self.link.lines, MAX_TOPICS - len(format.names))
+        for _ in range(20):
+            self.server.send(*map(topic_line, format.names))
+        self.assertTrue(self.link.connected)
+        malformed = self.link.malformed
+        self.server.send(topic_line(2000))
+        self.assertEqual((self.link.latest(2000), self.link.malformed), (None, malformed + 1))
+        self.turn(STALE)
+        self.server.send(topic_line(1001), topic_line(2000))
+        self.assertEqual(self.latest_line(2000), topic_line(2000))
+        self.assertEqual(self.link.malformed, malformed + 1)
+        self.assertIsNone(self.link.latest(1000))
+        self.assertEqual(self.latest_line(1001), topic_line(1001))
+        self.assertEqual(self.latest_line(6), topic_line(6))
 
     def test_clock_offset(self) -> None:
         """It is measured from the topics that come often."""
