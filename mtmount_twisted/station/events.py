@@ -111,7 +111,7 @@ def row_in(body: bytes, source: Source) -> tuple[int, str] | None:
     try:
         head = _read_head(body)
         row = int(head.id.rpartition(".")[2])
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return (row, head.time) if head.source == source.uri else None
 

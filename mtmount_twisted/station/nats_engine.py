@@ -266,7 +266,7 @@ class NatsEngine:
         try:
             message = await (await connection.send("$SYS.REQ.USER.INFO", b"", within=RIGHTS_TIME))
             found = json.loads(message.data).get("data", {})
-        except (EngineUnreachable, EngineRefused, ValueError):
+        except (EngineUnreachable, EngineRefused, ValueError, RecursionError):
             return
         rights = (found.get("permissions") or {}).get("publish") or {}
         if ">" in rights.get("allow", [">"]):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from mtmount_twisted.frontends.broker.words import LONGEST_COMMAND, Outcome
+from mtmount_twisted.frontends.broker.words import LONGEST_COMMAND, MOST_NESTED, Outcome, is_deep
 from mtmount_twisted.journal.times import iso
 
 from .events import Source
@@ -195,11 +195,13 @@ def read_request(body: bytes, place: Place) -> Wanted:
     if found.source != f"/user/{place.user}":
         raise ValueError(f"the source is {found.source[:100]!a}; expected /user/{place.user}")
     try:
-        size = len(msgspec.json.encode(found.data))
+        size = len(command := msgspec.json.encode(found.data))
     except (ValueError, OverflowError, RecursionError) as error:  # such as half of a surrogate pair
         raise ValueError(f"the command can't be JSON in UTF-8 ({error})") from None
     if size > LONGEST_COMMAND:
         raise ValueError(f"the command is too long; expected at most {LONGEST_COMMAND} bytes of JSON")
+    if is_deep(command):
+        raise ValueError(f"the command is nested too deeply; expected at most {MOST_NESTED} levels")
     return found.data
 
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from mtmount_twisted.dialects.dialect import Dialect
-from mtmount_twisted.frontends.broker.words import MAX_ENTRY, MAX_NAMES
+from mtmount_twisted.frontends.broker.words import MAX_ENTRY, MAX_NAMES, is_deep
 from mtmount_twisted.frontends.web.events.shapes import Change, Message, Step, StreamId, read_event_id
 from mtmount_twisted.frontends.web.http.encoding import as_json
 
@@ -94,7 +94,7 @@ def entry_of(stored: Stored, mount: str, own: str, dialect: Dialect) -> StreamEn
     if node != own:
         data = msgspec.structs.replace(data, id=str(id))
     json = as_json(data)
-    if len(json) > MAX_ENTRY and isinstance(data, Message):
+    if (len(json) > MAX_ENTRY or is_deep(json)) and isinstance(data, Message):
         json = as_json(msgspec.structs.replace(data, fields=None, truncated=True))
     if len(json) > MAX_ENTRY:
         raise ValueError(f"it has {len(json)} bytes as an entry; expected at most {MAX_ENTRY}")

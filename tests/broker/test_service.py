@@ -270,6 +270,7 @@ class FaultTests(BrokerCase):
             lambda: [self.child.protocol.outReceived(b"x" * 1000) for _ in range(70)],
             lambda: self.child.link.dataReceived(b"nonsense\n"),
             lambda: self.child.link.dataReceived(b'{"type":"log","level":99,"text":""}\n'),
+            lambda: self.child.link.dataReceived(b'{"type":"log","x":' + b"[" * 4000 + b"\n"),
         ):
             self.alive(70)
             flood()

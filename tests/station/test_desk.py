@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.dialects.dialect import dialect_named
 from mtmount_twisted.errors import EngineUnreachable
 from mtmount_twisted.frontends.broker.words import (
+    MOST_NESTED,
     Command,
     OfDesk,
     Outcome,
@@ -487,6 +488,12 @@ class JudgementTests(DeskCase):
             json.dumps({**right, "data": {"command": "\ud800"}}).encode(),
             json.dumps({**right, "data": {"command": "A", "parameters": {"a": 10**400}}}).encode(),
             json.dumps({**right, "more": "x" * 70_000}).encode(),
+            *(
+                json.dumps({**right, "data": {"command": "A", "parameters": {"a": "DEEP"}}})
+                .replace('"DEEP"', "[" * depth + "]" * depth)
+                .encode()
+                for depth in (MOST_NESTED, 900, 2000)
+            ),
         )
 
         async def test(house: House) -> None:

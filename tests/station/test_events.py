@@ -66,7 +66,8 @@ class EventTests(SynchronousTestCase):
         body = event_of(entry("event"), SOURCE).body
         self.assertEqual(row_in(body, SOURCE), (7, json.loads(body)["time"]))
         self.assertIsNone(row_in(body, Source("t1", "b")))
-        for other in (b"", b"[]", b'{"source":"/mount/t1/node/a","id":"x","time":""}'):
+        deep = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+        for other in (b"", b"[]", b'{"source":"/mount/t1/node/a","id":"x","time":""}', deep):
             self.assertIsNone(row_in(other, SOURCE))
 
     def test_telemetry(self) -> None:

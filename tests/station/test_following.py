@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.frontends.broker.words import (
     EVENT_WINDOW,
     MAX_EVENT_LINE,
+    MOST_NESTED,
     WINDOW,
     Follow,
     Missing,
@@ -247,6 +248,30 @@ class FollowingTests(SynchronousTestCase):
             await stage.publish(*(change(number) for number in range(1, 6)))
             await stage.until(lambda: len(stage.ids) == 5)
             self.assertEqual(len(stage.following._known), 2)
+
+        self.on_stage(test)
+
+    def test_nested(self) -> None:
+        """The fields of an event are left out if they are nested deeply: the daemon could not read them if
+        its stack has less room."""
+        data = {"id": "1.9", "time": "2026-11-22T18:20:00.123Z", "type": "message", "peer": "controller"}
+        data |= {"epoch": 1, "direction": "from", "dialect": "tma2022", "kind": "k", "is_command": False}
+        data |= {"sequence_id": None, "text": "[{" * MOST_NESTED, "truncated": False}
+        head = {"type": "mtmount.row", "source": "/mount/t1/node/a", "id": "1.9", "time": data["time"]}
+        nested: Any = []
+        for _ in range(MOST_NESTED):
+            nested = [nested]
+
+        async def test(stage: Stage) -> None:
+            await stage.follow()
+            for row, fields in ((8, {"x": [[]] * MOST_NESTED}), (9, {"x": nested})):
+                whole = {**data, "id": f"1.{row}", "fields": fields}
+                await stage.log.append(KEY, json.dumps({**head, "id": f"1.{row}", "data": whole}).encode())
+            await stage.until(lambda: len(stage.ids) == 2)
+            self.assertEqual(stage.following.malformed, 0)
+            entries = [json.loads(bytes(each.entry)) for each in stage.lines if isinstance(each, Other)]
+            self.assertEqual(entries[0]["fields"], {"x": [[]] * MOST_NESTED})
+            self.assertEqual((entries[1]["fields"], entries[1]["truncated"]), (None, True))
 
         self.on_stage(test)
 

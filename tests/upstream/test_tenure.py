@@ -124,7 +124,8 @@ class StartTests(ElectionCase):
 
     def test_malformed_register(self) -> None:
         """A malformed value is reported."""
-        for text in ("nonsense", '{"holder": 1}', '{"holder":"a","epoch":-1,"link":true}'):
+        deep = '{"holder":"a","epoch":1,"link":true,"x":' + "[" * 2000 + "]" * 2000 + "}"
+        for text in ("nonsense", '{"holder": 1}', '{"holder":"a","epoch":-1,"link":true}', deep):
             self.assertRaises(ValueError, decode, text)
         effects: list[Any] = []
         tenure = Tenure(Rules("a", True), effects, 0.0)

@@ -541,7 +541,8 @@ class JournalTests(SessionCase):
         good += '"error_at_in_position":null,"rms":null,"settled_rms":null,"failures":[],"passed":true}'
         for number in range(5):
             self.records.change("slew", "controller", 1, good % (self.now + number, number))
-        for wrong in ("", "{}", "[1]", '{"start":1e300}', good % (-1, 7), "\ud800"):
+        deep = '{"x":' + "[" * 2000 + "]" * 2000 + "}"
+        for wrong in ("", "{}", "[1]", '{"start":1e300}', good % (-1, 7), "\ud800", deep):
             self.records.change("slew", "controller", 1, wrong)
         self.records.change("link_up", "controller", 1)
         self.records.change("slew", "csc", 1, good % (self.now, 9))

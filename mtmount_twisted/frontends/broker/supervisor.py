@@ -227,7 +227,7 @@ class _Child:
             return
         try:
             told: FromChild = read_from_child(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             self.kill(f"it sends a malformed line: {error}")
             return
         if isinstance(told, OfDesk):

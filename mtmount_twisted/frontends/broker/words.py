@@ -5,6 +5,7 @@ Values only. Next to read: `supervisor`, the daemon's end; ``station.daemon_link
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias
@@ -360,6 +361,26 @@ OfDesk: TypeAlias = Command | Recall | Written | Seen
 OfStream: TypeAlias = Other | Missing | Found | Searched
 FromChild: TypeAlias = Pong | Log | Answer | OfDesk | OfStream
 
+MOST_NESTED = 100
+"""The largest depth of JSON of others that one process passes to the other one. How deep a process can read
+depends on its stack."""
+
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_SIGNS = re.compile(rb"[\[{\]}]")
+
+
+def is_deep(data: bytes) -> bool:
+    """Return True if JSON is nested deeper than `MOST_NESTED`."""
+    if data.count(b"[") + data.count(b"{") <= MOST_NESTED:
+        return False
+    depth = 0
+    for sign in _SIGNS.findall(_TEXT.sub(b"", data)):
+        depth += 1 if sign in (b"[", b"{") else -1
+        if depth > MOST_NESTED:
+            return True
+    return False
+
+
 encode: Callable[[object], bytes] = msgspec.json.encode
 """Return a value as JSON, without the end of the line."""
 
@@ -367,4 +388,4 @@ read_to_child: Callable[[bytes], ToChild] = msgspec.json.Decoder(ToChild).decode
 """Return a line of the daemon as a value. It raises `msgspec.DecodeError`."""
 
 read_from_child: Callable[[bytes], FromChild] = msgspec.json.Decoder(FromChild).decode
-"""Return a line of the child as a value. It raises `msgspec.DecodeError`."""
+"""Return a line of the child as a value. It raises `msgspec.DecodeError`, or `RecursionError`."""

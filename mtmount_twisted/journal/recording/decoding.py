@@ -84,7 +84,11 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
             if len(rows) != count:
                 raise ValueError("a line that is two")
             return [np.array(list(map(get, rows)), np.float64) for get in getters]
-        except (ValueError, msgspec.MsgspecError):  # NaN, which is no JSON, or a value of another type
+        except (
+            ValueError,
+            msgspec.MsgspecError,
+            RecursionError,
+        ):  # NaN, which is no JSON, or a value of another type
             return _decode_each(lines.lines(), quantities)
 
     return decode
@@ -101,7 +105,7 @@ def _search(places: Places, quantities: Sequence[str]) -> list[Floats] | None:
     try:
         first = msgspec.json.decode(data[int(starts[0]) : int(ends[0])], type=dict[str, Any])
         found = [_search_one(data, starts, ends, quantity) for quantity in quantities]
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
     is_alike = all(
         float(column[0]) == value if isinstance(value := first.get(quantity), int | float) else value is None

@@ -334,7 +334,7 @@ def unpacked(data: bytes) -> Digest:
             raise ValueError("its head does not fit its numbers")
         table = numbers[count:].reshape(4, len(names), count)
         return Digest(names, numbers[:count], table, dict(zip(names, units)), facts.seconds)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -57,5 +57,5 @@ def decode(text: str | None) -> RegisterValue:
         return NO_VALUE
     try:
         return msgspec.json.decode(text, type=RegisterValue)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None

@@ -76,6 +76,16 @@ class DecoderTests(SynchronousTestCase):
         self.check(lines[::2], WANTED)
         self.check(lines, WANTED)
 
+    def test_nested(self) -> None:
+        """Beside a line that is nested deeper than the stack, the others of the chunk have their numbers."""
+        deep = b'{"topicID":5,"deep":%b,"current1":1.0}' % (b"[" * 5000 + b"]" * 5000)
+        usual = b'{"topicID":5,"text":"%b","current1":2.0}' % (b"x" * 2000)
+        for lines in ([deep, usual], [usual, deep], [b"{}", deep]):
+            for names in ((WANTED,), (WANTED, "other")):
+                columns = decoder(names)(messages(lines), len(lines))
+                found = [value for value, line in zip(columns[0], lines) if line is usual]
+                self.assertEqual(found, [2.0] * lines.count(usual))
+
     def test_last_in_the_chunk(self) -> None:
         """The last value of the last line counts, too."""
         lines = [b'{"topicID":5,"text":"%b","current1":%d}' % (bytes(500).replace(b"\0", b"x"), 7)] * 3

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.reader import make_reader
@@ -17,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.digests import LONG_PIECE, PIECE
+from mtmount_twisted.journal.recording.digests import LONG_PIECE, PIECE, unpacked
 from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.index import digests_of
 from mtmount_twisted.journal.recording.items import Item
@@ -286,6 +287,11 @@ class DigestTests(SynchronousTestCase):
         path.write_bytes(data)
         error = self.assertRaises(RecordingError, signals.read, self.folder, [AZIMUTH], START, START + 20, 4)
         self.assertIn(f"{path}: the record at byte {offset} is damaged", str(error))
+
+    def test_nested(self) -> None:
+        """A digest whose head is nested deeper than the stack is malformed."""
+        head = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+        self.assertRaises(ValueError, unpacked, zstandard.ZstdCompressor().compress(head))
 
     def test_signal_without_digest(self) -> None:
         """A quantity that the dialect does not know comes from the lines."""

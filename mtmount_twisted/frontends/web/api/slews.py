@@ -194,7 +194,7 @@ def read_slews(
             continue
         try:
             slew = msgspec.json.decode(entry.text, type=Detail)
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
         if query.start <= slew.start < query.end:
             found.append(slew)
