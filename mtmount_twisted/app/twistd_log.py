@@ -41,6 +41,9 @@ OPEN_TIME = 5.0
 """The longest time to open the log file, in seconds."""
 
 
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
 class FileSink(DescriptorSink):
     """Write to a log file, and rotate it at `ROTATE_AT` bytes to the names that ``twistd`` would give.
 
@@ -52,11 +55,7 @@ class FileSink(DescriptorSink):
 
     def __init__(self, path: str) -> None:
         self._path = os.path.abspath(path)
-        super().__init__(self._open(self._path, 0o666))
-
-    @staticmethod
-    def _open(path: str, mode: int) -> int:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+        super().__init__(os.open(self._path, _FLAGS, 0o666))
 
     def _replace(self, descriptor: int) -> None:
         old, self._descriptor = self._descriptor, descriptor
@@ -75,25 +74,43 @@ class FileSink(DescriptorSink):
 
     def reopen(self) -> None:
         """As in `output.Sink`."""
-        self._replace(self._open(self._path, 0o666))
+        self._replace(os.open(self._path, _FLAGS, 0o666))
 
     def rotate(self) -> None:
         """As in `output.Sink`. A file that another program has moved is not rotated."""
         present = os.fstat(self._descriptor)
         if present.st_size < ROTATE_AT or not self._is_in_place(present):
             return
-        made = f"{self._path}.new"
-        opened = self._open(made, 0o600)
+        # Another user of the folder must not foresee the name: a link of this name leads anywhere.
+        made = f"{self._path}.{os.urandom(8).hex()}.new"
+        opened = os.open(made, _FLAGS | os.O_EXCL, 0o600)
         try:
             os.fchmod(opened, stat.S_IMODE(present.st_mode))
-            for number in sorted(self._numbers(), reverse=True):
-                os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
-            os.rename(self._path, f"{self._path}.1")
-            os.rename(made, self._path)
+            self._rename(made)
         except OSError:
             os.close(opened)
+            with suppress(OSError):
+                os.unlink(made)
             raise
         self._replace(opened)
+
+    def _rename(self, made: str) -> None:
+        """Give the present file the number 1, and its name to a new file.
+
+        :raises OSError: if that fails; the present file then keeps its name, if possible.
+        """
+        first = f"{self._path}.1"
+        numbers = self._numbers()
+        if 1 in numbers:
+            for number in sorted(numbers, reverse=True):
+                os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+        os.rename(self._path, first)
+        try:
+            os.rename(made, self._path)
+        except OSError:
+            with suppress(OSError):
+                os.rename(first, self._path)
+            raise
 
     def _is_in_place(self, present: os.stat_result) -> bool:
         try:

@@ -362,6 +362,53 @@ class FileSinkTests(SynchronousTestCase):
         self.assertEqual(path.read_bytes(), b"new\n")
         self.assertEqual(path.with_name("log.1").stat().st_size, ROTATE_AT + 3)
 
+    def test_rotation_in_a_folder_of_others(self) -> None:
+        """No name that another user can foresee is opened: neither a link, nor a FIFO, nor a file there."""
+        sink, path = self.full_sink()
+        secret, fifo = path.with_name("secret"), path.with_name("fifo")
+        secret.write_text("secret")
+        secret.chmod(0o600)
+        os.mkfifo(fifo)
+        real, opened = os.open, []
+
+        def note(name: str, flags: int, mode: int = 0o777) -> int:
+            opened.append((name, flags))
+            return real(name, flags, mode)
+
+        for target in (secret, fifo):
+            path.with_name("log.new").unlink(missing_ok=True)
+            path.with_name("log.new").symlink_to(target)
+            with mock.patch.object(os, "open", note):
+                sink.rotate()
+            sink.write([b"x" * ROTATE_AT])
+        self.assertEqual((secret.read_text(), secret.stat().st_mode & 0o777), ("secret", 0o600))
+        self.assertFalse(path.is_symlink())
+        self.assertEqual(len({name for name, _ in opened}), 2)
+        for _, flags in opened:
+            self.assertEqual(flags & (os.O_EXCL | os.O_CREAT), os.O_EXCL | os.O_CREAT)
+
+    def test_rotation_that_ends_midway(self) -> None:
+        """A name that can't be given leaves the log under its name, and no other file; it is tried again."""
+        sink, path = self.full_sink()
+        path.with_name("log.1").write_text("older")
+        real = os.rename
+
+        def refuse(old: str, new: str) -> None:
+            if new == str(path) and not old.endswith(".1"):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            real(old, new)
+
+        with mock.patch.object(os, "rename", refuse):
+            for _ in range(3):
+                self.assertRaises(OSError, sink.rotate)
+        sink.write([b"on\n"])
+        self.assertEqual({each.name for each in path.parent.iterdir()}, {"log", "log.2"})
+        self.assertEqual(path.stat().st_size, ROTATE_AT + 3)
+        sink.rotate()
+        sink.write([b"new\n"])
+        self.assertEqual(path.read_bytes(), b"new\n")
+        self.assertEqual(path.with_name("log.2").read_text(), "older")
+
     def test_file_that_was_moved(self) -> None:
         """A file that another program has renamed is not rotated, nor is the file that has its name now."""
         sink, path = self.full_sink()
