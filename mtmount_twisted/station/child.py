@@ -118,7 +118,7 @@ class Child:
             self.searching = Searching(log, source, dialect, self.event_lines.deliver)
         format = dialect.telemetry
         if begin.telemetry and format is not None:
-            self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source)
+            self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source, link.log)
 
     async def run(self) -> None:
         """Publish until the daemon ends."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from asyncio import Future
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from mtmount_twisted.dialects.dialect import TelemetryFormat
-from mtmount_twisted.errors import EngineUnreachable, LineError
+from mtmount_twisted.errors import EngineRefused, EngineUnreachable, LineError
 from mtmount_twisted.journal.times import iso
 
 from .contracts import IEngine, ILog
@@ -44,6 +45,7 @@ class TelemetryOutbox:
     """Publish telemetry.
 
     :param format: the mount's format.
+    :param report: logs a line: called with a level of `logging` and a text.
     :ivar published: the number of lines that the broker has confirmed.
     """
 
@@ -53,11 +55,14 @@ class TelemetryOutbox:
         log: ILog,
         format: TelemetryFormat,
         source: Source,
+        report: Callable[[int, str], None],
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.published: int = 0
         self._engine, self._log, self._format, self._source = engine, log, format, source
+        self._report = report
         self._wall_clock = wall_clock
+        self._refused: set[str] = set()  # topics whose latest line the broker has refused
         self._number = 0
         self._latest: dict[int, tuple[bytes, str]] = {}  # by topic: a waiting line, and its time of arrival
         self._under_way: set[int] = set()
@@ -89,12 +94,19 @@ class TelemetryOutbox:
 
     async def _send(self, topic: int, line: bytes, when: str) -> None:
         self._number += 1
-        name = self._format.names.get(topic) or str(topic)
+        known = self._format.names.get(topic, "an unknown topic")
+        name = known if topic in self._format.names else str(topic)
         event = telemetry_of(name, self._number, line, when, self._source)
         try:
             future = await self._log.send(event.subject, event.body)
         except EngineUnreachable:
             return
+        except EngineRefused as error:  # a server may take shorter messages only
+            if known not in self._refused:
+                self._refused.add(known)
+                self._report(logging.WARNING, f"the broker does not take the telemetry of {known}: {error}")
+            return
+        self._refused.discard(known)
         self._under_way.add(topic)
         future.add_done_callback(lambda done: self._note_end(topic, done))
 
