@@ -195,6 +195,8 @@ class SendBuffer:
         if socket is None:
             self._transport.write(data)
             return
+        if not socket.connected:  # it has lost its socket, and its owner is being told so
+            return
         now = self._clock.seconds()
         if 0 <= now - self._sent_at < AT_ONCE_INTERVAL:  # negative: the clock went back
             self._is_empty = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,6 +260,19 @@ class SendBufferTests(SynchronousTestCase):
         self.outlet.send(b"b")
         self.assertTrue(socket.is_watched)
         self.assertIs(socket.doWrite(), socket.error)
+
+    def test_sent_to_a_lost_connection(self) -> None:
+        """While the loss is told, the transport has no socket any more, and the buffer still has it."""
+        for before in (b"", b"1"):
+            socket = Socket()
+            self.outlet.attach(socket)
+            if before:
+                self.outlet.send(before)
+            self.clock.advance(1)
+            with patch.object(socket, "writeSomeData", side_effect=AttributeError("socket")):
+                socket.connected = False
+                self.outlet.send(b"2")
+            self.assertEqual(socket.sent, before)
 
     def test_socket_with_little_room(self) -> None:
         """What a socket does not take stays, with the same bounds; it counts once the buffer is full."""
