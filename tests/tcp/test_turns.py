@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterable
 from unittest.mock import Mock
 
@@ -557,6 +558,22 @@ class LookTests(Tma2022Case):
         refused = self.explanations(client)
         self.assertLessEqual(400 - len(refused), MAX_LINES)
         self.assertTrue(f"busy: {MAX_LINES} commands of eui0 wait" in refused)
+
+    def test_chunks_of_short_lines(self) -> None:
+        """A chunk of 2,000 empty lines takes little memory while it waits; all lines count at the end."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        crowd = [self.come() for _ in range(30)]
+        for queue in crowd:
+            queue.add([move] * 4)
+        chunks = [[move] * 4 + [b""] * 1980 for _ in crowd]
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for queue, chunk in zip(crowd, chunks):
+            queue.add(chunk)
+        self.assertLess(tracemalloc.get_traced_memory()[0] / len(crowd), 32 * 1024)
+        omitted = self.bridge.counts["omitted"]
+        crowd[-1].finish()
+        self.assertGreater(self.bridge.counts["omitted"] - omitted, 1980)
 
     def test_end_of_a_connection(self) -> None:
         """A stop goes to the mount though its sender has left behind it; the moves before it are counted."""

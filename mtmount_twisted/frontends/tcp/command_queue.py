@@ -63,6 +63,10 @@ MAX_LINES, MAX_BYTES = 64, 4096
 """The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. Beyond
 twice the number the connection receives no more until these refusals had their turns."""
 
+MOST_APART = 160
+"""The largest number of lines that are kept one by one. A chunk (`protocol.RECEIVED_AT_ONCE`) has so many
+whole commands; a chunk with more lines has malformed ones."""
+
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these allowances again, in seconds."""
 
@@ -149,7 +153,8 @@ class CommandQueue:
         self._looked = 0  # bytes of this slice that were looked at
         self._has_more = False  # commands behind this slice were not looked at
         self._waiting: deque[_Waiting] = deque()
-        self._bytes = 0  # of the lines that wait
+        self._bytes = 0  # of these lines
+        self._rest: deque[tuple[list[bytes], int]] = deque()  # lines behind them, with the number of stops
         self._seen = 0  # the number of commands at the front whose look is over
         self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
         self._asks_first = _Allowance(clock, ASKS_FIRST)
@@ -164,8 +169,10 @@ class CommandQueue:
     def close(self) -> None:
         """Drop the commands that wait, and accept no more: the client is being disconnected."""
         if self._waiting:
-            self._bridge.leave_out(self._client, [line for line, *_ in self._waiting])
+            left = [line for line, *_ in self._waiting]
+            self._bridge.leave_out(self._client, left + [line for lines, _ in self._rest for line in lines])
         self._waiting.clear()
+        self._rest.clear()
         self._bytes = self._seen = 0
         self._turns.discard(self)
         self._first_looks.discard(self._first_look)
@@ -186,9 +193,8 @@ class CommandQueue:
             # overtake a command that stands alone.
             self._bridge.commanded(self._client, lines[0])
             return
-        stops = self._bridge.stops
-        self._waiting += zip(lines, repeat(stops), repeat(None), repeat(None))
-        self._bytes += sum(map(len, lines))
+        self._rest.append((lines, self._bridge.stops))
+        self._refill()
         if self._has_command:
             self._dispatch(0)
         if self._waiting:
@@ -200,6 +206,20 @@ class CommandQueue:
             self._looks.add(self._look, Rank.THIRD)
         if self._reader is not None and not self._has_room:
             self._reader.pause()
+
+    def _refill(self) -> None:
+        """Keep more of the received lines one by one: a chunk may have 2,000 lines."""
+        while self._rest and len(self._waiting) < MOST_APART:
+            lines, stops = self._rest[0]
+            room = MOST_APART - len(self._waiting)
+            if len(lines) <= room:
+                self._rest.popleft()
+                taken = lines
+            else:
+                taken = lines[:room]
+                del lines[:room]
+            self._waiting += zip(taken, repeat(stops), repeat(None), repeat(None))
+            self._bytes += sum(map(len, taken))
 
     def finish(self) -> None:
         """Dispatch the stops that wait: the client has ended its connection behind them.
@@ -221,7 +241,7 @@ class CommandQueue:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._waiting) <= 2 * MAX_LINES and self._bytes <= 2 * MAX_BYTES
+        return not self._rest and len(self._waiting) <= 2 * MAX_LINES and self._bytes <= 2 * MAX_BYTES
 
     @property
     def _has_too_many(self) -> bool:
@@ -302,6 +322,8 @@ class CommandQueue:
         first = self._waiting.popleft()
         self._bytes -= len(first[0])
         self._seen = max(0, self._seen - 1)
+        if self._rest and len(self._waiting) <= MAX_LINES:
+            self._refill()
         return first
 
     def _may_go_on(self, most: int) -> bool:
@@ -408,6 +430,7 @@ class CommandQueue:
             self._bytes -= len(line)
             self._seen -= 1
             self._looked += LEAST
+            self._refill()
             self._bridge.refuse_busy(
                 self._client, line, line[:LOOKED_BYTES], f"{MAX_LINES} commands of {self._client.name} wait"
             )
@@ -437,6 +460,7 @@ class CommandQueue:
                 self._looked += LEAST  # to dispatch it takes longer than the look
                 self._bytes -= len(line)
                 del waiting[self._seen]
+                self._refill()
                 self._bridge.commanded(self._client, line, header)
             elif is_stop or kind is None or (kind.is_ask and asks_decide):
                 break
