@@ -200,10 +200,10 @@ class CommandQueue:
         if self._waiting:
             self._request_turn()
         if self._waiting:
-            # A stop may be among them: other work in the reactor's turn does not delay it (`turn_time`).
+            # A stop may be among them: other work in the turn does not delay this look (`turn_time`).
             self._first_looks.add(self._first_look, Rank.SECOND)
         if self._waiting:
-            self._looks.add(self._look, Rank.THIRD)
+            self._looks.add(self._look)
         if self._reader is not None and not self._has_room:
             self._reader.pause()
 
@@ -386,7 +386,7 @@ class CommandQueue:
         self._guarded(self._refuse_oldest, most)
         looked = self._looked
         if self._has_more:
-            self._looks.add(self._look, Rank.THIRD)
+            self._looks.add(self._look)
         self._went_on()
         return looked
 
