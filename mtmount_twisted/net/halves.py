@@ -41,6 +41,7 @@ from mtmount_twisted.wire.lines import MAX_LINE_LENGTH
 from .accepts import accept_in_turns
 from .deadlines import Deadline
 from .endpoints import BACKLOG
+from .event_order import Group, set_group
 from .machines import machine
 from .protocol import LineReader, LineWriter
 from .rate_limited_log import A_FEW, RateLimitedLog
@@ -522,6 +523,7 @@ class ServerHalf:
         """See `ILineReaderOwner`."""
         self._state.made(reader)
         if self.reader is reader:
+            set_group(reader.transport, lambda: Group.FIRST)
             self.owner.server_changed(None)
 
     def reader_lost(self, reader: LineReader, reason: Failure) -> None:

@@ -6,12 +6,13 @@ Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, the subclasse
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.tcp import Server
 from zope.interface import directlyProvides, providedBy
 
 from .endings import Endings
+from .event_order import EventOrder
 from .turn_time import TurnTime
 
 
@@ -33,36 +34,32 @@ class ReactorLayer:
         return getattr(self._reactor, name)
 
 
-MOST_EVENTS = 32
-"""The most sockets that are served in one turn of the reactor. The end of a TLS connection takes 0.3 ms."""
-
-
 class _FewEvents:
-    """Passes each call to an ``epoll`` object; a poll returns `MOST_EVENTS` at most, and begins a turn."""
+    """Passes each call to an ``epoll`` object; a poll returns the events of one turn, and begins it."""
 
-    def __init__(self, poller: Any, begin_turn: Callable[[], object]) -> None:
+    def __init__(self, poller: Any, order: EventOrder, time: TurnTime) -> None:
         self._poller = poller
-        self._begin_turn = begin_turn
+        self._order = order
+        self._time = time
 
     def poll(self, timeout: float, most: int) -> Any:
+        was_long = self._time.is_used_up
         try:
-            return self._poller.poll(timeout, min(most, MOST_EVENTS))
+            return self._order.choose(self._poller.poll(timeout, most), was_long)
         finally:
-            self._begin_turn()
+            self._time.begin_turn()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)
 
 
 def bound_turns(reactor: Any) -> bool:
-    """Let a reactor serve `MOST_EVENTS` sockets in a turn, measure its turns (`turn_time.TurnTime`), and end
-    connections in turns (`endings`).
+    """Let a reactor serve few sockets in a turn (`event_order`), measure its turns (`turn_time.TurnTime`),
+    and end connections in turns (`endings`).
 
-    The other sockets that are ready are due in the next turns.
-
-    Twisted's reactor on Linux serves all that are ready. So a thousand connections that end at the same
-    moment are one turn of a third of a second, in which no stop is sent. The kernel returns the sockets that
-    were left out first (``epoll(7)``), so that none waits for ever.
+    The other sockets that are ready are due in the next turns. Twisted's reactor on Linux serves all that are
+    ready. So a thousand connections that end at the same moment are one turn of a third of a second, in which
+    no stop is sent.
 
     :returns: False if the reactor has no ``epoll`` object: it stays as it is.
     """
@@ -72,5 +69,6 @@ def bound_turns(reactor: Any) -> bool:
     if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
         reactor.turn_time = TurnTime(reactor)
         reactor.endings = Endings(reactor, reactor.turn_time)
-        reactor._poller = _FewEvents(poller, reactor.turn_time.begin_turn)
+        order = EventOrder(reactor._selectables, Server)
+        reactor._poller = _FewEvents(poller, order, reactor.turn_time)
     return True

@@ -11,12 +11,14 @@ from unittest import skipIf
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Server
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.privileged import PrivilegedPorts
-from mtmount_twisted.net.reactors import MOST_EVENTS, bound_turns
+from mtmount_twisted.net.event_order import MOST_EVENTS
+from mtmount_twisted.net.reactors import bound_turns
 from mtmount_twisted.net.tls import ConnectsWith
 from mtmount_twisted.net.turn_time import LONGEST, turn_time_of
 from mtmount_twisted.testing import HOST, MemoryReactor
@@ -77,7 +79,7 @@ class FewEventsTests(SynchronousTestCase):
         """A reactor with ``epoll``."""
         poller = select.epoll()
         self.addCleanup(poller.close)
-        return SimpleNamespace(_poller=poller, seconds=Clock().seconds)
+        return SimpleNamespace(_poller=poller, _selectables={}, seconds=Clock().seconds)
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_poll(self) -> None:
@@ -90,6 +92,7 @@ class FewEventsTests(SynchronousTestCase):
             self.addCleanup(near.close)
             self.addCleanup(far.close)
             few.register(near.fileno(), select.EPOLLIN)
+            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)  # an accepted connection
             far.send(b"xx")
         found = [[file for file, _ in few.poll(0, 1000)] for _ in range(3)]
         self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 3)
@@ -110,7 +113,7 @@ class FewEventsTests(SynchronousTestCase):
         poller = select.epoll()
         self.addCleanup(poller.close)
         clock = Clock()
-        vars(clock)["_poller"] = poller
+        vars(clock).update(_poller=poller, _selectables={})
         self.assertTrue(bound_turns(clock))
         time = turn_time_of(PrivilegedPorts(clock, ()))
         assert time is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
-from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.records import REST, SLICE, STEP_TIME
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
 from tests.support.handshakes import TURN, Peer

@@ -36,8 +36,8 @@ from mtmount_twisted.frontends.tcp.commanders import (
     SLICE_WITHOUT_RIGHTS,
 )
 from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.protocol import LineReader
-from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.turns import LEAST, Turns
 from tests.support.bridges import BridgeCase, PortEnd, ask, command, explanation, reply
 from tests.support.commanders import MOVE, STOP, RecordingClient

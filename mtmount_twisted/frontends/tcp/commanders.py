@@ -27,9 +27,9 @@ from mtmount_twisted.hosts import host_and_port
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.admission import Network, networks
 from mtmount_twisted.net.deadlines import PeerDeadline
+from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.paired_session import DuplexSession, PairedSession
 from mtmount_twisted.net.protocol import LineReader, receive_little
-from mtmount_twisted.net.reactors import MOST_EVENTS
 from mtmount_twisted.net.send_buffer import SendBuffer, bound_system_buffer
 from mtmount_twisted.net.turns import LEAST, Turns
 

@@ -23,6 +23,7 @@ from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
 from mtmount_twisted.net.admission import address_of
 from mtmount_twisted.net.deadlines import PeerDeadline
+from mtmount_twisted.net.event_order import Group, set_group
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader, receive_little
@@ -182,6 +183,7 @@ class PortClient:
         else:
             reader.take_turns(self._turns, line_cost(self.translator))
         self._stop_watch = watch_window(reader.transport, self._clock)
+        set_group(reader.transport, lambda: Group.FIRST if self.has_command else Group.CROWD)
         self._bridge.client_connected(self)
 
     def lines_received(self, lines: list[bytes]) -> None:

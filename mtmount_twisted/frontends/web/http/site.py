@@ -33,6 +33,7 @@ from zope.interface import implementer
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.deadlines import Deadline, PeerDeadline
+from mtmount_twisted.net.event_order import Group, set_group
 from mtmount_twisted.net.liveness import keep_alive, watch_window
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 from mtmount_twisted.net.turns import Rank, Turns
@@ -231,6 +232,7 @@ class Connection(http.HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
         # A user with an open stream is present: a peer whose cable is cut must be noticed.
         keep_alive(self.transport)
+        set_group(self.transport, lambda: Group.PAGE)
         self._stop_watch = watch_window(cast(ITCPTransport, self.transport), self.site.reactor)
         self._set_deadline(self.site.limits.deadline)
 
