@@ -475,17 +475,19 @@ class Bridge:
                 self._dispatcher.refuse(client, header, why, privileged=False)
         self._act()
 
-    def refuse_busy(self, client: IClient, line: bytes, start: bytes, why: str) -> None:
-        """Refuse a command of a client without command that sends faster than the bridge refuses.
+    def refuse_busy(self, client: IClient, lines: list[bytes], most: int, why: str) -> None:
+        """Refuse commands of a client without command that sends faster than the bridge refuses.
 
-        Only the client receives the refusal, and the journal counts the command, so that this costs little.
+        Only the client receives the refusals, and the journal counts the commands, so that this costs little.
 
-        :param start: the start of the line, with its header.
+        :param most: the number of bytes of a line that are read for its header.
         """
-        header = self.spoken_by(client).read_to_refuse(start)
-        self._bus.leave_out(client.name, 1, len(line))
-        if header is not None:
-            self._dispatcher.refuse_unrecorded(client, header, f"busy: {why}")
+        self._bus.leave_out(client.name, len(lines), sum(map(len, lines)))
+        read = self.spoken_by(client).read_to_refuse
+        for line in lines:
+            header = read(line[:most])
+            if header is not None:
+                self._dispatcher.refuse_unrecorded(client, header, f"busy: {why}")
         self._act()
 
     def leave_out(self, client: IClient, lines: list[bytes]) -> None:
@@ -539,7 +541,7 @@ class Bridge:
                 return "not sent: the controller is not connected"
         if kind.refusal:
             return kind.refusal
-        if defers and not kind.is_ask and self._arbiter.is_full:
+        if defers and not (kind.is_ask or kind.is_stop) and self._arbiter.is_full:
             return f"busy: {MOST_COMMANDS} commands wait for the controller's answer to an ask"
         if client.in_flight >= self._rules.in_flight + (MAX_EXEMPT if kind.is_stop or kind.is_ask else 0):
             return f"busy: {client.in_flight} commands of {client.name} are in flight"

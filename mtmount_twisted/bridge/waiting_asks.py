@@ -23,9 +23,9 @@ MOST_ASKS = 16
 """The largest number of asks that wait. If one more comes, the oldest is refused: the later asks would take
 command from its sender in the same turn. The ask of an HHD stays, because command can't be taken from it."""
 
-MOST_COMMANDS = 64
-"""The largest number of commands of all clients that wait behind asks. With `MOST_ASKS` asks, the bridge
-decides on them in some 10 ms."""
+MOST_COMMANDS = 128
+"""The largest number of commands of all clients that wait behind asks, but for stops. It is more than one
+client may have in flight by default. With `MOST_ASKS` asks, the bridge decides on them in some 15 ms."""
 
 
 class Phase(Enum):

@@ -54,8 +54,8 @@ take none (`turn_time`)."""
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
 queue closes one, so that the system's queue has room for other addresses. It chooses the address with most
-waiting connections, an unknown one if possible. Of these connections it closes the newest that had sent
-nothing on its arrival, because a user sends a request at once; else the newest.
+waiting connections, an unknown one if possible, and the newest of several. Of these connections it closes the
+newest that had sent nothing on its arrival, because a user sends a request at once; else the newest.
 """
 
 
@@ -258,7 +258,7 @@ class AcceptQueue:
 
     def _drop_one(self) -> None:
         networks = self._others or self._known
-        line = max(networks.values(), key=_SIZE)
+        line = max(reversed(networks.values()), key=_SIZE)  # the oldest has its turn next
         line.pop_last().socket.close()
         if not line.size:
             del networks[line.network]

@@ -115,26 +115,23 @@ class PeerDeadline(Deadline):
     """A deadline of a peer that may have no rights: hundreds can be due at once, and a few judge in a turn
     (`endings`)."""
 
-    _waits = False
-    _withdraw: Callable[[], None] | None = None
+    _waits = False  # it is due, and waits for its turn
 
     def _end(self) -> None:
         self._waits = True
-        withdraw = end_in_turn(self._clock, self._judge_in_turn)
-        if self._waits:
-            self._withdraw = withdraw
+        end_in_turn(self._clock, self._judge_in_turn)
 
     def _judge_in_turn(self) -> None:
-        self._waits, self._withdraw = False, None
-        super()._end()
+        if self._waits:
+            self._waits = False
+            super()._end()
 
     def cancel(self) -> None:
         """As `Deadline.cancel`."""
-        if self._withdraw is None:
-            super().cancel()
+        if self._waits:
+            self._waits = False  # its turn does nothing then
         else:
-            self._withdraw()
-            self._waits, self._withdraw = False, None
+            super().cancel()
 
     def reset(self, secondsFromNow: float) -> None:
         """As `Deadline.reset`."""

@@ -3,8 +3,9 @@
 To end a connection takes half a millisecond, with all that the bridge notes about its client. The timers of
 hundreds of connections may be due at once: hundreds of peers can begin lines at the same moment, or reset
 their connections while these are not read. So such a timer ends its connection here. In each turn one ends at
-least, and more until the turn is used up (`turn_time`). The connections of vanished peers go first, because
-the holder of command may be among them.
+least, and up to `MOST_ENDS` until the turn is used up (`turn_time`): most of the work follows later, when
+Twisted calls ``connectionLost``. The connections of vanished peers go first, because the holder of command
+may be among them.
 
 Without a reactor that measures its turns, a connection ends at once. It touches no connection but by the
 functions that it is given. Next to read: `liveness` and `deadlines.PeerDeadline`, which use it; `reactors`,
@@ -23,6 +24,9 @@ from .turn_time import TurnTime
 
 _log = Logger()
 
+MOST_ENDS = 8
+"""The largest number of connections that end in one turn of the reactor."""
+
 End: TypeAlias = Callable[[], object]
 
 
@@ -37,7 +41,8 @@ class Endings:
         self._time = time
         self._first: dict[End, None] = {}
         self._others: dict[End, None] = {}
-        self._ended_in = -1  # the number of the latest turn in which a connection ended
+        self._turn = -1  # the number of the latest turn in which a connection ended
+        self._ended = 0  # in that turn
         self._next: Any = None
 
     def add(self, end: End, first: bool = False) -> None:
@@ -71,9 +76,11 @@ class Endings:
 
     def _has_time(self) -> bool:
         time = self._time
-        if time.is_used_up and time.number == self._ended_in:
+        if time.number != self._turn:
+            self._turn, self._ended = time.number, 0
+        elif self._ended >= MOST_ENDS or time.is_used_up:
             return False
-        self._ended_in = time.number
+        self._ended += 1
         return True
 
 

@@ -448,17 +448,28 @@ class UpstreamTests(CommandCase):
 
     def test_commands_behind_asks_are_bounded(self) -> None:
         """Of all clients together few commands wait behind asks; further ones are busy, and asks are not."""
-        self.csc.ask()
-        self.csc.read()
-        for _ in range(MOST_COMMANDS + 1):
-            self.csc.command(MOVE)
+        for client in (self.csc, self.hhd):
+            client.ask()
+            for _ in range(MOST_COMMANDS // 2):
+                client.command(MOVE)
+        self.csc.command(MOVE)
         busy = f"busy: {MOST_COMMANDS} commands wait for the controller's answer to an ask"
         self.assertEqual(self.csc.explanations(), [busy])
         self.eui.ask()
         self.eui.command(MOVE)
         self.assertEqual(self.eui.explanations(), [busy])
         self.house.link.finish_all()
-        self.granted(self.eui)
+        self.assertIs(self.holder, self.hhd)
+
+    def test_stop_behind_an_ask_is_not_busy(self) -> None:
+        """If only the holder may stop, a stop waits behind its sender's ask, however many commands wait."""
+        self.setUp(anyone_may_stop=False)
+        for client in (self.csc, self.hhd):
+            client.ask()
+            for _ in range(MOST_COMMANDS // 2):
+                client.command(MOVE)
+        self.csc.command(STOP)
+        self.assertEqual(self.csc.explanations(), [])
 
     def test_asker_from_another_source(self) -> None:
         """Who takes back an ask that another made for it keeps that other from waiting."""

@@ -336,6 +336,19 @@ class CommanderTests(SynchronousTestCase):
         self.house.advance(2 * REPORT_EVERY)
         self.assertEqual(len([row for row in self.journal.events if row[:2] == ("omitted", "desk/1")]), 1)
 
+    def test_quiet_ones_leave_a_flooded_port(self) -> None:
+        """The end of a quiet client's connection is recorded, though others have used up the port's rows."""
+        quiet = [self.house.client(f"desk/{number}", Source.EUI) for number in range(5)]
+        self.house.advance(600)
+        flood = [self.house.client(f"desk/{number}", Source.EUI) for number in range(100, 160)]
+        for desk in flood:
+            for _ in range(SESSION_ROWS):
+                desk.command(MOVE)
+        for desk in quiet:
+            desk.go()
+        ends = [row[1] for row in self.journal.events if row[0] == "disconnected"]
+        self.assertEqual(ends, [f"desk/{number}" for number in range(5)])
+
     def test_few_are_recorded(self) -> None:
         """A refused command now and then stands there, with its line, its step and its answer."""
         desk = self.house.client("desk/1", Source.EUI)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.net.deadlines import PeerDeadline
-from mtmount_twisted.net.endings import Endings, end_in_turn
+from mtmount_twisted.net.endings import MOST_ENDS, Endings, end_in_turn
 from mtmount_twisted.net.turn_time import LONGEST, TurnTime
 from tests.support.handshakes import TURN, TurnClock
 
@@ -42,13 +42,18 @@ class EndingsTests(SynchronousTestCase):
         for number in range(100):
             end_in_turn(self.clock, partial(self.end, number))
         self.assertLessEqual(len(self.ended), 5)
-        turns = 0
         while len(self.ended) < 100:
             self.assertIn(self.turn(), range(1, 6))
-            turns += 1
         self.assertEqual(self.ended, list(range(100)))
         self.turn()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_quick_ends(self) -> None:
+        """However quick they are, few end in a turn: Twisted does the rest of the work later."""
+        for number in range(100):
+            end_in_turn(self.clock, partial(self.ended.append, number))
+        self.assertEqual(len(self.ended), MOST_ENDS)
+        self.assertEqual(self.turn(), MOST_ENDS)
 
     def test_one_in_a_turn_that_is_used_up(self) -> None:
         """However late the turns are, one connection ends in each."""
@@ -105,6 +110,22 @@ class EndingsTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.ended[-1], 19)
         self.assertFalse(deadlines[19].active())
+
+    def test_cancelled_by_another_end(self) -> None:
+        """The end of one connection cancels the deadline of another that is due in the same turn."""
+        late = PeerDeadline(self.clock, 1, self.end, 1)
+
+        def end_first() -> None:
+            self.assertTrue(late.active())
+            late.cancel()
+
+        for number in range(10, 20):
+            end_in_turn(self.clock, partial(self.end, number))
+        end_in_turn(self.clock, end_first, first=True)
+        late._end()
+        for _ in range(20):
+            self.turn()
+        self.assertEqual(self.ended, list(range(10, 20)))
 
     def test_another_reactor(self) -> None:
         """With a clock that measures no turns, connections end at once."""

@@ -62,7 +62,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertEqual(self.choose(*range(100))[0], 99)
 
     def test_page(self) -> None:
-        """Of the page some are served in each turn, whatever the ports' clients do, and so are some of them."""
+        """Of the page some are served in each turn, whatever the ports' clients do, and some of them."""
         for _ in range(3):
             chosen = self.choose(*range(200))
             self.assertEqual(len([file for file in chosen if file >= 100]), MOST_EVENTS // PAGE_SHARE)

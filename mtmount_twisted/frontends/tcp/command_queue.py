@@ -386,19 +386,29 @@ class CommandQueue:
         self._guarded(self._refuse_oldest, most)
         looked = self._looked
         if self._has_more:
-            self._looks.add(self._look)
+            self._looks.add(self._look, Rank.SECOND if self._has_stop else Rank.USUAL)
         self._went_on()
         return looked
+
+    @property
+    def _has_stop(self) -> bool:
+        """True if a stop that was found waits for the looks at the commands in front of it."""
+        return any(
+            each[2] is not None and each[2].is_stop for each in islice(self._waiting, self._seen, None)
+        )
 
     def _look_at_newest(self, most: int) -> int:
         """Look at the newest commands, in the turn for that; see `turns.Reader`.
 
         The commands in front of a stop must be looked at before, because one may be malformed. If these are
-        many, the stop waits for the other looks.
+        many, the stop waits for the other looks, before those at commands of others.
         """
         self._looked = 0
+        self._has_more = False
         self._guarded(self._dispatch_newest, most)
         looked = self._looked
+        if self._has_more:  # before the commanders that have no stop among their commands
+            self._looks.add(self._look, Rank.SECOND)
         self._went_on()
         return looked
 
@@ -413,10 +423,13 @@ class CommandQueue:
                 not_seen = sum(each[2] is None for each in islice(waiting, self._seen, place))
                 if not_seen <= LOOKED_FIRST:
                     self._dispatch_stops(self._looked + 3 * LOOKED_FIRST * LEAST)
+                else:
+                    self._has_more = True
                 break
 
     def _refuse_oldest(self, most: int) -> None:
         """Refuse the oldest commands beyond the bounds, but no stop, no ask and no malformed line."""
+        refused: list[bytes] = []
         while self._has_too_many:
             if self._looked >= most:
                 self._has_more = True
@@ -429,11 +442,12 @@ class CommandQueue:
             del self._waiting[place]
             self._bytes -= len(line)
             self._seen -= 1
-            self._looked += LEAST
+            self._looked += FREE_COUNTS * LEAST
             self._refill()
-            self._bridge.refuse_busy(
-                self._client, line, line[:LOOKED_BYTES], f"{MAX_LINES} commands of {self._client.name} wait"
-            )
+            refused.append(line)
+        if refused:
+            why = f"{MAX_LINES} commands of {self._client.name} wait"
+            self._bridge.refuse_busy(self._client, refused, LOOKED_BYTES, why)
 
     def _dispatch_stops(self, most: int) -> None:
         """Dispatch the first stops, but no stop behind a malformed line.
@@ -457,7 +471,6 @@ class CommandQueue:
             line, _, kind, header = each
             is_stop = kind is not None and kind.is_stop
             if is_stop and self._stops_at_once.take():
-                self._looked += LEAST  # to dispatch it takes longer than the look
                 self._bytes -= len(line)
                 del waiting[self._seen]
                 self._refill()
