@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import files
 from mtmount_twisted.app import bridge as bridge_app
 from mtmount_twisted.app import bridge_service
-from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids
+from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids, waiting_asks
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import loading, settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
@@ -38,6 +38,8 @@ from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder, track_runs
 from mtmount_twisted.net import (
     accepts,
+    endings,
+    event_order,
     halves,
     handshakes,
     known_addresses,
@@ -425,6 +427,11 @@ BOUNDS = {
     f"{commanders.LOOKED_AT_ONCE} bytes of one commander",
     "commands that wait for their refusal": f"{command_queue.MAX_LINES} of one commander, "
     f"{size(command_queue.MAX_BYTES)}",
+    "commands that wait behind asks": f"{waiting_asks.MOST_COMMANDS} of all commanders, "
+    f"{waiting_asks.MOST_ASKS} asks",
+    "sockets that a turn serves": f"{event_order.MOST_EVENTS}, {event_order.LEAST_EVENTS} after long turns, "
+    "and those of the mount, the pairs and the holder",
+    "connections that timers end": f"{endings.MOST_ENDS} in a turn",
     "work for clients without rights": f"{turn_time.LONGEST * 1000:g} ms of a turn",
     "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",

@@ -31,7 +31,8 @@ class LetGoTests(BridgeCase):
             end.say(line)
         end.transport.abortConnection()
         self.pass_time(1)
-        end.transport.other.protocol = None  # Twisted's transports forget theirs when the connection is lost
+        # Nothing keeps a transport of Twisted's that is lost, and it forgets its protocol.
+        end.transport.other.protocol = end.transport.other.event_group = None
         self.assertIsNone(client())
 
     def test_observer(self) -> None:
