@@ -21,6 +21,7 @@ from mtmount_twisted.journal.recorder import JournalOff
 from mtmount_twisted.records import ChangeRecord, LineRecord
 from tests.support.commanders import House
 from tests.support.feeds import World, all_rows, parsed
+from tests.support.handshakes import TURN, TurnClock
 from tests.support.journals import STAMP
 from tests.support.records import RecordMaker
 
@@ -360,6 +361,28 @@ class TurnsTests(SynchronousTestCase):
             turns.turn(first).addCallback(lambda _, name=name: order.append(name))
         clock.advance(0)
         self.assertEqual(order, ["urgent", "a", "b"])
+
+    def test_observers(self) -> None:
+        """While 64 observers read on and on, a user with rights has most of the turns, and they have some."""
+        clock: Any = TurnClock()
+        turns = Turns(clock)
+        self.addCleanup(turns.close)
+        order: list[str] = []
+
+        def go_on(name: str, observes: bool) -> None:
+            def took(_: None) -> None:
+                order.append(name)
+                go_on(name, observes)
+
+            turns.turn(observes=observes).addCallback(took).addErrback(lambda cancelled: None)
+
+        for _ in range(64):
+            go_on("observer", True)
+        go_on("user", False)
+        for _ in range(100):
+            clock.advance(TURN)
+        self.assertGreaterEqual(order.count("user"), 70)
+        self.assertGreaterEqual(order.count("observer"), 20)
 
     def test_cancel(self) -> None:
         """Who wants its turn no more takes none of another's, and leaves nothing that is due."""

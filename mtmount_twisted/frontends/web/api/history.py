@@ -465,7 +465,7 @@ class History:
             page = await self._shelf.read(partial(self._page, query), call.share, call.user.observes)
         except JournalError as error:
             raise RequestError(503, str(error)) from None
-        return await self._encoded(page)
+        return await self._encoded(page, call.user.observes)
 
     def _page(self, query: Query, db: sqlite3.Connection, go_on: Callable[[], None]) -> Found:
         """Return a page of the journal, in a reading thread."""
@@ -476,12 +476,12 @@ class History:
 
         return read_page(db, query, rest)
 
-    async def _encoded(self, page: Found) -> Page:
+    async def _encoded(self, page: Found, observes: bool) -> Page:
         """Return a page with its entries in JSON. The page ends before the first entry that has no room."""
         entries: list[Raw] = []
         size = 0
         for numbers in slices(page.entries):
-            await self._turns.turn()
+            await self._turns.turn(observes=observes)
             for number in numbers:
                 entry = as_json(shape(page.entries[number]))
                 size += len(entry)

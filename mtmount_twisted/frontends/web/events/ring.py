@@ -140,22 +140,32 @@ class Listener(Protocol):
         """Send whole server-sent events. The listener may detach itself during the call."""
 
 
+OBSERVERS_SHARE = 4
+"""Observers have one of so many turns while other users wait."""
+
+
 class Turns:
-    """Give out the turns of the reactor, so that each turn does only one slice of the web's work."""
+    """Give out the turns of the reactor, so that each turn does only one slice of the web's work.
+
+    While users with the right to stop or command wait, observers have one turn of `OBSERVERS_SHARE`.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._first: Waiters[None] = Waiters()
         self._others: Waiters[None] = Waiters()
+        self._observers: Waiters[None] = Waiters()
+        self._ahead = 0  # the turns of the others in a row
         self._call: IDelayedCall | None = None
         self._closed = False
 
-    def turn(self, first: bool = False) -> Deferred[None]:
+    def turn(self, first: bool = False, observes: bool = False) -> Deferred[None]:
         """Return a Deferred that fires in a turn of its own, after earlier requests; `close` cancels it.
 
         :param first: True to go before all requests without ``first``.
+        :param observes: True if the work is for an observer.
         """
-        turn = (self._first if first else self._others).wait()
+        turn = (self._first if first else self._observers if observes else self._others).wait()
         if self._closed:
             turn.cancel()
         elif self._call is None:
@@ -163,12 +173,19 @@ class Turns:
         return turn
 
     def _next(self) -> None:
-        waiting = self._first or self._others
+        waiting = self._first or self._next_users()
         turn = waiting.first() if waiting else None  # each request may have been cancelled
-        more = self._first or self._others
+        more = self._first or self._others or self._observers
         self._call = self._clock.callLater(0, self._next) if more else None
         if turn is not None:
             turn.callback(None)
+
+    def _next_users(self) -> Waiters[None]:
+        if self._others and not (self._observers and self._ahead >= OBSERVERS_SHARE - 1):
+            self._ahead += 1
+            return self._others
+        self._ahead = 0
+        return self._observers
 
     def close(self) -> None:
         """Cancel every waiting request."""
@@ -178,6 +195,7 @@ class Turns:
             self._call = None
         self._first.fail(CancelledError)
         self._others.fail(CancelledError)
+        self._observers.fail(CancelledError)
 
 
 def frame(event: str, data: bytes, number: str | None = None) -> bytes:

@@ -255,9 +255,9 @@ class Streams:
         If memory no longer holds a row, for example because the reader is slow, an event ``gone`` replaces
         the row.
         """
-        feed = self._feed
+        feed, observes = self._feed, stream.user.observes
         await stream.room()
-        await self._turns.turn()
+        await self._turns.turn(observes=observes)
         position = feed.position_after(last)
         while position != feed.edge:
             if position is None or position < feed.start:
@@ -267,7 +267,7 @@ class Streams:
                     last = feed.journal.run, feed.oldest_row - 1
             elif position > feed.edge:  # the journal already holds rows that listeners do not have yet
                 await feed.moved()
-                await self._turns.turn()  # many may wait for that
+                await self._turns.turn(observes=observes)  # many may wait for that
             else:
                 rows = feed.rows(position, feed.edge)
                 position += len(rows)
@@ -277,7 +277,7 @@ class Streams:
                     if stream.selection.takes(each):
                         stream.send(framed(each))
                         await stream.room()
-                await self._turns.turn()
+                await self._turns.turn(observes=observes)
         if not stream.ended:
             feed.attach(stream)
 
