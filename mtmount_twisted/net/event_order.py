@@ -22,7 +22,7 @@ connection takes 0.3 ms."""
 LEAST_EVENTS = 8
 """The most of these sockets in a turn after several that were used up (`turn_time`)."""
 
-PAGE_SHARE = 4
+PAGE_SHARE = 2
 """The page has one of so many of these sockets while connections to other ports wait."""
 
 
