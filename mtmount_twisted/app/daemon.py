@@ -46,9 +46,9 @@ T = TypeVar("T")
 
 _STARTED_AS = os.getpid()
 
-FULL_COLLECTION = 200
-"""The number of collections of the second generation before a full one: 1.4 million new objects that hold
-others. If all were garbage, they would take some 100 MiB."""
+FULL_COLLECTION = 50
+"""The number of collections of the second generation before a full one: 350,000 new objects that hold others.
+Lost TLS connections leave some of them as garbage, 8 KB for each connection, which then takes 50 MiB."""
 
 
 class OneLineOptions(usage.Options):
@@ -430,8 +430,8 @@ class DaemonService(Service):
         # shortens a collection from seventy milliseconds to a few. Some thirty of them are garbage, which do
         # not justify a collection of 20 ms before the daemon serves.
         gc.freeze()
-        # A lost connection leaves no cycles, but the interpreter does not know it: a few hundred connections
-        # would cause full collections.
+        # A lost connection without TLS leaves no cycles, but the interpreter does not know it: a few hundred
+        # connections would cause full collections.
         gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTION)
         log.info(text)
         if self.manager is not None:
