@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTi
 
 from mtmount_twisted.hosts import client_network
 
+from .liveness import CLOSE_WAIT, state_of
 from .turn_time import NEVER, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
@@ -58,6 +59,9 @@ waiting connections, an unknown one if possible, and the newest of several. Of t
 newest that had sent nothing on its arrival, because a user sends a request at once; else the newest.
 """
 
+
+LONGEST_HEAD = 16 * 1024
+"""The number of bytes in which the head of a request ends: the page refuses a longer one."""
 
 HELD_BACK = 1
 """The time for which the system holds a silent connection back if the clients begin, in seconds (``tcp(7)``,
@@ -172,7 +176,7 @@ class AcceptQueue:
             self._take()
             while self._count:
                 _, peer, address = self._pop()
-                if self._has_sent(peer) is not None:
+                if self._has_sent(peer) is not None and not self._is_over(peer):
                     self._left -= 1
                     return peer, address
                 peer.close()
@@ -286,6 +290,18 @@ class AcceptQueue:
         except OSError:
             return None
         return None if self._clients_begin and not has_sent else has_sent
+
+    def _is_over(self, peer: socket.socket) -> bool:
+        """Return True if a client that begins has ended its side before it sent the head of a request.
+
+        A TLS handshake can't end any more then, either.
+        """
+        if not self._clients_begin or self._closer is not None or state_of(peer) != CLOSE_WAIT:
+            return False
+        try:
+            return b"\r\n\r\n" not in peer.recv(LONGEST_HEAD, LOOK)
+        except OSError:
+            return True
 
 
 def accept_in_turns(

@@ -53,6 +53,9 @@ the watch extends the time-out three times between two probes."""
 KEEP_ALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2}
 """Probe after 2 s and after 3 s, give up after 4 s. The names are those in `socket`."""
 
+CLOSE_WAIT = 8
+"""The state of a connection whose peer has ended its side (linux/tcp_states.h)."""
+
 _TCP_CLOSE = 7
 _TCP_CA_RECOVERY = 3
 
@@ -120,6 +123,12 @@ def _tcp_socket(transport: object) -> socket.socket | None:
     handle = handle_of(transport)
     is_tcp = getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6)
     return handle if is_tcp else None
+
+
+def state_of(sock: socket.socket) -> int:
+    """Return the state of a TCP connection, as linux/tcp_states.h numbers it; 0 if the system tells none."""
+    info = _info(sock)
+    return 0 if info is None else info.state
 
 
 def _info(sock: socket.socket) -> _Info | None:

@@ -169,7 +169,7 @@ class AcceptTests(TestCase):
     def test_last_words(self) -> None:
         """A peer that has sent a request and closed its side is still heard."""
         [peer] = self.connect("127.0.1.1")
-        peer.sendall(b"stop")
+        peer.sendall(b"POST /stop HTTP/1.1\r\n\r\n")
         peer.close()
         self.accept()
         self.assertEqual(self.accepted, ["127.0.1.1"])
@@ -210,6 +210,22 @@ class AcceptTests(TestCase):
         self.assertEqual(peers[-2].recv(1), b"")
         with self.assertRaises(BlockingIOError):
             peers[MAX_WAITING + 20].recv(1, socket.MSG_DONTWAIT)
+
+    def test_half_a_request(self) -> None:
+        """A peer that ended its side within the head of a request is not set up; one behind the head is."""
+        half, whole, silent = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3")
+        half.sendall(b"GET / HTTP/1.1\r\nX: y")
+        whole.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        for peer in (half, whole):
+            peer.shutdown(socket.SHUT_WR)
+        self.accept()
+        self.turn()
+        self.turn()
+        self.assertEqual(self.accepted, ["127.0.1.2", "127.0.1.3"])
+        half.settimeout(5)
+        with suppress(ConnectionResetError):
+            self.assertEqual(half.recv(1), b"")
+        self.assertIsNotNone(silent)
 
     def test_end(self) -> None:
         """The end of the port closes the connections that wait."""
