@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +31,7 @@ from mtmount_twisted.dialects.tma2022.enums import (
 from mtmount_twisted.dialects.tma2022.facts import (
     AXES,
     DEVICES,
+    MOST_PARTS,
     facts_of,
     position_in,
     position_of,
@@ -39,6 +41,8 @@ from mtmount_twisted.dialects.tma2022.interlocks import INTERLOCKS
 from mtmount_twisted.dialects.tma2022.telemetry import Azimuth, topic_facts
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.simulator.tma2022.safety import MASKS as SIMULATED
+from mtmount_twisted.simulator.tma2022.settings import Settings
+from mtmount_twisted.wire.lines import SHOWN_BYTES
 
 
 def facts(reply: replies.Reply) -> tuple[Fact, ...]:
@@ -276,16 +280,33 @@ class FactsTests(SynchronousTestCase):
         self.assertLessEqual(len(causes), 65)
         self.assertEqual(causes[-1], "further bits")
 
+    def test_many_parts(self) -> None:
+        """The fact of a device has as many parts as a mount may have, and a mask is taken apart once."""
+        line = replies.LimitsReply(system=System.AZIMUTH, limits=(0,)).encode()[:-2]
+        many = b"%b" % b",".join([b"4095"] * 700)
+        with patch.object(LimitsMask, "__iter__", autospec=True, side_effect=LimitsMask.__iter__) as iterated:
+            for _ in range(3):
+                [fact] = devices(facts_of(line.replace(b'"limits":[0]', b'"limits":[%b]' % many)))
+        assert isinstance(fact.value, tuple)
+        self.assertEqual(fact.value, (tuple(limit.name for limit in LimitsMask),) * MOST_PARTS)
+        self.assertLessEqual(iterated.call_count, 1)
+        event = replies.ChillerStateReply(
+            system=System.TOP_END_CHILLER, temperature=(1.5,) * 500, track_ambient=(True,) * 500
+        )
+        for fact in devices(facts(event)):
+            assert isinstance(fact.value, tuple)
+            self.assertEqual(len(fact.value), MOST_PARTS, fact.name)
+
     def test_masks_of_limits_are_not_kept(self) -> None:
         """A mask with bits that no limit has is that without these bits: Python keeps each mask for ever."""
         kept = LimitsMask._value2member_map_
         masks = [1 << 12 | 1, 2**63 - 1, -1, 10**400, *range(2**20, 2**20 + 4000)]
-        for first in range(0, len(masks), 100):
+        for first in range(0, len(masks), MOST_PARTS):
             line = replies.LimitsReply(system=System.AZIMUTH, limits=(0,)).encode()[:-2]
-            few = ",".join(map(str, masks[first : first + 100])).encode()
+            few = ",".join(map(str, masks[first : first + MOST_PARTS])).encode()
             [fact] = devices(facts_of(line.replace(b'"limits":[0]', b'"limits":[%b]' % few)))
             assert isinstance(fact.value, tuple)
-            self.assertEqual(len(fact.value), len(masks[first : first + 100]))
+            self.assertEqual(len(fact.value), len(masks[first : first + MOST_PARTS]))
         self.assertLessEqual(len(kept), 2 ** len(LimitsMask))
 
     def test_sets(self) -> None:
@@ -310,6 +331,20 @@ class FactsTests(SynchronousTestCase):
             values = topic_facts()[Azimuth.topic_id].values_of(topic)
             self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic), angle)
         self.assertEqual(position_of(Azimuth(timestamp=1.0, actual_position=-1000.0)).position, -MOST_DEGREES)
+
+    def test_long_event(self) -> None:
+        """Only the settings are longer than `SHOWN_BYTES`: another event of that length is not read."""
+        parts = (PowerState.ON,) * 3000
+        event = replies.PowerStateReply(
+            system=System.AZIMUTH, power_state=PowerState.ON, elements_power_state=parts
+        )
+        line = event.encode()[:-2]
+        self.assertGreater(len(line), SHOWN_BYTES)
+        self.assertEqual(facts_of(line), ())
+        self.assertRaises(LineError, read_event, line)
+        settings = Settings().event(0.0).encode()[:-2]
+        self.assertGreater(len(settings), SHOWN_BYTES)
+        self.assertEqual(len(read_event(settings)[1]), 3)
 
     def test_none(self) -> None:
         """Other events and replies to commands report none; what is no reply is a LineError."""
