@@ -30,8 +30,8 @@ class Group(IntEnum):
     """The groups of sockets."""
 
     FIRST = 0
-    """The mount, the pairs, the holder of command, and what is no accepted connection, such as a listening
-    socket. They are few."""
+    """The mount, the pairs, the holder of command, the connections to the page from addresses of its users,
+    and what is no accepted connection, such as a listening socket. They are few."""
     PAGE = 1
     CROWD = 2
     """Clients of ports, and accepted connections that have named no group."""

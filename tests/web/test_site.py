@@ -23,6 +23,7 @@ from mtmount_twisted.enums import Source
 from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, MOST_AHEAD, make_site
+from mtmount_twisted.net.event_order import Group
 from mtmount_twisted.net.liveness import PERIOD
 from tests.net.test_liveness import loopback_pair
 from tests.support.web import LOG, Pipe, Wire, next_turn, site_of
@@ -484,6 +485,17 @@ class Vanished(SiteCase):
 
 class Connections(SiteCase):
     """How many there may be."""
+
+    def test_group_of_the_socket(self) -> None:
+        """In a crowd the sockets from an address of a user go first, as long as they are up."""
+        stranger, user = self.wire("192.0.2.1"), self.wire("192.0.2.2")
+        groups = [wire.transport.event_group for wire in (stranger, user)]
+        self.assertEqual([group() for group in groups], [Group.PAGE] * 2)
+        user.ask("GET", "/")
+        self.assertEqual([group() for group in groups], [Group.PAGE, Group.FIRST])
+        self.assertEqual(self.wire("192.0.2.2").transport.event_group(), Group.FIRST)
+        user.lose()
+        self.assertEqual(user.transport.event_group(), Group.PAGE)
 
     def asked(self, wires: list[Wire], number: int) -> Wire:
         """One of them asks, and has its answer."""

@@ -385,7 +385,7 @@ class CommandQueue:
         self._guarded(self._dispatch_stops, most)
         self._guarded(self._refuse_oldest, most)
         looked = self._looked
-        if self._has_more:
+        if self._has_more and self._reader is not None:
             self._looks.add(self._look, Rank.SECOND if self._has_stop else Rank.USUAL)
         self._went_on()
         return looked
@@ -407,7 +407,9 @@ class CommandQueue:
         self._has_more = False
         self._guarded(self._dispatch_newest, most)
         looked = self._looked
-        if self._has_more:  # before the commanders that have no stop among their commands
+        if (
+            self._has_more and self._reader is not None
+        ):  # before the commanders that have no stop among their commands
             self._looks.add(self._look, Rank.SECOND)
         self._went_on()
         return looked

@@ -232,9 +232,15 @@ class Connection(http.HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
         # A user with an open stream is present: a peer whose cable is cut must be noticed.
         keep_alive(self.transport)
-        set_group(self.transport, lambda: Group.PAGE)
+        set_group(self.transport, self._group)
         self._stop_watch = watch_window(cast(ITCPTransport, self.transport), self.site.reactor)
         self._set_deadline(self.site.limits.deadline)
+
+    def _group(self) -> Group:
+        """Return the group of the socket: a user's stop does not wait behind the sockets of strangers."""
+        place = self.site.connections.get(self)
+        is_users = place is not None and not place.observes and self.site.is_known(place.network)
+        return Group.FIRST if is_users else Group.PAGE
 
     def getHost(self) -> IAddress:
         """Return the address of this side, also after the loss: TLS may read a last request then."""
@@ -524,6 +530,7 @@ class Connection(http.HTTPChannel):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Free the connection's place, and cancel its answers."""
         self._stop_watch()
+        set_group(self.transport, _page)  # else the transport and this object would keep each other
         self._set_deadline(None)
         self._held = None
         self._stop_reading()
@@ -678,3 +685,8 @@ def make_site(
     """Return the site that serves some routes; the parameters are those of `Router` and `WebSite`."""
     limited_log = RateLimitedLog(reactor, log, A_FEW)
     return WebSite(Router(routes, gate, limited_log, prefix), limits, limited_log, reactor)
+
+
+def _page() -> Group:
+    """Return the group of a connection that is lost."""
+    return Group.PAGE
