@@ -450,7 +450,6 @@ OWN_TIMERS = {
     "cli.journal.replay:Replay._send": "the next command is due",
     "cli.telemetry.playing:Player.run": "the next lines of a recording are due",
     "net.liveness:_Watch.look": "it judges by what the kernel has received, whether that was read or not",
-    "net.unix_sockets:Closer._start": "a thread is asked for again, to close a connection",
     "bridge.effects:Performer._set_timer": "the next few observers receive their lines",
     "net.turns:Turns._begin": "the next slices of what clients sent are read",
     "simulator.axis:InPositionWatch._wait": "the axis comes to its target, or leaves it",
