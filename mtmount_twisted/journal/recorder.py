@@ -65,6 +65,9 @@ HANGS_AFTER = 5.0
 """The longest time for one operation on the file, in seconds, before the journal reports a fault: a batch
 takes some 0.1 s, and SQLite waits 2 s for another program's lock."""
 
+MOST_ERRORS = 100
+"""The largest number of different errors of our own that the log tells, each once."""
+
 BATCH_ROWS = 5000
 """The approximate largest number of rows in one transaction."""
 
@@ -104,6 +107,7 @@ class Waiting:
         self._added = 0  # bytes, written by the reactor's thread
         self._freed = 0  # bytes, written by the journal's thread
         self._taken = 0
+        self._popped: list[tuple[int, Record]] = []  # they are no rows yet
         self._taken_since: float | None = None
         self._woken = False
         self._gap = Gap()
@@ -193,7 +197,7 @@ class Waiting:
         """
         self._woken = False  # first, so that a later record wakes the thread again
         self._taken = number_of_rows = min(len(self._records), BATCH_ROWS)
-        records = [self._records.popleft() for _ in range(number_of_rows)]
+        self._popped = records = [self._records.popleft() for _ in range(number_of_rows)]
         if self._runs is not None:
             if self._holds_back:
                 kept = self._runs.pass_on(records, self._clock())
@@ -202,10 +206,24 @@ class Waiting:
             if kept is not records:
                 self._freed += _size_of(records) - _size_of(kept)
                 self._taken = len(kept)
-                records = kept
+                self._popped = records = kept
         if records:
             self._taken_since = records[0][1].time
-        return _rows_of(records)
+        rows = _rows_of(records)
+        self._popped = []
+        return rows
+
+    def drop_popped(self) -> set[int]:
+        """Drop the records that an error kept from becoming rows, and those that `TrackRuns` holds.
+
+        :returns: the numbers of their rows. On the journal's thread.
+        """
+        numbers = {number for number, _ in self._popped}
+        self._freed += _size_of(self._popped)
+        self._taken -= len(self._popped)
+        self._taken_since = self._taken_since if self._taken else None
+        self._popped = []
+        return numbers if self._runs is None else numbers | self._runs.drop()
 
     def hold_back(self, is_allowed: bool) -> None:
         """Allow or forbid to hold the records of track commands back. On the journal's thread.
@@ -293,7 +311,11 @@ class Settled:
 
     def pass_rows(self, rows: Sequence[Row]) -> None:
         """Note that the first waiting rows are in the file, or lost; none if only own rows were written."""
-        number = max((row[0] for row in rows), default=self.number)
+        self.pass_numbers(row[0] for row in rows)
+
+    def pass_numbers(self, numbers: Iterable[int]) -> None:
+        """As `pass_rows`, for rows with these numbers."""
+        number = max(numbers, default=self.number)
         while number + 1 in self._own:
             number += 1
         self._own = {each for each in self._own if each > number}
@@ -369,6 +391,19 @@ class Writer:
             rows += self._free_batch()
         return rows
 
+    def drop(self) -> None:
+        """Drop the taken rows after an error of our own, which they would cause again; a ``gap`` stands for
+        them."""
+        self._busy_since = None
+        numbers = self._waiting.drop_popped()
+        for piece in self._pieces:
+            numbers.update(row[0] for row in chain(*piece))
+        while self._pieces:
+            self._free_batch()
+        self.settled.pass_numbers(numbers)
+        if numbers:
+            self.keeper.note_lost(len(numbers))
+
     def _write_batch(self) -> bool:
         """Write a piece of a batch; return False if the piece must be tried again."""
         unwritable = self.keeper.unwritable
@@ -441,6 +476,8 @@ class Journal(Waiting):
         self._reactor = reactor
         self._running = False
         self._broken = ""
+        self._error = ""  # of our own, in the latest turn; on the journal's thread
+        self._told: set[str] = set()  # the stacks of such errors
         self._writer: Writer | None = None
         self._thread: threading.Thread | None = None
         self._written_before = self._unwritable_before = self._unprivileged_before = 0
@@ -527,7 +564,7 @@ class Journal(Waiting):
         if self._broken or self._writer is None:
             return self._broken
         hangs = f"the file has not answered for more than {HANGS_AFTER:g} s" if self._writer.hangs else ""
-        return self._writer.keeper.fault or hangs
+        return self._error or self._writer.keeper.fault or hangs
 
     @property
     def lag(self) -> float:
@@ -591,10 +628,11 @@ class Journal(Waiting):
         try:
             wait = 0.0
             while not self._stopping.is_set():
-                (self._stopping if writer.keeper.fault else self._wake_up).wait(wait)
+                has_fault = self._error or writer.keeper.fault
+                (self._stopping if has_fault else self._wake_up).wait(wait)
                 self._stopping.wait(GATHER)
                 self._wake_up.clear()
-                wait = writer.turn()
+                wait = self._turn(writer)
                 self._tell_settled()
             last = self._last_event if self._last else None
             abandoned = writer.finish(lambda: time.monotonic() > self._stop_by, last)
@@ -607,6 +645,22 @@ class Journal(Waiting):
             writer.keeper.close()
         finally:
             self._reactor.callFromThread(self._ended, abandoned)
+
+    def _turn(self, writer: Writer) -> float:
+        """Let the writer write, through every error of our own; return the time until the next turn (s)."""
+        try:
+            wait = writer.turn()
+        except Exception as error:
+            self._error = f"an error of the journal: {error!r}"
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            if stack not in self._told and len(self._told) < MOST_ERRORS:
+                self._told.add(stack)
+                text = "an error of the journal, which goes on:\n%s"
+                self._tell(logging.CRITICAL, text, traceback.format_exc())
+            writer.drop()
+            return RETRY
+        self._error = ""
+        return wait
 
     def _last_event(self, abandoned: int) -> Row:
         """Return the last event of the run. On the journal's thread."""

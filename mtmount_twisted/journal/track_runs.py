@@ -174,6 +174,16 @@ class TrackRuns:
         self._runs.clear()
         return self._decided()
 
+    def drop(self) -> set[int]:
+        """Forget all runs and held records, after an error; return the numbers of the records."""
+        numbers = {slot.number for slot in self._slots}
+        self._slots.clear()
+        self._open.clear()
+        self._by_key.clear()
+        self._accepted = None
+        self._runs.clear()
+        return numbers
+
     def _decided(self) -> list[Numbered]:
         """Take out the first slots, as far as they are decided, and return the records that are kept."""
         slots = self._slots

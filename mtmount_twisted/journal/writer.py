@@ -274,6 +274,11 @@ class JournalWriter:
         self._dropped.add(len(rows), min(times), max(times))
         self._count_unwritable(rows)
 
+    def note_lost(self, rows: int) -> None:
+        """Count rows that an error of our own has lost, and put a ``gap`` in their place."""
+        self.unwritable += rows
+        self._gaps.append(f"{rows} rows are lost by an error of the journal")
+
     def _count_unwritable(self, rows: list[Row]) -> None:
         self.unwritable += len(rows)
         self.unwritable_unprivileged += sum(isinstance(row, Unprivileged) for row in rows)

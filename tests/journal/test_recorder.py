@@ -12,13 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from mtmount_twisted.journal import recorder as journal_module
+from mtmount_twisted.journal import track_runs
 from mtmount_twisted.journal.recorder import (
     BATCH_ROWS,
     IDLE,
@@ -29,7 +31,8 @@ from mtmount_twisted.journal.recorder import (
     Settled,
     Waiting,
 )
-from mtmount_twisted.journal.schema import default_path
+from mtmount_twisted.journal.schema import FileOptions, default_path
+from mtmount_twisted.records import ChangeRecord, LineRecord
 from tests.support.folders import scratch_folder
 from tests.support.journals import START, JournalCase
 from tests.support.records import RecordMaker
@@ -279,6 +282,8 @@ class Lines(logging.Handler):
 class JournalTests(TestCase):
     """The thread."""
 
+    timeout = 60
+
     def setUp(self) -> None:
         self.path = scratch_folder(self) / "journal.sqlite"
         self.log = logging.Logger("tests.journal")
@@ -496,12 +501,70 @@ class JournalTests(TestCase):
         self.assertIn("a fault of ours", self.lines.lines[0])
         self.assertIn("a fault of ours", journal.fault)
 
+    async def test_error_of_ours(self) -> None:
+        """An error of our own loses the rows that came with it, with a gap in their place; the log has it
+        once, and later rows are written."""
+        rows_of = journal_module._rows_of
+
+        def fails(records: list[Any]) -> Any:
+            if any(record.line == b"bad" for _, record in records if isinstance(record, LineRecord)):
+                raise LookupError("a fault of ours")
+            return rows_of(records)
+
+        self.patch(journal_module, "_rows_of", fails)
+        self.patch(journal_module, "RETRY", 0.0)
+        journal = self.journal(reactor=reactor, max_bytes=10 * MEMORY_PER_ROW)
+        heard: DeferredQueue[int] = DeferredQueue()
+        journal.follow(heard.put)
+        journal.start()
+        for round in range(1, 4):
+            records(journal).line("CSC", "from", 1, b"bad")
+            number = records(journal).line("CSC", "from", 1, b"bad")
+            while journal.lost < 2 * round:
+                await deferLater(reactor, 0)
+            self.assertIn("a fault of ours", journal.fault)
+            number = records(journal).line("CSC", "from", 1, b"good")
+            while (journal.base or 0) + number > await heard.get():
+                pass
+            while journal.fault:
+                await deferLater(reactor, 0)
+        await journal.stop()
+        self.assertEqual(self.rows("SELECT line, count(*) FROM message GROUP BY 1"), [(b"good", 3)])
+        [(gap, count)] = self.rows("SELECT detail, count(*) FROM event WHERE kind = 'gap' GROUP BY 1")
+        self.assertEqual((gap, count), ("2 rows are lost by an error of the journal", 3))
+        self.assertEqual((journal.lost, journal.pending, journal.oldest), (6, 0, None))
+        [line] = self.lines.lines
+        self.assertIn("LookupError: a fault of ours", line)
+
+    async def test_error_of_ours_with_track_commands(self) -> None:
+        """Records of track commands that were held back when our own error came are lost, and counted."""
+        journal = self.journal(reactor=reactor, options=FileOptions(tracks="summary"))
+        runs = journal._runs
+        assert runs is not None
+        held = [(-1, ChangeRecord(1.0, 0, "", "started", ""))]
+        self.patch(journal_module, "RETRY", 0.0)
+
+        def fails(records: list[Any], now: float) -> Any:
+            runs._slots.extend(track_runs._Slot(number, record, False) for number, record in held)
+            raise LookupError("a fault of ours")
+
+        records(journal).line("CSC", "from", 1, b"x")
+        with mock.patch.object(runs, "pass_on", fails):
+            journal.start()
+            await self.lines.first
+        records(journal).line("CSC", "from", 1, b"y")
+        await journal.stop()
+        self.assertEqual((journal.lost, journal.pending, journal.written), (2, 0, 1))
+        self.assertFalse(journal.holds)
+
     async def test_lost_rows_are_counted_once(self) -> None:
         """What waited when the thread failed is lost, and is not kept for another start."""
 
         class Broken(journal_module.Writer):
             def turn(self) -> float:
                 raise LookupError("a fault of ours")
+
+            finish = turn  # type: ignore[assignment]
 
         self.patch(journal_module, "Writer", Broken)
         journal = self.journal()
