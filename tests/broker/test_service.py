@@ -313,6 +313,23 @@ class FaultTests(BrokerCase):
         self.reactor.pass_time(1)
         self.assertEqual(len(self.reactor.children), 2)
 
+    def test_no_file_is_free(self) -> None:
+        """If a process was started, and the daemon has no file for its link, the daemon kills the process and
+        tries again later. The late end of the process does not concern the next one."""
+        self.reactor.has_file = False
+        self.child.ends()
+        self.reactor.pass_time(0.5)
+        _, without_link = self.reactor.children
+        self.assertEqual(without_link.signals, ["KILL"])
+        self.reactor.has_file = True
+        self.reactor.pass_time(1)
+        self.assertEqual(len(self.reactor.children), 3)
+        without_link.protocol.errReceived(b"no link\n")
+        without_link.ends(signal.SIGKILL)
+        self.child.answers()
+        self.alive(31)
+        self.assertEqual((len(self.reactor.children), self.child.signals), (3, []))
+
     def test_next_child_gets_all(self) -> None:
         """The next child gets the configuration, and how far the journal goes now."""
         self.service.settle(5)

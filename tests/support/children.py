@@ -68,6 +68,7 @@ class ChildClock(Clock):
         super().__init__()
         self.children: list[Child] = []
         self.fails = False
+        self.has_file = True
 
     def spawnProcess(
         self, protocol: Any, program: str, words: list[str], env: dict[str, str], childFDs: dict[int, Any]
@@ -80,6 +81,8 @@ class ChildClock(Clock):
         return child
 
     def adoptStreamConnection(self, fd: int, family: int, factory: Any) -> None:
+        if not self.has_file:
+            raise OSError(24, "no file is free")
         os.fstat(fd)
         child = self.children[-1]
         child.link = factory.buildProtocol(None)

@@ -181,6 +181,8 @@ class _Child:
         self._asked = 0
         self._link = _Link(self)
         self._output = _Output(self)
+        self._deadline: Deadline | None = None
+        self._asking: IDelayedCall | None = None
         ours, childs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, childs:
             ours.setblocking(False)
@@ -196,10 +198,14 @@ class _Child:
                 childFDs={0: "w", 1: "r", 2: "r", DATA_FD: childs.fileno()},
             )
             factory = ServerFactory.forProtocol(lambda: self._link)
-            reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)  # type: ignore[arg-type]
+            try:
+                reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factory)  # type: ignore[arg-type]
+            except OSError:  # no file is free
+                self.kill("it has no link")
+                raise
         self.pid: int = int(self._process.pid or 0)  # it has none once it has ended
-        self._deadline: Deadline | None = Deadline(reactor, START_TIME, self.kill, "it does not start")
-        self._asking: IDelayedCall = reactor.callLater(PING_INTERVAL, self._ask)
+        self._deadline = Deadline(reactor, START_TIME, self.kill, "it does not start")
+        self._asking = reactor.callLater(PING_INTERVAL, self._ask)
 
     def send(self, line: ToChild) -> bool:
         """Send a line, unless the child has unread ones; return True if it was sent."""
@@ -270,7 +276,7 @@ class _Child:
         """Process the end of the process."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-        if self._asking.active():
+        if self._asking is not None and self._asking.active():
             self._asking.cancel()
         if self._link.transport is not None:
             self._link.transport.abortConnection()
@@ -358,6 +364,8 @@ class Supervisor:
 
     def child_ended(self, child: _Child) -> None:
         """Start another child a little later, or end."""
+        if child is not self._child:  # it never had a link, and the next one has begun
+            return
         self._child = None
         self._owner.child_ended()
         if self._stopping:
