@@ -435,6 +435,7 @@ OWN_TIMERS = {
     "cli.commander.web:WebClient.__init__": "connections that were not used for long are closed",
     "client.heartbeat:Heartbeat.__init__": "the next heartbeat of a commander is due",
     "net.deadlines:Deadline._set": "the deadline's own",
+    "net.unix_sockets:Closer._start": "a thread is asked for again, to close a connection",
     "net.halves:ServerHalf._open": "it tries again to listen",
     "app.open_port:OpenPort._listen": "it tries again to listen",
     "frontends.broker.reading:StreamReading._note_taken": "the child is told how many events were taken",
