@@ -470,7 +470,6 @@ OWN_TIMERS = {
     "testing.flow:Flow._must_wait": "a test double: the network is slow",
     "net.tls:ConnectsWith.connectTCP": "it passes on its caller's time-out",
     "frontends.tcp.telemetry:TelemetryFanout._turn": "the next readers are written to, or the next lines are",
-    "net.unix_sockets:Closer._start": "a thread that could not be started is started later",
     "frontends.web.events.ring:Feed._gather": "rows are gathered for all streams",
     "frontends.web.events.ring:Feed._send": "the streams are served one after another",
     "frontends.web.events.signals:SignalStreams._send": "the readers are sent to one after another",
