@@ -57,7 +57,7 @@ LOOKED_BYTES = 512
 line takes as long as at a short one."""
 
 LOOKED_AT_END = 16
-"""The largest number of commands that are looked at, at the end of a connection."""
+"""The largest number of commands that are looked at, at the end of a connection without a stop at its end."""
 
 MAX_LINES, MAX_BYTES = 64, 4096
 """The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. Beyond
@@ -225,13 +225,16 @@ class CommandQueue:
         """Dispatch the stops that wait: the client has ended its connection behind them.
 
         Hundreds of connections may end at once. So few commands are looked at that were not looked at before,
-        and the journal only counts the commands that are no stops (`close`).
+        unless a stop was found behind them, and the journal only counts the commands that are no stops
+        (`close`).
         """
         if self._waiting and self._has_command:
             self._guarded(self._dispatch, 0)
         if self._waiting:
             self._looked = 0
-            self._guarded(self._dispatch_stops, LOOKED_AT_END * LEAST)
+            self._guarded(self._dispatch_newest, 0)
+            most = 2 * MOST_APART if self._has_stop else LOOKED_AT_END
+            self._guarded(self._dispatch_stops, self._looked + most * LEAST)
         self.close()
 
     @property
@@ -448,7 +451,7 @@ class CommandQueue:
             self._refill()
             refused.append(line)
         if refused:
-            why = f"{MAX_LINES} commands of {self._client.name} wait"
+            why = f"more than {MAX_LINES} commands or {MAX_BYTES} bytes of {self._client.name} wait"
             self._bridge.refuse_busy(self._client, refused, LOOKED_BYTES, why)
 
     def _dispatch_stops(self, most: int) -> None:
