@@ -25,15 +25,21 @@ LEAST_EVENTS = 8
 PAGE_SHARE = 2
 """The page has one of so many of these sockets while connections to other ports wait."""
 
+STRANGERS_SHARE = 4
+"""Of the sockets of the page, one of so many is a stranger's while connections of users wait."""
+
 
 class Group(IntEnum):
     """The groups of sockets."""
 
     FIRST = 0
-    """The mount, the pairs, the holder of command, the connections to the page from addresses of its users,
-    and what is no accepted connection, such as a listening socket. They are few."""
-    PAGE = 1
-    CROWD = 2
+    """The mount, the pairs, the holder of command, and what is no accepted connection, such as a listening
+    socket. They are few."""
+    USERS = 1
+    """Connections to the page from addresses of its users."""
+    PAGE = 2
+    """Other connections to the page."""
+    CROWD = 3
     """Clients of ports, and accepted connections that have named no group."""
 
 
@@ -76,14 +82,13 @@ class EventOrder:
             return events
         ready = dict(events)
         self._waiting = {file: None for file in self._waiting if file in ready} | dict.fromkeys(ready)
-        first: list[int] = []
-        page: list[int] = []
-        crowd: list[int] = []
-        lists = first, page, crowd
+        chosen, users, page, crowd = lists = [list[int]() for _ in Group]
         for file in self._waiting:
             lists[self._group_of(file)].append(file)
-        chosen_of_page = page[: max(most // PAGE_SHARE, most - len(crowd))]
-        chosen = first + chosen_of_page + crowd[: most - len(chosen_of_page)]
+        of_page = max(most // PAGE_SHARE, most - len(crowd))
+        of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
+        of_strangers = min(len(page), of_page - of_users)
+        chosen += users[:of_users] + page[:of_strangers] + crowd[: most - of_users - of_strangers]
         for file in chosen:
             del self._waiting[file]
         return [(file, ready[file]) for file in chosen]

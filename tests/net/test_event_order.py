@@ -11,6 +11,7 @@ from mtmount_twisted.net.event_order import (
     LEAST_EVENTS,
     MOST_EVENTS,
     PAGE_SHARE,
+    STRANGERS_SHARE,
     EventOrder,
     Group,
     set_group,
@@ -56,7 +57,9 @@ class EventOrderTests(SynchronousTestCase):
     def test_holder(self) -> None:
         """A connection's group may change: the holder's goes first."""
         holds = False
-        set_group(SimpleNamespace(transport=self.selectables[99]), lambda: Group(0 if holds else 2))
+        set_group(
+            SimpleNamespace(transport=self.selectables[99]), lambda: Group.FIRST if holds else Group.CROWD
+        )
         self.assertNotIn(99, self.choose(*range(100)))
         holds = True
         self.assertEqual(self.choose(*range(100))[0], 99)
@@ -68,6 +71,19 @@ class EventOrderTests(SynchronousTestCase):
             self.assertEqual(len([file for file in chosen if file >= 100]), MOST_EVENTS // PAGE_SHARE)
             self.assertEqual(len(chosen), MOST_EVENTS)
         self.assertEqual(len(self.choose(*range(100, 200), 1, 2)), MOST_EVENTS)
+
+    def test_users(self) -> None:
+        """Users of the page go before its strangers, who have a part of each turn, and a turn stays short."""
+        for file in range(150, 200):
+            set_group(self.selectables[file], lambda: Group.USERS)
+        chosen = self.choose(*range(200))
+        users, strangers = (
+            sum(file in part for file in chosen) for part in (range(150, 200), range(100, 150))
+        )
+        self.assertEqual(len(chosen), MOST_EVENTS)
+        self.assertEqual(users + strangers, MOST_EVENTS // PAGE_SHARE)
+        self.assertEqual(strangers, users // (STRANGERS_SHARE - 1))
+        self.assertEqual(self.choose(*range(100), 150)[0], 150)
 
     def test_in_turn(self) -> None:
         """If all are ready all the time, each has its turn; one that waits keeps its place."""

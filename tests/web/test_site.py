@@ -487,13 +487,13 @@ class Connections(SiteCase):
     """How many there may be."""
 
     def test_group_of_the_socket(self) -> None:
-        """In a crowd the sockets from an address of a user go first, as long as they are up."""
+        """The sockets from an address of a user are in the group of users, as long as they are up."""
         stranger, user = self.wire("192.0.2.1"), self.wire("192.0.2.2")
         groups = [wire.transport.event_group for wire in (stranger, user)]
         self.assertEqual([group() for group in groups], [Group.PAGE] * 2)
         user.ask("GET", "/")
-        self.assertEqual([group() for group in groups], [Group.PAGE, Group.FIRST])
-        self.assertEqual(self.wire("192.0.2.2").transport.event_group(), Group.FIRST)
+        self.assertEqual([group() for group in groups], [Group.PAGE, Group.USERS])
+        self.assertEqual(self.wire("192.0.2.2").transport.event_group(), Group.USERS)
         user.lose()
         self.assertEqual(user.transport.event_group(), Group.PAGE)
 

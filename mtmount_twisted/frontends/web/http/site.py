@@ -240,7 +240,7 @@ class Connection(http.HTTPChannel):
         """Return the group of the socket: a user's stop does not wait behind the sockets of strangers."""
         place = self.site.connections.get(self)
         is_users = place is not None and not place.observes and self.site.is_known(place.network)
-        return Group.FIRST if is_users else Group.PAGE
+        return Group.USERS if is_users else Group.PAGE
 
     def getHost(self) -> IAddress:
         """Return the address of this side, also after the loss: TLS may read a last request then."""
