@@ -59,9 +59,10 @@ line takes as long as at a short one."""
 LOOKED_AT_END = 16
 """The largest number of commands that are looked at, at the end of a connection without a stop at its end."""
 
-MAX_LINES, MAX_BYTES = 64, 4096
-"""The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. Beyond
-twice the number the connection receives no more until these refusals had their turns."""
+MAX_LINES, MAX_BYTES = 128, 8192
+"""The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. It is more
+than a commander may have in flight by default. With half as many more, the connection receives no more until
+these refusals had their turns."""
 
 MOST_APART = 160
 """The largest number of lines that are kept one by one. A chunk (`protocol.RECEIVED_AT_ONCE`) has so many
@@ -244,7 +245,8 @@ class CommandQueue:
 
     @property
     def _has_room(self) -> bool:
-        return not self._rest and len(self._waiting) <= 2 * MAX_LINES and self._bytes <= 2 * MAX_BYTES
+        count, size = len(self._waiting), self._bytes
+        return not self._rest and count <= MAX_LINES * 3 // 2 and size <= MAX_BYTES * 3 // 2
 
     @property
     def _has_too_many(self) -> bool:
