@@ -92,6 +92,9 @@ class Sink:
     def reopen(self) -> None:
         """There is no file."""
 
+    def rotate(self) -> None:
+        """There is none."""
+
 
 class LogTests(SynchronousTestCase):
     """The log of a daemon under ``twistd``."""

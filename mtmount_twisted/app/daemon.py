@@ -432,7 +432,7 @@ class DaemonService(Service):
         gc.freeze()
         # A lost connection without TLS leaves no cycles, but the interpreter does not know it: a few hundred
         # connections would cause full collections.
-        gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTION)
+        gc.set_threshold(700, 10, FULL_COLLECTION)
         log.info(text)
         if self.manager is not None:
             self.manager.ready()

@@ -122,7 +122,7 @@ class FileSink(DescriptorSink):
         """Return the numbers of the files that were rotated earlier."""
         folder, name = os.path.split(self._path)
         ends = [each.removeprefix(f"{name}.") for each in os.listdir(folder) if each.startswith(f"{name}.")]
-        return [int(end) for end in ends if end.isascii() and end.isdecimal() and end == str(int(end))]
+        return [int(end) for end in ends if end.isascii() and end.isdecimal() and end == str(int(end)) != "0"]
 
 
 class SyslogSink:
@@ -218,7 +218,9 @@ class ThreadLogObserver:
         return self._own("the log lacks {number} records here: {why}", number=number, why=why)
 
     def _not_reopened(self, error: Exception) -> bytes:
-        return self._own("can't reopen the log file, still writing to the open one: {error}", error=error)
+        return self._own(
+            "can't reopen or rotate the log file, still writing to the open one: {error}", error=error
+        )
 
     def _own(self, text: str, **values: object) -> bytes:
         event = {"log_namespace": __name__, "log_level": LogLevel.error, "log_time": time.time()}

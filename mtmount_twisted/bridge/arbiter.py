@@ -36,7 +36,8 @@ Rules beyond those of the protocol:
   again.
 
 Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `waiting_asks`,
-which keeps what waits; `dispatcher`, which takes the commands; `effects`, which this module decides.
+which keeps the waiting asks and commands; `dispatcher`, which takes the commands; `effects`, which this
+module decides.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`WaitingAsks`: the asks for command that wait for the controller's answer, and the commands behind them.
 
-The number of both has a bound, because the bridge decides on all of them in the turn of the answer. What a
-client waits for is found by the client: to look through all that waits for each command would take longer,
-the more others send.
+The number of both has a bound, because the bridge decides on all of them in the turn of the answer. The
+bridge looks up the waiting commands of a client by the client: a search through all of them would take longer
+with each further sender.
 
 Values only: no Twisted. Next to read: `arbiter`, which decides on them.
 """
@@ -24,8 +24,9 @@ MOST_ASKS = 16
 command from its sender in the same turn. The ask of an HHD stays, because command can't be taken from it."""
 
 MOST_COMMANDS = 128
-"""The largest number of commands of all clients that wait behind asks, but for stops. It is more than one
-client may have in flight by default. With `MOST_ASKS` asks, the bridge decides on them in some 15 ms."""
+"""The largest number of commands of all clients that wait behind asks. Further stops wait all the same. It is
+more than one client may have in flight by default. With `MOST_ASKS` asks, the bridge decides on them in some
+15 ms."""
 
 
 class Phase(Enum):

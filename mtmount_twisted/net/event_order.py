@@ -2,8 +2,8 @@
 
 A thousand clients may send at the same moment. In the order of the kernel, the bytes of the mount and of the
 holder of command would wait behind all of them. So the sockets have groups. A turn serves all sockets that go
-first, some of the page, and of the others so many that they are `MOST_EVENTS`; after turns that took long,
-they are fewer. In a group, the sockets that have waited longest go first.
+first, some of the page, most of these of users, and of the others so many that they are `MOST_EVENTS`; after
+turns that took long, they are fewer. In a group, the sockets that have waited longest go first.
 
 Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``frontends.tcp.ports`` and
 ``frontends.web.http.site``, whose sockets have groups.
@@ -33,8 +33,8 @@ class Group(IntEnum):
     """The groups of sockets."""
 
     FIRST = 0
-    """The mount, the pairs, the holder of command, and what is no accepted connection, such as a listening
-    socket. They are few."""
+    """The mount, the pairs, the holder of command, the process for the broker, and each socket that is not an
+    accepted connection, such as a listening one. They are few."""
     USERS = 1
     """Connections to the page from addresses of its users."""
     PAGE = 2

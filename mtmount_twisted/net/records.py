@@ -2,8 +2,8 @@
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
 peer without command is decrypted in slices of `SLICE` bytes. All slices share the steps of `handshakes`: a
-whole slice is a step, and a short one, such as a stop, an eighth of a step or what its time is. The slices go
-in this order:
+whole slice is a step, and a short one, such as a stop, an eighth of a step, or its time if that is more. The
+slices go in this order:
 
 1. of commanders that had no slice for `REST`, so that the stop or the ask of a quiet commander waits for no
    crowd: a turn of the reactor has time for a stop of each socket that it serves;

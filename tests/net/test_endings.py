@@ -122,7 +122,7 @@ class EndingsTests(SynchronousTestCase):
         for number in range(10, 20):
             end_in_turn(self.clock, partial(self.end, number))
         end_in_turn(self.clock, end_first, first=True)
-        late._end()
+        self.clock.advance(1)
         for _ in range(20):
             self.turn()
         self.assertEqual(self.ended, list(range(10, 20)))

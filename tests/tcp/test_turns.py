@@ -559,6 +559,35 @@ class LookTests(Tma2022Case):
         self.assertLessEqual(400 - len(refused), MAX_LINES)
         self.assertTrue(f"busy: more than {MAX_LINES} commands or {MAX_BYTES} bytes of eui0 wait" in refused)
 
+    def test_stop_behind_as_many_as_wait(self) -> None:
+        """A stop that comes alone is found, however many commands of its sender wait already."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=3, source=EUI).encode()[:-2]
+        quiet, crowd = self.come(), [self.come() for _ in range(60)]
+        for queue in crowd:
+            queue.add([move] * 60)
+        for _ in range(3):
+            quiet.add([move] * 64)
+            self.readers[0].pause.assert_not_called()
+        quiet.add([stop])
+        for _ in range(2):
+            self.turn_clock.advance(TURN)
+            self.clock.advance(LOOK_EVERY)
+        self.assertIn(codes([stop])[0], codes(self.sent()))
+
+    def test_commands_of_a_new_holder_are_not_busy(self) -> None:
+        """If a commander gets command while many of its commands wait, none of them is busy."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        heir, crowd = self.come(), [self.come() for _ in range(60)]
+        for queue in crowd:
+            queue.add([move] * 60)
+        heir.add([move] * 150)
+        self.assertEqual(self.bridge.hand_command(self.bridge.lease.holder, "eui0"), "")
+        self.clock.pump([LOOK_EVERY] * 40)
+        self.assertFalse(heir.waits)
+        explanations = self.explanations(self.clients[0])
+        self.assertEqual([why for why in explanations if "bytes of eui0 wait" in why], [])
+
     def test_chunks_of_short_lines(self) -> None:
         """A chunk of 2,000 empty lines takes little memory while it waits; all lines count at the end."""
         move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
@@ -570,7 +599,7 @@ class LookTests(Tma2022Case):
         self.addCleanup(tracemalloc.stop)
         for queue, chunk in zip(crowd, chunks):
             queue.add(chunk)
-        self.assertLess(tracemalloc.get_traced_memory()[0] / len(crowd), 32 * 1024)
+        self.assertLess(tracemalloc.get_traced_memory()[0] / len(crowd), 64 * 1024)
         omitted = self.bridge.counts["omitted"]
         crowd[-1].finish()
         self.assertGreater(self.bridge.counts["omitted"] - omitted, 1980)

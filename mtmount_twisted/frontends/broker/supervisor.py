@@ -34,6 +34,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mtmount_twisted.net.deadlines import Deadline
+from mtmount_twisted.net.event_order import Group, set_group
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.visible import visible
 
@@ -130,6 +131,9 @@ class _Link(Protocol):
         self.may_write = True
 
     def connectionMade(self) -> None:
+        set_group(
+            self.transport, lambda: Group.FIRST
+        )  # stops by the broker and the election wait for no crowd
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:

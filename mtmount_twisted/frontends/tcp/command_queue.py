@@ -11,8 +11,8 @@ that asks without end. If several such asks wait, the newest goes first.
 The bridge looks at each command that waits to find the stops. The looks take turns, too, because a crowd of
 commanders may send at the same moment. The look at the newest commands of a commander goes first. A turn of
 the reactor has one for each socket that it serves, so that a stop waits for no crowd as soon as it is
-received. So the connection receives on while many commands wait: the oldest are refused as ``busy``, in the
-turns of the looks.
+received. So the connection receives on while many commands wait: the queue refuses the oldest as ``busy``, in
+the turns of the looks.
 
 It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
 each client has a queue.
@@ -50,7 +50,7 @@ ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
 
 LOOKED_FIRST = 2
-"""The number of commands at which the first look at a chunk looks: the newest ones."""
+"""The number of the newest commands of a commander that have turns of their own to be looked at."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -64,9 +64,10 @@ MAX_LINES, MAX_BYTES = 128, 8192
 than a commander may have in flight by default. With half as many more, the connection receives no more until
 these refusals had their turns."""
 
-MOST_APART = 160
-"""The largest number of lines that are kept one by one. A chunk (`protocol.RECEIVED_AT_ONCE`) has so many
-whole commands; a chunk with more lines has malformed ones."""
+MOST_APART = MAX_LINES * 3 // 2 + 160
+"""The largest number of lines that are kept one by one, and that the looks search: those with which the
+connection still receives, and a chunk. A chunk (`protocol.RECEIVED_AT_ONCE`) has 160 whole commands at most;
+one with more lines has malformed ones."""
 
 ALLOWANCE_TIME = 1.0
 """Time after which a commander has these allowances again, in seconds."""
@@ -387,6 +388,8 @@ class CommandQueue:
         :returns: the number of bytes that the commands count as.
         """
         self._looked = 0
+        if self._has_command:
+            self._guarded(self._dispatch, 0)
         self._guarded(self._dispatch_stops, most)
         self._guarded(self._refuse_oldest, most)
         looked = self._looked

@@ -396,10 +396,10 @@ class RecordingWriter:
 
         :returns: the number of messages that are in no chunk.
         """
-        if self._recording is not None:
-            self._recording.close()
-        if self._tail is not None:
-            self._tail.close()
+        for file in (self._recording, self._tail):
+            if file is not None:
+                with contextlib.suppress(OSError):  # the file counts as closed then, too (close(2))
+                    file.close()
         self._recording = self._tail = None
         left = [message for messages in self._pending.values() for message in messages]
         self._bytes -= sum(len(message.data) + LINE_COST for message in left)
