@@ -415,9 +415,8 @@ class CommandQueue:
         self._has_more = False
         self._guarded(self._dispatch_newest, most)
         looked = self._looked
-        if (
-            self._has_more and self._reader is not None
-        ):  # before the commanders that have no stop among their commands
+        if self._has_more and self._reader is not None:
+            # Before the commanders that have no stop among their commands.
             self._looks.add(self._look, Rank.SECOND)
         self._went_on()
         return looked

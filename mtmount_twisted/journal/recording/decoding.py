@@ -84,11 +84,8 @@ def decoder(quantities: tuple[str, ...]) -> Decode:
             if len(rows) != count:
                 raise ValueError("a line that is two")
             return [np.array(list(map(get, rows)), np.float64) for get in getters]
-        except (
-            ValueError,
-            msgspec.MsgspecError,
-            RecursionError,
-        ):  # NaN, which is no JSON, or a value of another type
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            # NaN, which is no JSON, or a value of another type
             return _decode_each(lines.lines(), quantities)
 
     return decode

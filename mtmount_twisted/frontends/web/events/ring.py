@@ -147,7 +147,8 @@ OBSERVERS_SHARE = 4
 class Turns:
     """Give out the turns of the reactor, so that each turn does only one slice of the web's work.
 
-    While users with the right to stop or command wait, observers have one turn of `OBSERVERS_SHARE`.
+    While users with the right to stop or command wait, the history and the resumes of observers have one turn
+    of `OBSERVERS_SHARE`. Live signals and comments, which go to all kinds of users, count as work for those.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
