@@ -575,6 +575,25 @@ class LookTests(Tma2022Case):
             self.clock.advance(LOOK_EVERY)
         self.assertIn(codes([stop])[0], codes(self.sent()))
 
+    def test_sender_that_has_no_turn(self) -> None:
+        """A commander that sends one command after the other is received even if it never has a turn: the
+        oldest are dropped and counted, and its stop goes at once."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=3, source=EUI).encode()[:-2]
+        quiet, crowd = self.come(), [self.come() for _ in range(60)]
+        for queue in crowd:
+            queue.add([move] * 60)
+        omitted = self.bridge.counts["omitted"]
+        for _ in range(4 * MAX_LINES):
+            quiet.add([move])
+            self.turn_clock.advance(TURN)
+        self.readers[0].pause.assert_not_called()
+        self.assertGreaterEqual(self.bridge.counts["omitted"] - omitted, 2 * MAX_LINES)
+        self.assertEqual(self.sent(), [])
+        quiet.add([stop])
+        self.turn_clock.advance(TURN)
+        self.assertEqual(codes(self.sent()), codes([stop]))
+
     def test_commands_of_a_new_holder_are_not_busy(self) -> None:
         """If a commander gets command while many of its commands wait, none of them is busy."""
         move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]

@@ -12,7 +12,7 @@ The bridge looks at each command that waits to find the stops. The looks take tu
 commanders may send at the same moment. The look at the newest commands of a commander goes first. A turn of
 the reactor has one for each socket that it serves, so that a stop waits for no crowd as soon as it is
 received. So the connection receives on while many commands wait: the queue refuses the oldest as ``busy``, in
-the turns of the looks.
+the turns of the looks, or drops them.
 
 It pauses its connection's reader, and does no other I/O. Next to read: `commanders` and `ports`, in which
 each client has a queue.
@@ -61,8 +61,9 @@ LOOKED_AT_END = 16
 
 MAX_LINES, MAX_BYTES = 128, 8192
 """The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. It is more
-than a commander may have in flight by default. With half as many more, the connection receives no more until
-these refusals had their turns."""
+than a commander may have in flight by default. With half as many more, the queue drops the oldest that were
+looked at, without an answer: in a crowd their refusals would not have turns in time. The connection receives
+no more only while so many commands were not looked at."""
 
 MOST_APART = MAX_LINES * 3 // 2 + 160
 """The largest number of lines that are kept one by one, and that the looks search: those with which the
@@ -414,6 +415,8 @@ class CommandQueue:
         self._looked = 0
         self._has_more = False
         self._guarded(self._dispatch_newest, most)
+        if not self._has_room:
+            self._drop_oldest()
         looked = self._looked
         if self._has_more and self._reader is not None:
             # Before the commanders that have no stop among their commands.
@@ -457,6 +460,25 @@ class CommandQueue:
         if refused:
             why = f"more than {MAX_LINES} commands or {MAX_BYTES} bytes of {self._client.name} wait"
             self._bridge.refuse_busy(self._client, refused, LOOKED_BYTES, why)
+
+    def _drop_oldest(self) -> None:
+        """Drop the oldest commands beyond the bounds, but no stop and no ask, if all were looked at."""
+        while self._seen < len(self._waiting) and _may_be_busy(self._waiting[self._seen][2]):
+            self._seen += 1
+        if self._seen < len(self._waiting) or self._rest:
+            return
+        dropped: list[bytes] = []
+        while self._has_too_many:
+            places = range(min(self._seen, len(self._waiting)))
+            place = next((each for each in places if _may_be_busy(self._waiting[each][2])), None)
+            if place is None:
+                break
+            dropped.append(self._waiting[place][0])
+            self._bytes -= len(dropped[-1])
+            del self._waiting[place]
+            self._seen -= 1
+        if dropped:
+            self._bridge.leave_out(self._client, dropped)
 
     def _dispatch_stops(self, most: int) -> None:
         """Dispatch the first stops, but no stop behind a malformed line.
