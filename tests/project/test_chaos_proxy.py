@@ -35,6 +35,7 @@ class End(Protocol):
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.ends: list[str] = []
+        self.made = 0  # connections; a far end may have several
         self._wanted: list[tuple[Any, Deferred[None]]] = []
 
     @property
@@ -63,6 +64,7 @@ class End(Protocol):
                 entry[1].callback(None)
 
     def connectionMade(self) -> None:
+        self.made += 1
         self._look()
 
     def dataReceived(self, data: bytes) -> None:
@@ -773,4 +775,5 @@ class SocketTests(TestCase):
         await proxy.stop()
         for end in ends:
             await end.until(lambda end=end: end.lost)
+        await far.until(lambda: len([each for each in far.ends if each in ("closed", "reset")]) == far.made)
         self.assertEqual((proxy.open, proxy.accepted <= 301), (0, True))
