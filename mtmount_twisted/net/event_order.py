@@ -3,7 +3,8 @@
 A thousand clients may send at the same moment. In the order of the kernel, the bytes of the mount and of the
 holder of command would wait behind all of them. So the sockets have groups. A turn serves all sockets that go
 first, some of the page, most of these of users, and of the others so many that they are `MOST_EVENTS`; after
-turns that took long, they are fewer. In a group, the sockets that have waited longest go first.
+turns that took long, they are fewer. In a group, the sockets that were not served for longest go first: the
+stop of a quiet client goes before a crowd that sends on and on.
 
 Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``frontends.tcp.ports`` and
 ``frontends.web.http.site``, whose sockets have groups.
@@ -19,7 +20,11 @@ MOST_EVENTS = 32
 """The most sockets that are served in one turn of the reactor, but for those that go first. The end of a TLS
 connection takes 0.3 ms."""
 
-LEAST_EVENTS = 8
+MOST_LOOKED_AT = 256
+"""The most sockets that are ready and looked at in a turn. The kernel returns the others in the next turns,
+and those that were returned behind them (``epoll(7)``)."""
+
+LEAST_EVENTS = 16
 """The most of these sockets in a turn after several that were used up (`turn_time`)."""
 
 PAGE_SHARE = 2
@@ -64,7 +69,8 @@ class EventOrder:
     def __init__(self, selectables: Mapping[int, Any], crowd: type | tuple[type, ...]) -> None:
         self._selectables = selectables
         self._crowd = crowd
-        self._waiting: dict[int, None] = {}  # the file numbers, in the order in which they became ready
+        self._served: dict[int, int] = {}  # the number of the last turn that served a file number
+        self._turn = 0
         self._most = MOST_EVENTS
 
     def choose(self, events: list[tuple[int, int]], was_long: bool) -> list[tuple[int, int]]:
@@ -77,20 +83,24 @@ class EventOrder:
         """
         most = max(LEAST_EVENTS, self._most // 2) if was_long else min(MOST_EVENTS, self._most * 2)
         self._most = most
-        if len(events) <= most:
-            self._waiting.clear()
-            return events
+        self._turn += 1
+        if len(events) > most:
+            events = self._some_of(events, most)
+        self._served.update((file, self._turn) for file, _ in events)
+        if len(self._served) > 2 * len(self._selectables) + MOST_LOOKED_AT:
+            self._served = {file: turn for file, turn in self._served.items() if file in self._selectables}
+        return events
+
+    def _some_of(self, events: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
         ready = dict(events)
-        self._waiting = {file: None for file in self._waiting if file in ready} | dict.fromkeys(ready)
         chosen, users, page, crowd = lists = [list[int]() for _ in Group]
-        for file in self._waiting:
+        served = self._served
+        for file in sorted(ready, key=lambda file: served.get(file, 0)):
             lists[self._group_of(file)].append(file)
         of_page = max(most // PAGE_SHARE, most - len(crowd))
         of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
         of_strangers = min(len(page), of_page - of_users)
         chosen += users[:of_users] + page[:of_strangers] + crowd[: most - of_users - of_strangers]
-        for file in chosen:
-            del self._waiting[file]
         return [(file, ready[file]) for file in chosen]
 
     def _group_of(self, file: int) -> Group:

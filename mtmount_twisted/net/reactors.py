@@ -12,7 +12,7 @@ from twisted.internet.tcp import Server
 from zope.interface import directlyProvides, providedBy
 
 from .endings import Endings
-from .event_order import EventOrder
+from .event_order import MOST_LOOKED_AT, EventOrder
 from .turn_time import TurnTime
 
 
@@ -45,7 +45,7 @@ class _FewEvents:
     def poll(self, timeout: float, most: int) -> Any:
         was_long = self._time.is_used_up
         try:
-            return self._order.choose(self._poller.poll(timeout, most), was_long)
+            return self._order.choose(self._poller.poll(timeout, min(most, MOST_LOOKED_AT)), was_long)
         finally:
             self._time.begin_turn()
 
