@@ -49,6 +49,9 @@ to 56 KiB. A translation takes 0.3 ms."""
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
 
+LOOKED_BEFORE_STOP = 64
+"""The same, if a stop was found behind them."""
+
 LOOKED_FIRST = 2
 """The number of the newest commands of a commander that have turns of their own to be looked at."""
 
@@ -236,7 +239,7 @@ class CommandQueue:
         if self._waiting:
             self._looked = 0
             self._guarded(self._dispatch_newest, 0)
-            most = 2 * MOST_APART if self._has_stop else LOOKED_AT_END
+            most = LOOKED_BEFORE_STOP if self._has_stop else LOOKED_AT_END
             self._guarded(self._dispatch_stops, self._looked + most * LEAST)
         self.close()
 
