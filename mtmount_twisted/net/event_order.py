@@ -20,7 +20,7 @@ MOST_EVENTS = 32
 """The most sockets that are served in one turn of the reactor, but for those that go first. The end of a TLS
 connection takes 0.3 ms."""
 
-MOST_LOOKED_AT = 256
+MOST_LOOKED_AT = 512
 """The most sockets that are ready and looked at in a turn. The kernel returns the others in the next turns,
 and those that were returned behind them (``epoll(7)``)."""
 
