@@ -20,7 +20,7 @@ It touches no socket: it appends effects. Next to read: `last_values`, the memor
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
@@ -47,30 +47,11 @@ class _Asker(Struct, eq=False):
     """A commander that waits for the answer to its question.
 
     :ivar session_id: the number of the commander's session; see `registry`.
-    :ivar queue: the queue in which it waits; None if it does not wait.
     """
 
     client: IClient
     session_id: int
     header: CommandEnvelope
-    queue: _Queue | None = None
-
-
-class _Queue(Struct, eq=False):
-    """Commanders that wait for the same answer, in the order of their questions.
-
-    :ivar answer: the answer; None while the bridge does not have it.
-    """
-
-    askers: OrderedDict[_Asker, None] = field(default_factory=OrderedDict)
-    answer: _Answer | None = None
-
-    def add(self, asker: _Asker) -> None:
-        """Let a commander wait in this queue."""
-        if asker.queue is not None:
-            del asker.queue.askers[asker]
-        self.askers[asker] = None
-        asker.queue = self
 
 
 class _Question(Struct, eq=False):
@@ -82,9 +63,9 @@ class _Question(Struct, eq=False):
     :ivar again: True to ask once more after its end.
     """
 
-    askers: _Queue
+    askers: list[_Asker]
     is_current: bool
-    later: _Queue = field(default_factory=_Queue)
+    later: list[_Asker] = field(default_factory=list)
     again: bool = False
 
 
@@ -131,8 +112,7 @@ class Recollection:
         self._lacks_some = False  # values that the mount has reported since the last question for the state
         self._asked_state_at = 0.0
         self._is_closed = False
-        self._waiting: dict[IClient, dict[_Asker, None]] = {}  # those of each client, in any queue
-        self._ends: deque[_Queue] = deque()  # the queues that have their answer
+        self._ends: deque[tuple[_Asker, _Answer]] = deque()
         self._is_timed = False  # `Timer.QUESTIONS` runs
         dispatcher.changing, dispatcher.changed = self._changing, self._changed
 
@@ -140,7 +120,7 @@ class Recollection:
         """Ask a newly connected controller."""
         self._current.clear()
         for recall in Recall:
-            self._ask(recall, _Queue())
+            self._ask(recall, [])
 
     def close(self) -> None:
         """Ask no more: the bridge ends."""
@@ -165,13 +145,10 @@ class Recollection:
             return
         client.in_flight += 1
         self._arbiter.acknowledge(client, session_id, header, self._dispatcher.unknown_timeout)
-        self._waiting.setdefault(client, {})[asker] = None
         if recall in self._questions:
-            self._questions[recall].later.add(asker)
+            self._questions[recall].later.append(asker)
         else:
-            askers = _Queue()
-            askers.add(asker)
-            self._ask(recall, askers)
+            self._ask(recall, [asker])
 
     def _may_answer(self, recall: Recall) -> bool:
         """Return True if the memory has the answer to a question."""
@@ -183,31 +160,30 @@ class Recollection:
 
     def leaves(self, client: IClient, why: str) -> None:
         """Refuse the waiting questions of a client before its connection is closed."""
-        for asker in tuple(self._waiting.get(client, ())):
-            self._take(asker)
+        removed = self._remove(client)
+        removed += [asker for asker, _ in self._ends if asker.client is client]
+        self._ends = deque(end for end in self._ends if end[0].client is not client)
+        for asker in removed:
             self._refuse(asker, f"not sent: {why}")
 
     def lost(self, client: IClient, why: str) -> None:
         """Refuse the waiting questions of a client that is gone, a few in each turn: many may be lost at
         once."""
-        refused = _Queue()
-        for asker in self._waiting.get(client, ()):
-            if asker.queue is not None and asker.queue.answer is None:
-                refused.add(asker)
-        if refused.askers:
-            self._end_all([refused], _Answer(Recall.STATE, f"not sent: {why}", None))
+        if removed := self._remove(client):
+            self._end_all(removed, _Answer(Recall.STATE, f"not sent: {why}", None))
 
-    def _take(self, asker: _Asker) -> None:
-        """End the wait of a commander."""
-        if asker.queue is not None:
-            del asker.queue.askers[asker]
-            asker.queue = None
-        mine = self._waiting[asker.client]
-        del mine[asker]
-        if not mine:
-            del self._waiting[asker.client]
+    def _remove(self, client: IClient) -> list[_Asker]:
+        """Remove the questions of a client that have no answer."""
+        removed: list[_Asker] = []
+        for question in self._questions.values():
+            for askers in (question.askers, question.later):
+                mine = [each for each in askers if each.client is client]
+                if mine:
+                    removed += mine
+                    askers[:] = [each for each in askers if each.client is not client]
+        return removed
 
-    def _ask(self, recall: Recall, askers: _Queue) -> None:
+    def _ask(self, recall: Recall, askers: list[_Asker]) -> None:
         for question in self._dialect.questions():
             if self._dispatcher.header_of(question).kind.recalls is recall:
                 self._current.discard(recall)
@@ -219,44 +195,39 @@ class Recollection:
     def _ended(self, recall: Recall, meaning: Meaning | None, explanation: str) -> None:
         """Answer the commanders that waited for a question of the bridge."""
         question = self._questions.pop(recall)
-        succeeded, ended, waiting = meaning is Meaning.SUCCEEDED, [question.askers], question.later
+        succeeded, waiting = meaning is Meaning.SUCCEEDED, question.later
         if succeeded and recall is Recall.STATE:
             self._known.forget_stale_alarms()
         if succeeded and question.is_current:
             self._current.add(recall)
         if question.is_current or not succeeded:
-            ended.append(question.later)
-            waiting = _Queue()
+            question.askers, waiting = question.askers + question.later, []
         if not succeeded and (meaning is not None or explanation.startswith("timed out")):
             text = "the controller did not tell its %s: %s"
             # A mount of the other generation is silent on this connection.
             text += "; does it speak another protocol (controller.dialect)?" if meaning is None else ""
             self._effects.append(Log(logging.WARNING, text, (recall.value, explanation or "no reason given")))
         why = explanation if meaning is None else f"refused: {explanation or 'the controller says no'}"
-        self._end_all(ended, _Answer(recall, "" if succeeded else why, self._dispatcher.link))
-        if waiting.askers or (question.again and self._may_ask):
+        self._end_all(question.askers, _Answer(recall, "" if succeeded else why, self._dispatcher.link))
+        if waiting or (question.again and self._may_ask):
             self._ask(recall, waiting)
 
     # The ends of waiting questions
 
-    def _end_all(self, queues: list[_Queue], answer: _Answer) -> None:
+    def _end_all(self, askers: list[_Asker], answer: _Answer) -> None:
         """End waiting questions: a few now, first the holder's, and the others in later turns."""
-        first, holder = _Queue(), self._lease.holder
-        for asker in self._waiting.get(holder, ()) if holder is not None else ():
-            if asker.queue in queues:
-                first.add(asker)
-        for queue in (first, *queues):
-            queue.answer = answer
-            self._ends.append(queue)
+        holder = self._lease.holder
+        self._ends += (
+            (asker, answer) for asker in sorted(askers, key=lambda each: each.client is not holder)
+        )
         if not self._is_timed:
             self.end_next()
 
     def end_next(self) -> None:
         """End the next few questions: `Timer.QUESTIONS` has ended."""
-        for _ in range(ENDS_AT_ONCE):
-            if queue := self._next_queue():
-                self._end_one(queue)
-        self._is_timed = self._next_queue() is not None
+        for _ in range(min(ENDS_AT_ONCE, len(self._ends))):
+            self._end_one()
+        self._is_timed = bool(self._ends)
         if self._is_timed:
             self._effects.append(SetTimer(Timer.QUESTIONS, 0.0))
 
@@ -265,19 +236,11 @@ class Recollection:
         if self._is_timed:
             self._is_timed = False
             self._effects.append(CancelTimer(Timer.QUESTIONS))
-        while queue := self._next_queue():
-            self._end_one(queue)
+        while self._ends:
+            self._end_one()
 
-    def _next_queue(self) -> _Queue | None:
-        """Return the first queue of commanders that have their answer; None if no such commander waits."""
-        while self._ends and not self._ends[0].askers:
-            self._ends.popleft()
-        return self._ends[0] if self._ends else None
-
-    def _end_one(self, queue: _Queue) -> None:
-        asker, answer = next(iter(queue.askers)), queue.answer
-        assert answer is not None
-        self._take(asker)
+    def _end_one(self) -> None:
+        asker, answer = self._ends.popleft()
         if answer.refusal:
             self._refuse(asker, answer.refusal)
         elif answer.link is not self._dispatcher.link:  # nothing stale is sent
@@ -321,4 +284,4 @@ class Recollection:
         if recall in self._questions:
             self._questions[recall].again = True
         else:
-            self._ask(recall, _Queue())
+            self._ask(recall, [])
