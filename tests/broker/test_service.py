@@ -25,6 +25,7 @@ from mtmount_twisted.frontends.broker.words import (
     read_to_child,
 )
 from mtmount_twisted.interfaces import IBrokerState
+from mtmount_twisted.net.event_order import Group
 from tests.support.children import Child, ChildClock
 
 LOG = logging.getLogger("mtmount_twisted.tests.broker")
@@ -91,6 +92,11 @@ class StartTests(BrokerCase):
         self.service.settle(5)
         self.service.settle(7)
         self.assertEqual(self.child.got, [More(5), More(7)])
+
+    def test_group_of_its_socket(self) -> None:
+        """The socket of the process waits for no crowd: stops and the election go through it."""
+        transport: Any = self.child.transport
+        self.assertEqual(transport.event_group(), Group.FIRST)
 
     def test_questions(self) -> None:
         """It is asked for a sign of life each second."""
