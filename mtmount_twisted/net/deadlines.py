@@ -99,7 +99,7 @@ class Deadline:
 
     def reset(self, secondsFromNow: float) -> None:
         """Set the deadline to so many seconds from now; it raises the errors of `cancel`."""
-        self._call.cancel()
+        self.cancel()
         self._set(secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
@@ -132,11 +132,6 @@ class PeerDeadline(Deadline):
             self._waits = False  # its turn does nothing then
         else:
             super().cancel()
-
-    def reset(self, secondsFromNow: float) -> None:
-        """As `Deadline.reset`."""
-        self.cancel()
-        self._set(secondsFromNow)
 
     def active(self) -> bool:
         """As `Deadline.active`."""

@@ -141,10 +141,6 @@ def _info(sock: socket.socket) -> _Info | None:
     return _Info._make(_INFO.unpack(raw)) if len(raw) == _INFO.size else None
 
 
-def _do_nothing() -> None:
-    """Stand in for a function that is over."""
-
-
 class _Watch:
     """The watch of one connection: its timer, and the start of the kernel's count."""
 
@@ -161,7 +157,7 @@ class _Watch:
     def stop(self) -> None:
         self._withdraw()
         # The functions of the transport would keep it until a full garbage collection.
-        self._withdraw = self._abort = _do_nothing
+        self._withdraw = self._abort = lambda: None
         if self._next is not None:
             self._next.cancel()
             self._next = None

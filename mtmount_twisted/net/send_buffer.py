@@ -118,7 +118,7 @@ class SendBuffer:
         self._at_once = at_once
         self._transport: Any = None
         self._socket: FileDescriptor | None = None  # the transport, to which this may send at once
-        self._do_write: Callable[[], object] = _do_nothing
+        self._do_write: Callable[[], object] = lambda: None
         self._is_empty = False  # True if the socket's own buffer is known to be empty
         self._sent_at = 0.0
         self._kept: deque[tuple[float, bytes]] = deque()  # with the time of arrival
@@ -176,7 +176,7 @@ class SendBuffer:
     def _forget(self, after: BufferState) -> None:
         self.state = after
         self._transport = self._socket = None
-        self._do_write = _do_nothing
+        self._do_write = lambda: None
         self._kept.clear()
         self._kept_bytes = 0
         self._stop_timer()
@@ -195,7 +195,7 @@ class SendBuffer:
         if socket is None:
             self._transport.write(data)
             return
-        if not socket.connected:  # it has lost its socket, and its owner is being told so
+        if not socket.connected:  # the transport has lost its socket; `connectionLost` follows
             return
         now = self._clock.seconds()
         if 0 <= now - self._sent_at < AT_ONCE_INTERVAL:  # negative: the clock went back
@@ -276,7 +276,3 @@ class SendBuffer:
         self.detach()
         if self._cut_off is not None:
             self._cut_off(why)
-
-
-def _do_nothing() -> None:
-    """Stand in for the function of a transport that is gone."""

@@ -5,7 +5,8 @@ Several kinds at once would add up to a turn of tens of milliseconds, and a hold
 turns until its reply is sent. So these kinds look at one clock: accepted connections, handshakes, records of
 TLS, lines of clients without rights, refusals, and requests to the page beyond their first 2 KiB. If a turn
 is used up, a kind does one piece of work in it only if it has done none in the last few turns. Connections
-of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes.
+of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes. The ends of connections by
+timers (`endings`) and the number of sockets in the next turn (`event_order`) depend on this clock, too.
 
 It touches only a clock. Next to read: `turns` and `accepts`, which look at it; `reactors`, which begins the
 turns.

@@ -131,9 +131,8 @@ class _Link(Protocol):
         self.may_write = True
 
     def connectionMade(self) -> None:
-        set_group(
-            self.transport, lambda: Group.FIRST
-        )  # stops by the broker and the election wait for no crowd
+        # Stops by the broker and the answers of the election wait for no crowd.
+        set_group(self.transport, lambda: Group.FIRST)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:

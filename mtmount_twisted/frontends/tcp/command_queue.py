@@ -49,9 +49,6 @@ to 56 KiB. A translation takes 0.3 ms."""
 ASKS_FIRST = 2
 """The number of asks or heartbeats of one commander that go before all refusals, in `ALLOWANCE_TIME`."""
 
-LOOKED_BEFORE_STOP = 64
-"""The same, if a stop was found behind them."""
-
 LOOKED_FIRST = 2
 """The number of the newest commands of a commander that have turns of their own to be looked at."""
 
@@ -61,6 +58,9 @@ line takes as long as at a short one."""
 
 LOOKED_AT_END = 16
 """The largest number of commands that are looked at, at the end of a connection without a stop at its end."""
+
+LOOKED_BEFORE_STOP = 64
+"""The same, if a stop was found behind them."""
 
 MAX_LINES, MAX_BYTES = 128, 8192
 """The number of commands that wait, and of their bytes, beyond which the oldest ones are ``busy``. It is more
@@ -189,7 +189,7 @@ class CommandQueue:
     def let_go(self) -> None:
         """Give up the references by which the closed queue and its client keep each other: it is not opened
         again."""
-        self.drained = _do_nothing
+        self.drained = lambda: None
         del self._client, self._first_look, self._look
 
     def add(self, lines: list[bytes]) -> None:
@@ -449,20 +449,27 @@ class CommandQueue:
             if self._looked >= most:
                 self._has_more = True
                 break
-            places = range(min(self._seen, len(self._waiting)))
-            place = next((each for each in places if _may_be_busy(self._waiting[each][2])), None)
-            if place is None:
+            line = self._take_oldest()
+            if line is None:
                 break
-            line = self._waiting[place][0]
-            del self._waiting[place]
-            self._bytes -= len(line)
-            self._seen -= 1
+            refused.append(line)
             self._looked += FREE_COUNTS * LEAST
             self._refill()
-            refused.append(line)
         if refused:
             why = f"more than {MAX_LINES} commands or {MAX_BYTES} bytes of {self._client.name} wait"
             self._bridge.refuse_busy(self._client, refused, LOOKED_BYTES, why)
+
+    def _take_oldest(self) -> bytes | None:
+        """Remove the oldest command that was looked at and is no stop and no ask; None if there is none."""
+        places = range(min(self._seen, len(self._waiting)))
+        place = next((each for each in places if _may_be_busy(self._waiting[each][2])), None)
+        if place is None:
+            return None
+        line = self._waiting[place][0]
+        del self._waiting[place]
+        self._bytes -= len(line)
+        self._seen -= 1
+        return line
 
     def _drop_oldest(self) -> None:
         """Drop the oldest commands beyond the bounds, but no stop and no ask, if all were looked at."""
@@ -471,15 +478,8 @@ class CommandQueue:
         if self._seen < len(self._waiting) or self._rest:
             return
         dropped: list[bytes] = []
-        while self._has_too_many:
-            places = range(min(self._seen, len(self._waiting)))
-            place = next((each for each in places if _may_be_busy(self._waiting[each][2])), None)
-            if place is None:
-                break
-            dropped.append(self._waiting[place][0])
-            self._bytes -= len(dropped[-1])
-            del self._waiting[place]
-            self._seen -= 1
+        while self._has_too_many and (line := self._take_oldest()) is not None:
+            dropped.append(line)
         if dropped:
             self._bridge.leave_out(self._client, dropped)
 
@@ -513,10 +513,6 @@ class CommandQueue:
                 break
             else:
                 self._seen += 1
-
-
-def _do_nothing() -> None:
-    """Stand in for a function that is not called any more."""
 
 
 def _may_be_busy(kind: CommandKind | None) -> bool:
