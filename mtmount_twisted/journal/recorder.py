@@ -34,6 +34,7 @@ from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.threads import start_thread
 from mtmount_twisted.records import ChangeRecord, CommandRecord, LineRecord, Record
 
+from .own_errors import OwnErrors
 from .schema import DEFAULT_OPTIONS, Batch, FileOptions, Gap, Row, Unprivileged, real_path
 from .track_runs import HOLD, TrackRuns
 
@@ -64,9 +65,6 @@ STOP_TIME = 3.0
 HANGS_AFTER = 5.0
 """The longest time for one operation on the file, in seconds, before the journal reports a fault: a batch
 takes some 0.1 s, and SQLite waits 2 s for another program's lock."""
-
-MOST_ERRORS = 100
-"""The largest number of different errors of our own that the log tells, each once."""
 
 BATCH_ROWS = 5000
 """The approximate largest number of rows in one transaction."""
@@ -477,7 +475,7 @@ class Journal(Waiting):
         self._running = False
         self._broken = ""
         self._error = ""  # of our own, in the latest turn; on the journal's thread
-        self._told: set[str] = set()  # the stacks of such errors
+        self._own_errors = OwnErrors()
         self._writer: Writer | None = None
         self._thread: threading.Thread | None = None
         self._written_before = self._unwritable_before = self._unprivileged_before = 0
@@ -652,9 +650,7 @@ class Journal(Waiting):
             wait = writer.turn()
         except Exception as error:
             self._error = f"an error of the journal: {error!r}"
-            stack = "".join(traceback.format_tb(error.__traceback__))
-            if stack not in self._told and len(self._told) < MOST_ERRORS:
-                self._told.add(stack)
+            if self._own_errors.is_new(error):
                 text = "an error of the journal, which goes on:\n%s"
                 self._tell(logging.CRITICAL, text, traceback.format_exc())
             writer.drop()

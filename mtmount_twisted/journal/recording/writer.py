@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from mtmount_twisted.dialects.dialect import Dialect, TelemetryFormat, TopicFacts
 from mtmount_twisted.errors import LineError, RecordingError
+from mtmount_twisted.journal.own_errors import OwnErrors
 from mtmount_twisted.visible import visible
 
 from .files import RecordingFile, TailFile, quick, thorough
@@ -71,9 +72,6 @@ TEND_EVERY = 60.0
 
 PAUSE = 60.0
 """The time from an error of our own to the next attempt to write, in seconds. Each attempt makes a file."""
-
-MOST_FAULTS = 100
-"""The largest number of different errors of our own that the log tells, each once."""
 
 FREE_AGAIN = 1.05
 """The recorder begins again once the free space is this multiple of the least free space."""
@@ -149,7 +147,7 @@ class RecordingWriter:
         self._unreadable: set[Path] = set()
         self._undeletable: set[Path] = set()
         self._go_on_at = -math.inf  # after an error of our own
-        self._told: set[str] = set()  # the stacks of such errors
+        self._own_errors = OwnErrors()
 
     @property
     def pending(self) -> int:
@@ -459,9 +457,7 @@ class RecordingWriter:
 
     def _tell_own(self, error: Exception) -> None:
         """Log an error of our own, once for each place in the code."""
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        if stack not in self._told and len(self._told) < MOST_FAULTS:
-            self._told.add(stack)
+        if self._own_errors.is_new(error):
             text = "an error of the recorder, which goes on:\n%s"
             self._tell(logging.CRITICAL, text, "".join(traceback.format_exception(error)))
 
