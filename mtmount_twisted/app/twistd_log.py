@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count, takewhile
 from typing import Any
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, formatEventAsClassicLogText
@@ -45,7 +46,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
 class FileSink(DescriptorSink):
-    """Write to a log file, and rotate it at `ROTATE_AT` bytes to the names that ``twistd`` would give.
+    """Write to a log file, and rotate it at `ROTATE_AT` bytes: the newest older file has the number 1.
 
     Twisted's own ``LogFile`` closes its file before it opens the next one. If it can't, each later line is
     lost, also when there is a place for a file again.
@@ -100,10 +101,8 @@ class FileSink(DescriptorSink):
         :raises OSError: if that fails; the present file then keeps its name, if possible.
         """
         first = f"{self._path}.1"
-        numbers = self._numbers()
-        if 1 in numbers:
-            for number in sorted(numbers, reverse=True):
-                os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
+        for number in self._numbers():
+            os.rename(f"{self._path}.{number}", f"{self._path}.{number + 1}")
         os.rename(self._path, first)
         try:
             os.rename(made, self._path)
@@ -119,10 +118,13 @@ class FileSink(DescriptorSink):
             return False
 
     def _numbers(self) -> list[int]:
-        """Return the numbers of the files that were rotated earlier."""
+        """Return the numbers of older files that have to move, the highest first: all below a free number.
+
+        Files above a free number stay: if a file can't be renamed, each new attempt would move them on.
+        """
         folder, name = os.path.split(self._path)
-        ends = [each.removeprefix(f"{name}.") for each in os.listdir(folder) if each.startswith(f"{name}.")]
-        return [int(end) for end in ends if end.isascii() and end.isdecimal() and end == str(int(end)) != "0"]
+        found = set(os.listdir(folder))
+        return [*takewhile(lambda number: f"{name}.{number}" in found, count(1))][::-1]
 
 
 class SyslogSink:

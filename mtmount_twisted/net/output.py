@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from .threads import start_thread
+from .threads import NoThreadError, start_thread
 
 MAX_WAITING_BYTES = 2**20
 """Largest number of bytes that wait for the thread."""
@@ -211,7 +211,8 @@ class OutputThread:
         """
         if self._finish_by is None:
             self._finish_by = time.monotonic() + within
-        self.start()
+        with suppress(NoThreadError):  # the records stay, and False says so
+            self.start()
         return self._wait_until(self._finish_by)
 
     def stop(self) -> None:

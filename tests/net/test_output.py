@@ -235,6 +235,13 @@ class OutputThreadTests(SynchronousTestCase):
         self.output.write(b"b")
         self.assertEqual(self.sink.records, [b"a", b"b"])
 
+    def test_finish_without_a_thread(self) -> None:
+        """If the thread was not started, and can't start at the end, the end goes on without the records."""
+        output = OutputThread(self.sink, notice)
+        output.write(b"a")
+        with no_threads():
+            self.assertFalse(output.finish(0))
+
     def test_finish_while_the_sink_hangs(self) -> None:
         """The end waits for no longer than it was told to, however many records come."""
         self.hang()
@@ -322,10 +329,10 @@ class FileSinkTests(SynchronousTestCase):
         return sink, path
 
     def test_rotation(self) -> None:
-        """A long file gets the number 1, and those with numbers the next ones; the mode stays."""
+        """A long file gets the number 1, those with numbers the next ones, up to a gap; the mode stays."""
         sink, path = self.full_sink()
         path.chmod(0o640)
-        for name in ("log.2", "log.10", "log.1", "log.1.gz"):
+        for name in ("log.0", "log.2", "log.10", "log.1", "log.1.gz"):
             path.with_name(name).write_text(name)
         sink.rotate()
         sink.write([b"on\n"])
@@ -338,7 +345,8 @@ class FileSinkTests(SynchronousTestCase):
                 "log.1": b"x" * 10,
                 "log.2": b"log.1",
                 "log.3": b"log.2",
-                "log.11": b"log.10",
+                "log.0": b"log.0",
+                "log.10": b"log.10",
                 "log.1.gz": b"log.1.gz",
             },
         )
@@ -408,6 +416,26 @@ class FileSinkTests(SynchronousTestCase):
         sink.write([b"new\n"])
         self.assertEqual(path.read_bytes(), b"new\n")
         self.assertEqual(path.with_name("log.2").read_text(), "older")
+
+    def test_file_that_can_t_be_renamed(self) -> None:
+        """An older file that keeps its name holds up the rotation; those above it move once at most."""
+        sink, path = self.full_sink()
+        for number in (1, 2, 3):
+            path.with_name(f"log.{number}").write_text(str(number))
+        real = os.rename
+
+        def refuse(old: str, new: str) -> None:
+            if old.endswith(".2"):
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            real(old, new)
+
+        with mock.patch.object(os, "rename", refuse):
+            for _ in range(3):
+                self.assertRaises(OSError, sink.rotate)
+        self.assertEqual({each.name for each in path.parent.iterdir()}, {"log", "log.1", "log.2", "log.4"})
+        sink.rotate()
+        self.assertEqual(path.with_name("log.4").read_text(), "3")
+        self.assertEqual(path.with_name("log.3").read_text(), "2")
 
     def test_file_that_was_moved(self) -> None:
         """A file that another program has renamed is not rotated, nor is the file that has its name now."""
