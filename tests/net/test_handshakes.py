@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 from unittest import skipIf
 
@@ -91,6 +93,28 @@ class HandshakeCase(SynchronousTestCase):
         peer = self.connect(factory, host)
         peer.send(peer.flight())
         return peer
+
+
+@needs_tls
+class LetGoTests(HandshakeCase):
+    """A lost connection leaves no cycle, which only a full garbage collection, a long pause, would free."""
+
+    def test_lost(self) -> None:
+        """A peer is gone without an end of TLS: before its handshake, during it, and after it."""
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for flights in range(3):
+            peer = self.connect(self.port)
+            for _ in range(flights):
+                peer.send(peer.flight())
+                self.pass_turns(1)
+            lost = weakref.ref(peer.protocol), weakref.ref(peer.protocol.getHandle())
+            peer.wire.loseConnection()
+            peer.wire.protocol = None  # as a transport of Twisted's that is lost
+            del peer, self.ear
+            self.port.wrappedFactory.protocol = None
+            self.assertEqual([each() for each in lost], [None, None])
 
 
 @needs_tls
