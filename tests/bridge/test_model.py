@@ -706,17 +706,17 @@ class ModelTests(SynchronousTestCase):
 
     def test_any_day(self) -> None:
         """Whatever happens, everybody is told and sent what the rules say, and nothing is left over."""
-        days = settings(max_examples=300, stateful_step_count=60)
+        days = settings(max_examples=200, stateful_step_count=60)
         run_state_machine_as_test(MACHINES["tma2020"], settings=days)  # type: ignore[no-untyped-call]
 
     def test_any_day_before_a_tma2022_mount(self) -> None:
         """The same holds with heartbeats, and with a mount that names the commander."""
-        days = settings(max_examples=200, stateful_step_count=60)
+        days = settings(max_examples=150, stateful_step_count=60)
         run_state_machine_as_test(MACHINES["tma2022"], settings=days)  # type: ignore[no-untyped-call]
 
     def test_any_day_with_clients_that_speak_tma2020(self) -> None:
         """The same holds for clients of either dialect before one tma2022 mount; each reads its own."""
-        days = settings(max_examples=200, stateful_step_count=60)
+        days = settings(max_examples=150, stateful_step_count=60)
         run_state_machine_as_test(MACHINES["tma2020 at tma2022"], settings=days)  # type: ignore[no-untyped-call]
 
     def test_stops_that_wait(self) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import stat
-from functools import partial
+from functools import cache, partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +56,7 @@ class Row(NamedTuple):
     proof: str
 
 
+@cache
 def defined_in(module: str) -> set[str]:
     """The tests that a module of this folder defines, as ``Class::test``."""
     tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
