@@ -547,8 +547,7 @@ class CommandArbiter:
             holder is not None
             and holder is not client
             and holder.name == client.name
-            and client.name_lasts
-            and client.may_have_command
+            and _keeps_command(client)
         ):
             self._lease.pass_on(client)  # the same commander after a reload of the configuration
             self._announce()
@@ -652,17 +651,20 @@ class CommandArbiter:
             self._effects.append(CancelTimer(Timer.GRACE))
 
     def inherit(self, name: str, source: Source) -> None:
-        """Let a commander that is not here have command for the time of grace; see `Bridge.inherit`."""
+        """Let the commander that had command at another bridge keep it; see `Bridge.inherit`."""
         if self._lease.holder is not None:
             return
-        holder = _Absent(name, source)
+        holder = self._registry.clients.get(name)
+        if holder is None or not _keeps_command(holder):
+            holder = _Absent(name, source)
         self._become(_Loss.NOTHING)
         self._lease.grant(holder)
         self._lease_changed()
         self._publish_change("lease_granted", holder, f"lease {self._lease.number}: from another bridge")
         if self._dispatcher.link is not None:
             self._ask_upstream()
-        self._miss(holder)
+        if isinstance(holder, _Absent) or self._registry.sends_no_more(holder):
+            self._miss(holder)
 
     def stand_by(self, why: str) -> None:
         """End the lease, and stop nothing: another bridge is in charge of the mount."""
@@ -674,6 +676,11 @@ class CommandArbiter:
     def close(self) -> None:
         """End the lease and give command back, after the ends of all commands in flight."""
         self._release("the bridge ends")
+
+
+def _keeps_command(client: IClient) -> bool:
+    """Return True if a new connection of the holder of command, by its name, keeps command."""
+    return client.name_lasts and client.may_have_command
 
 
 @implementer(IClient)

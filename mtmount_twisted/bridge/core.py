@@ -206,10 +206,10 @@ class Bridge:
         self.pending.begin_at(first)
 
     def inherit(self, name: str, source: Source) -> None:
-        """Wait for the commander that had command at another bridge, and is not here.
+        """Let the commander that had command at another bridge keep it.
 
-        The commander may return under its name within the time of grace. If it does not, the bridge treats
-        its loss like that of any holder.
+        If it is not connected here, it may come under its name within the time of grace. If it does not, the
+        bridge treats its loss like that of any holder.
         """
         self._arbiter.inherit(name, source)
         self._act()

@@ -289,6 +289,50 @@ class FinishedTests(CommandCase):
         self.successResultOf(draining)
 
 
+class InheritTests(CommandCase):
+    """A commander that had command at another bridge."""
+
+    def inherit(self, name: str) -> None:
+        """This bridge takes the mount over from the other one."""
+        self.house.bridge.inherit(name, Source.CSC)
+        self.house.link.finish_all()
+
+    def test_absent(self) -> None:
+        """One that is not here has the time of grace to come; then what moves is stopped."""
+        self.csc.go()
+        self.inherit("csc")
+        self.house.advance(4)
+        self.csc.come()
+        self.csc.command(MOVE)
+        self.assertEqual(self.house.link.codes(), [MOVE])
+        self.csc.go()
+        self.inherit("csc")
+        self.house.advance(5.1)
+        self.assertEqual((self.holder, self.house.link.codes()), (None, [*STOPS, ASK]))
+
+    def test_connected(self) -> None:
+        """One that is connected to this bridge already has command at once, and with no end."""
+        self.inherit("csc")
+        self.assertEqual((self.holder, self.house.bridge.grace), (self.csc, False))
+        self.csc.command(MOVE)
+        self.assertEqual(self.house.link.codes(), [MOVE])
+        self.house.advance(10)
+        self.assertEqual(self.holder, self.csc)
+
+    def test_connected_without_grace(self) -> None:
+        """The same holds where a site gives no grace."""
+        self.setUp(lease_grace=0.0)
+        self.inherit("csc")
+        self.house.advance(1)
+        self.assertEqual((self.holder, self.house.link.codes()), (self.csc, []))
+
+    def test_sends_no_more(self) -> None:
+        """One that sends no more is missed, as any holder."""
+        self.csc.finish()
+        self.inherit("csc")
+        self.assertEqual((self.holder, self.house.bridge.grace), (self.csc, True))
+
+
 class OtherRulesTests(CommandCase):
     """What a site may set."""
 

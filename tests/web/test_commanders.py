@@ -130,6 +130,20 @@ class PresenceTests(WebCase):
             self.assertEqual(self.holder, "web/night")
             self.assertEqual(self.house.bridge.lease.number, 1)
 
+    def test_inherited(self) -> None:
+        """A user that had command at another bridge keeps it with its first request or stream here."""
+        bridge = self.house.bridge
+        for again in (self.state, lambda: self.house.commanders.hold(self.night)()):
+            bridge.inherit("web/night", Source.CSC)
+            self.house.link.finish_all()
+            self.told(self.answering(self.house.state.get, Call(user("night", "observe"))))
+            self.assertTrue(bridge.grace)
+            again()
+            self.house.advance(10)
+            self.assertEqual((self.holder, self.here(), bridge.grace), ("web/night", True, False))
+            bridge.stand_by("the end")
+            self.house.advance(31)
+
     def test_two_users(self) -> None:
         """Each user is a commander of its own, with its own source."""
         self.post("BothAxesStop")

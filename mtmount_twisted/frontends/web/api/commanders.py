@@ -256,13 +256,13 @@ class Commanders:
 
     def seen(self, user: User) -> None:
         """Note a request of a user. If the user is the lost holder of command, the request counts as its
-        return."""
-        presence = self._presences.get(user.name)
-        if presence is None or self._closed:
+        return. A user that had command at another bridge is known by its name only."""
+        if self._closed:
             return
-        if self._bridge.lease.holder is presence.commander:
+        holder = self._bridge.lease.holder
+        if holder is not None and holder.name == user.commander and "command" in user.roles:
             self.enter(user)
-        else:
+        elif (presence := self._presences.get(user.name)) is not None:
             self._watch(presence)
 
     def noting(self, respond: Respond) -> Respond:
