@@ -16,6 +16,10 @@ MOST_DEGREES = 1000.0
 """The largest angle of an axis, in deg, to either side. A mount that sends a larger one is at fault, and the
 angle counts as missing: the page draws the way between two angles. The azimuth turns by 270 deg."""
 
+LEAST_SPEED, MOST_SPEED = 1e-6, 1000.0
+"""The least highest velocity and acceleration of an axis, in deg/s and deg/s², and the largest ones. Numbers
+beyond them count as missing. The azimuth moves at 7 deg/s at most."""
+
 Severity = Literal["warning", "error"]
 """The severity of an alarm."""
 
@@ -64,8 +68,8 @@ class PositionFact(Struct, frozen=True, gc=False):
 
     :ivar position: the position, in deg; None beyond `MOST_DEGREES`.
     :ivar demand_position: the demanded position, in deg; None beyond `MOST_DEGREES`.
-    :ivar velocity: the velocity, in deg/s.
-    :ivar demand_velocity: the demanded velocity, in deg/s.
+    :ivar velocity: the velocity, in deg/s; None beyond `MOST_SPEED`.
+    :ivar demand_velocity: the demanded velocity, in deg/s; None beyond `MOST_SPEED`.
     :ivar torque: the torque, in N m; None for an axis that does not report it in this unit.
     :ivar position_at: the time of the measured position (TAI seconds since the unix epoch).
     :ivar demand_at: the time of the demanded position (TAI seconds since the unix epoch).
@@ -87,8 +91,8 @@ class RangeFact(Struct, frozen=True, gc=False):
     :ivar low: the lowest position that commands and software limits allow, in deg; a limit beyond
         `MOST_DEGREES` does not count.
     :ivar high: the highest such position, in deg; likewise.
-    :ivar velocity: the highest velocity of tracking, in deg/s.
-    :ivar acceleration: the highest acceleration of tracking, in deg/s².
+    :ivar velocity: the highest velocity of tracking, in deg/s; it counts from `LEAST_SPEED` to `MOST_SPEED`.
+    :ivar acceleration: the highest acceleration of tracking, in deg/s²; likewise.
     """
 
     axis: str

@@ -135,7 +135,7 @@ def travel_time(distance: float, velocity: float, acceleration: float) -> float:
 
     :param distance: in deg, not negative.
     """
-    if distance * acceleration <= velocity**2:  # it brakes before it reaches the greatest velocity
+    if distance * acceleration <= velocity * velocity:  # it brakes before it reaches the greatest velocity
         return 2 * math.sqrt(distance / acceleration)
     return distance / velocity + velocity / acceleration
 

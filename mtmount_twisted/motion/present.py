@@ -108,8 +108,8 @@ def time_to_go(distance: float, velocity: float, fastest: float, acceleration: f
     if braking > distance or velocity < 0:  # the axis overshoots, or moves away: it must come back
         back = abs(distance - braking)
         return abs(velocity) / acceleration + time_to_go(back, 0.0, fastest, acceleration)
-    peak = math.sqrt(acceleration * distance + velocity**2 / 2)
+    peak = math.sqrt(acceleration * distance + velocity * velocity / 2)
     if peak <= max(fastest, velocity):
         return (2 * peak - velocity) / acceleration
-    cruise = distance - (2 * fastest**2 - velocity**2) / (2 * acceleration)
+    cruise = distance - (2 * fastest * fastest - velocity * velocity) / (2 * acceleration)
     return (2 * fastest - velocity) / acceleration + cruise / fastest

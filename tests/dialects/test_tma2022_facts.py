@@ -261,6 +261,24 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(azimuth, RangeFact("azimuth", None, 200.0, 2.0, None))
         self.assertEqual(wrap, RangeFact("camera_cable_wrap", None, 90.0, None, None))
 
+    def test_impossible_speeds(self) -> None:
+        """A highest velocity or acceleration that no axis can have is left out."""
+        for number in (0.0, 1e-310, 1e-7, 1000.1, 1e200, -1e200):
+            event = replies.DetailedSettingsAppliedReply(
+                set_name="Default",
+                all_settings_match_set=True,
+                main_axis={
+                    "Azimuth": {
+                        "SoftmotionTrackingMaxSpeed": number,
+                        "SoftmotionTrackingMaxAcceleration": number,
+                    }
+                },
+                cw={"CCW": {"TrackingSpeed": number, "TrackingAcceleration": number}},
+            )
+            for fact in read_event(event.encode()[:-2])[1]:
+                assert isinstance(fact, RangeFact)
+                self.assertEqual((fact.velocity, fact.acceleration), (None, None), number)
+
     def test_impossible_target(self) -> None:
         """The goal of a move beyond `MOST_DEGREES` is unknown."""
         for position, shown in ((1000.0, 1000.0), (1000.1, None), (-1e17, None)):
@@ -322,6 +340,16 @@ class FactsTests(SynchronousTestCase):
         values = topic_facts()[Azimuth.topic_id].values_of(topic)
         self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic))
         self.assertEqual(set(AXES), {"azimuth", "elevation", "camera_cable_wrap"})
+
+    def test_impossible_velocity(self) -> None:
+        """A velocity beyond `MOST_SPEED` counts as missing."""
+        for number in (1000.1, -1e200):
+            topic = Azimuth(
+                timestamp=1.0, actual_position=1.0, actual_velocity=number, demand_velocity=number
+            )
+            self.assertEqual(position_of(topic), PositionFact(1.0, None, None, None), number)
+            values = topic_facts()[Azimuth.topic_id].values_of(topic)
+            self.assertEqual(position_in(Azimuth.topic_id, values), position_of(topic), number)
 
     def test_impossible_position(self) -> None:
         """A position beyond `MOST_DEGREES` counts as missing, as if the mount had not sent it."""

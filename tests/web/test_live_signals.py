@@ -162,6 +162,14 @@ class LiveTests(LiveCase):
         self.run_mount(2)
         self.assertGreater(len(first.named("summary")), 1)
 
+    def test_broken_first_summary(self) -> None:
+        """If the first summary can't be made, the stream is opened, and gets the next one that can."""
+        with patch.object(signals, "as_json", side_effect=OverflowError), self.assertLogs(LOG, "ERROR"):
+            reader = self.world.read(signals=f"{NAME},summary")
+        self.run_mount(2)
+        self.assertGreater(len(reader.named("summary")), 0)
+        self.assertGreater(len(reader.named("signals")), 0)
+
 
 class FaultTests(LiveCase):
     """Wrong requests."""

@@ -15,7 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from mtmount_twisted.dialects.facts import (
+    LEAST_SPEED,
     MOST_DEGREES,
+    MOST_SPEED,
     AlarmFact,
     AxisFact,
     DeviceFact,
@@ -130,8 +132,8 @@ def _ranges(event: DetailedSettingsAppliedReply) -> list[Fact]:
             _software_limit(values, "Positive"),
         )
         speeds = (
-            _setting(values, "SoftmotionTrackingMaxSpeed"),
-            _setting(values, "SoftmotionTrackingMaxAcceleration"),
+            _highest(values, "SoftmotionTrackingMaxSpeed"),
+            _highest(values, "SoftmotionTrackingMaxAcceleration"),
         )
         ranges.append(RangeFact(axis, low, high, *speeds))
     wrap = _group(wraps.get("CCW"))
@@ -142,8 +144,8 @@ def _ranges(event: DetailedSettingsAppliedReply) -> list[Fact]:
             "camera_cable_wrap",
             _most(max, _setting(wrap, "MinPosition"), soft_low),
             _most(min, _setting(wrap, "MaxPosition"), soft_high),
-            _setting(wrap, "TrackingSpeed"),
-            _setting(wrap, "TrackingAcceleration"),
+            _highest(wrap, "TrackingSpeed"),
+            _highest(wrap, "TrackingAcceleration"),
         )
     )
     return ranges
@@ -162,6 +164,12 @@ def _setting(values: Mapping[str, Any], name: str) -> float | None:
         return _number(float(value))
     except OverflowError:  # an integer of hundreds of digits
         return None
+
+
+def _highest(values: Mapping[str, Any], name: str) -> float | None:
+    """Return a highest velocity or acceleration; None if no axis can have it."""
+    found = _setting(values, name)
+    return found if found is not None and LEAST_SPEED <= abs(found) <= MOST_SPEED else None
 
 
 def _enabled(values: Mapping[str, Any], name: str) -> float | None:
@@ -184,8 +192,8 @@ def position_of(topic: Any) -> PositionFact:
     return PositionFact(
         position=_angle(topic.actual_position),
         demand_position=_angle(topic.demand_position),
-        velocity=_number(topic.actual_velocity),
-        demand_velocity=_number(topic.demand_velocity),
+        velocity=_speed(topic.actual_velocity),
+        demand_velocity=_speed(topic.demand_velocity),
         torque=_number(getattr(topic, "actual_torque", math.nan)),
         position_at=_number(topic.actual_position_timestamp),
         demand_at=_number(topic.demand_position_timestamp),
@@ -201,8 +209,8 @@ def position_in(topic_id: int, values: Sequence[float]) -> PositionFact:
     return PositionFact(
         position=_angle(numbers.get("actualPosition", math.nan)),
         demand_position=_angle(numbers.get("demandPosition", math.nan)),
-        velocity=numbers.get("actualVelocity"),
-        demand_velocity=numbers.get("demandVelocity"),
+        velocity=_speed(numbers.get("actualVelocity", math.nan)),
+        demand_velocity=_speed(numbers.get("demandVelocity", math.nan)),
         torque=numbers.get("actualTorque"),
     )
 
@@ -214,6 +222,11 @@ def _number(number: float) -> float | None:
 def _angle(angle: float) -> float | None:
     """Return an angle of an axis; None if it is missing or impossible."""
     return angle if abs(angle) <= MOST_DEGREES else None
+
+
+def _speed(speed: float) -> float | None:
+    """Return a velocity of an axis; None if it is missing or impossible."""
+    return speed if abs(speed) <= MOST_SPEED else None
 
 
 MOST_PARTS = 100

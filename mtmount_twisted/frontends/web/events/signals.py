@@ -214,7 +214,7 @@ class SignalStreams:
             self._groups.setdefault(key, _Group(now + 1 / key[1])).readers[reader] = None
             if self._call is None:
                 self._call = self._clock.callLater(TICK, self._tick)
-            if data := self._frame(key[0])[1]:
+            if data := self._new_frame(key[0], None)[1]:
                 reader.send(data)
 
     def detach(self, reader: Reader) -> None:
