@@ -22,7 +22,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted import files
 from mtmount_twisted.app import bridge as bridge_app
 from mtmount_twisted.app import bridge_service
-from mtmount_twisted.bridge import core, last_values, observers, repeats, sent_ids, waiting_asks
+from mtmount_twisted.bridge import (
+    announcements,
+    core,
+    last_values,
+    observers,
+    repeats,
+    sent_ids,
+    waiting_asks,
+)
 from mtmount_twisted.client import mount
 from mtmount_twisted.config import loading, settings
 from mtmount_twisted.dialects.dialect import DialectName, dialect_named
@@ -453,6 +461,7 @@ BOUNDS = {
     "names and values of a long reply": f"{envelope.MOST_TOKENS:,}, beyond {size(lines.SHOWN_BYTES)}",
     "observers that receive lines at once": f"{observers.AT_ONCE}; {size(observers.BYTES_AT_ONCE)}, "
     f"with {size(observers.BYTES_OF_ONE)} for each at most",
+    "events about the holder in a turn": str(announcements.AT_ONCE),
     "lines that wait for observers": size(observers.MAX_GATHERED),
     "the last values of the mount": f"{last_values.MAX_KNOWN:,} events, {size(last_values.MAX_KNOWN_BYTES)}",
     "events that changed nothing": f"{repeats.MAX_SUBJECTS:,} parts of the mount, counted every "

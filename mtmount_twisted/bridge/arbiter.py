@@ -36,8 +36,8 @@ Rules beyond those of the protocol:
   again.
 
 Next to read: `authority`, the states of command upstream; `lease`, the rules as a value; `waiting_asks`,
-which keeps the waiting asks and commands; `dispatcher`, which takes the commands; `effects`, which this
-module decides.
+which keeps the waiting asks and commands; `announcements`, which name the holder to the clients;
+`dispatcher`, which takes the commands; `effects`, which this module decides.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ from mtmount_twisted.journal.schema import CONTROLLER, STEPS
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.records import ChangeRecord
 
+from .announcements import Announcements
 from .authority import Authority, AuthorityInput, next_authority
 from .dispatcher import CommandDispatcher, moves, why_overtaken
 from .effects import CancelTimer, Effect, Log, SetTimer, Timer
@@ -118,6 +119,7 @@ class CommandArbiter:
         self._lease = lease
         self._dialect = dialect
         self._heartbeats = Heartbeats(effects, dispatcher, dialect)
+        self._announcements = Announcements(effects, registry, lease, dialect.commander_event)
         self._authority = Authority.RELEASED
         self._waiting = WaitingAsks()
         self._loss = _Loss.NOTHING
@@ -155,7 +157,7 @@ class CommandArbiter:
         if int(wanted) != int(client.source):
             grantees = [
                 other
-                for other in self._registry.clients.values()
+                for other in self._registry.commanders()
                 if other.may_have_command and int(other.source) == int(wanted)
             ]
         elif not grantees:
@@ -359,7 +361,7 @@ class CommandArbiter:
     def _lease_changed(self) -> None:
         self._heartbeats.forget()
         self._keep_heartbeat()
-        self._announce()
+        self._announcements.announce()
 
     def _keep_heartbeat(self) -> None:
         """Send heartbeats to the controller while a client has command, and the controller knows that."""
@@ -388,9 +390,9 @@ class CommandArbiter:
 
         :param with_commander: True to send the event that names the commander first.
         """
-        make, has_command = self._dialect.commander_event, self._lease.holder is client
-        if with_commander and make is not None:
-            events = [make(_shown_to(client, self._lease.holder)), *events]
+        has_command = self._lease.holder is client
+        if with_commander:
+            events = [*self._announcements.event_for(client), *events]
         self._dispatcher.publish_unsent("local", client, header, "", privileged=True)
         if self._registry.is_here(client) and self._registry.session_of(client) == session_id:
             self._registry.tell_one(client, events, has_command)
@@ -400,24 +402,7 @@ class CommandArbiter:
 
     def greet(self, client: IClient) -> None:
         """Send a new client the source that has command. A commander gets its own only if it has command."""
-        make, holder = self._dialect.commander_event, self._lease.holder
-        if make is not None:
-            number = _shown_to(client, holder)
-            self._registry.tell_commander(client, number, make(number), recorded=client is holder)
-
-    def _announce(self) -> None:
-        """Send the source that has command to each client that last received another one."""
-        make, holder = self._dialect.commander_event, self._lease.holder
-        if make is None:
-            return
-        numbers = {0, 0 if holder is None else int(holder.source)}
-        events = {number: make(number) for number in numbers}
-        for client in self._registry.clients.values():
-            if client.may_command:
-                number = _shown_to(client, holder)
-                self._registry.tell_commander(client, number, events[number], recorded=True)
-        number = 0 if holder is None else int(holder.source)
-        self._registry.tell_observers_commander(number, events[number])
+        self._announcements.greet(client)
 
     def heard_commander(self, number: int) -> None:
         """End the lease if the mount says that another source has command while the bridge has it.
@@ -523,6 +508,8 @@ class CommandArbiter:
             self._heartbeats.beat()
         elif timer is Timer.SILENCE:
             self._holder_is_silent()
+        elif timer is Timer.COMMANDERS:
+            self._announcements.serve_next()
         else:
             self.grace_is_over()
 
@@ -550,7 +537,7 @@ class CommandArbiter:
             and _keeps_command(client)
         ):
             self._lease.pass_on(client)  # the same commander after a reload of the configuration
-            self._announce()
+            self._announcements.announce()
         if self._lease.holder is client and self.grace:
             self._end_grace()
             text = "%s is back in time and keeps command (lease %d)"
@@ -676,6 +663,7 @@ class CommandArbiter:
     def close(self) -> None:
         """End the lease and give command back, after the ends of all commands in flight."""
         self._release("the bridge ends")
+        self._announcements.close()
 
 
 def _keeps_command(client: IClient) -> bool:
@@ -709,14 +697,3 @@ class _Absent:
 
 def _stops_only(client: IClient) -> str:
     return f"{client.name} may only stop things, and could do nothing with command"
-
-
-def _shown_to(client: IClient, holder: IClient | None) -> int:
-    """Return the number of the source with command in the event to a client: 0 for none.
-
-    A commander that reads its own source concludes that it has command. Another commander with the holder's
-    source therefore reads 0.
-    """
-    if holder is None or (client.may_command and client is not holder and client.source == holder.source):
-        return 0
-    return int(holder.source)

@@ -45,6 +45,8 @@ class Timer(Enum):
     """It ends with the records that count the events that changed nothing."""
     OBSERVERS = "observers"
     """It ends with lines for the next few observers."""
+    COMMANDERS = "commanders"
+    """It ends with the event that names the holder, for the next few commanders."""
     QUESTIONS = "questions"
     """It ends with the answers to the next few questions for state or settings."""
 
@@ -221,7 +223,10 @@ class Performer:
 
     def _set_timer(self, effect: SetTimer) -> None:
         timer, seconds = effect.timer, effect.seconds
-        if timer is Timer.OBSERVERS:  # it judges no peer (`deadlines`), and a `Deadline` takes a turn more
+        if timer in (
+            Timer.OBSERVERS,
+            Timer.COMMANDERS,
+        ):  # they judge no peer, and a `Deadline` takes a turn more
             self._timers[timer] = self._clock.callLater(seconds, self._end_timer, timer)
         else:
             self._timers[timer] = Deadline(self._clock, seconds, self._end_timer, timer)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
-from itertools import count
+from itertools import chain, count
 
 from msgspec import Struct
 
@@ -102,6 +102,10 @@ class ClientRegistry:
             commanders.pop(client.name, None)
         self.observers.remove(client)
 
+    def commanders(self) -> Iterator[IClient]:
+        """Yield the connected clients that may command."""
+        return chain.from_iterable(clients.values() for clients in self._commanders.values())
+
     def is_here(self, client: IClient) -> bool:
         """Return True if the client is connected, and was neither dismissed nor cut off."""
         return self.clients.get(client.name) is client
@@ -135,12 +139,9 @@ class ClientRegistry:
             session.told_commander = number
             self.tell_one(client, [event], recorded)
 
-    def tell_observers_commander(self, number: int, event: EventEnvelope) -> None:
-        """Send all observers the event that names the source with command, unless they know that."""
-        sessions = [self._sessions[name] for name in self.observers.clients]
-        if any(session.told_commander != number for session in sessions):
-            for session in sessions:
-                session.told_commander = number
+    def tell_observers(self, event: EventEnvelope) -> None:
+        """Send all observers an event that is not recorded."""
+        if self.observers.clients:
             self.gathered.append(event.line)
 
     def deliver_reply(

@@ -93,6 +93,7 @@ class Model:
     beats: bool = False  # the bridge sends heartbeats
     must_beat: bool = False  # the holder has sent one, and must send more
     shown: dict[str, int] = field(default_factory=dict)  # the commander, as each client was told
+    shown_holder: str = ""  # the holder at the last of these changes
     settings: bytes = b""  # the last event that is kept apart
     said: dict[object, bytes] = field(default_factory=dict)  # the last line about each part of the mount
     current: set[str] = field(default_factory=set)  # the words whose answer is remembered, and holds
@@ -533,7 +534,9 @@ class Model:
         """Another client has command, or none: the bridge's heartbeat, the holder's, and what clients see."""
         self.forget_beats()
         self.keep_beating()
-        for who in self.visits:
+        before, self.shown_holder = self.shown_holder, self.holder
+        first = [who for who in (before, self.holder) if who in self.visits]
+        for who in dict.fromkeys([*first, *self.visits]):
             self.show(who)
 
     def ask_upstream(self) -> None:

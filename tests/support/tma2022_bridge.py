@@ -25,12 +25,14 @@ class Tma2022Case(SynchronousTestCase):
     """A bridge before a tma2022 mount, with a CSC that has command and an EUI.
 
     :cvar rules: the section ``[command]`` of its configuration.
+    :cvar clock_class: the class of its clock.
     """
 
     rules = CommandRules()
+    clock_class: type[Clock] = Clock
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = self.clock_class()
         self.journal = RecordingJournal()
         self.bridge = Bridge(self.clock, LOG, EventBus(self.clock, self.journal), self.rules, DIALECT)
         self.link = RecordingLink(self.bridge)
