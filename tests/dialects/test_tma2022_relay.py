@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -401,6 +402,24 @@ class Events(SynchronousTestCase):
         """An event that is too deep to be read has no subject."""
         line = b'{"id":20,"timestamp":1,"parameters":{"axis":100.0,"a":%b}}' % (b"[" * 900 + b"]" * 900)
         self.assertIsNone(subject_of(event(line)))
+
+    def test_lists_for_a_number(self) -> None:
+        """Hundreds of lists in lists in place of a number are malformed as any wrong value, and no crash."""
+        for levels in (100, 490, 600, 800, 990, 2000):
+            lists = b"[" * levels + b"]" * levels
+            for line in (
+                b'{"id":%b,"timestamp":1.0,"parameters":{}}',
+                b'{"id":3,"timestamp":1.0,"parameters":{"sequenceId":%b}}',
+                b'{"id":4,"timestamp":1.0,"parameters":{"sequenceId":%b,"supersedingCommandCode":402.0}}',
+            ):
+                self.assertRaises(LineError, read_reply, line % lists)
+            topic = b'{"topicID":%b,"timestamp":1}' % lists
+            self.assertRaises(LineError, tma2022.codec.decode_telemetry, topic)
+            for code, name in ((200, b"commander"), (20, b"actualCommander"), (4, b"supersedingCommandCode")):
+                line = b'{"id":%d,"timestamp":1,"parameters":{"sequenceId":5,"%b":%b}}' % (code, name, lists)
+                with contextlib.suppress(LineError):  # malformed beyond the depth that the decoder takes
+                    read = read_reply(line)
+                    self.assertTrue(isinstance(read, ReplyEnvelope) or commander_in(read) is None)
 
     def test_subjects(self) -> None:
         """A later event about the same device replaces the earlier one; a settled alarm only ends one."""

@@ -137,7 +137,7 @@ def _parameter(line: bytes, parameters: dict[str, Any], name: str) -> int | None
 
 
 def _fits(value: Any) -> bool:
-    number = None if isinstance(value, list | dict) else json_lines.whole(value)
+    number = json_lines.integer(value)
     return type(number) is int and not json_lines.too_large(number)
 
 

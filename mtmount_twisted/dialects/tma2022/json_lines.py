@@ -86,13 +86,20 @@ def member(line: bytes, content: dict[str, Any], name: str, dtype: type, expecte
     """
     if name not in content:
         raise LineError(line, f"{name}: expected {expected}, got nothing", name)
-    value: Any = whole(content[name]) if dtype is int else content[name]
+    value: Any = integer(content[name]) if dtype is int else content[name]
     if dtype is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     is_finite = not isinstance(value, float) or math.isfinite(value)
     if type(value) is not dtype or not is_finite or too_large(value):
-        raise LineError(line, f"{name}: expected {expected}, got {str(content[name])[:100]!r}", name)
+        raise LineError(line, f"{name}: expected {expected}, got {_shown(content[name])}", name)
     return value
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:100])
+    except RecursionError:  # lists in lists, hundreds of them
+        return f"a {type(value).__name__} of many levels"
 
 
 def too_large(value: Any) -> bool:
@@ -100,15 +107,21 @@ def too_large(value: Any) -> bool:
     return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
+def integer(value: Any) -> Any:
+    """Return 3 for ``3.0``, and any other value as it is: the vendor writes integers with decimals."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def whole(value: Any) -> Any:
-    """Return a value in which 3 replaces each ``3.0``: the vendor writes integers with decimals."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    """Return a value in which 3 replaces each ``3.0``; see `integer`.
+
+    :raises RecursionError: if the value has hundreds of levels.
+    """
     if isinstance(value, list):
         return [whole(each) for each in value]
     if isinstance(value, dict):
         return {name: whole(each) for name, each in value.items()}
-    return value
+    return integer(value)
 
 
 def lists(value: Any) -> Any:

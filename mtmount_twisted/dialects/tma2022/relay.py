@@ -376,7 +376,7 @@ def _read_rare(line: bytes) -> ReplyEnvelope | EventEnvelope:
     parameters: dict[str, Any] = content["parameters"]
     sequence_id: int = json_lines.member(masked, parameters, "sequenceId", int, "an integer")
     timeout, reason = parameters.get("timeout"), parameters.get("explanation")
-    by = json_lines.whole(parameters.get("supersedingCommandCode"))
+    by = json_lines.integer(parameters.get("supersedingCommandCode"))
     return ReplyEnvelope(
         header.id,
         sequence_id,

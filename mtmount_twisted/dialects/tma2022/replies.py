@@ -503,7 +503,7 @@ def actual_commander(event: Reply) -> int | None:
     if isinstance(event, CommanderReply):
         return int(event.actual_commander)
     if isinstance(event, UnknownReply) and event.id == ReplyId.COMMANDER:
-        number = json_lines.whole(event.parameters.get("actualCommander"))
+        number = json_lines.integer(event.parameters.get("actualCommander"))
         return number if type(number) is int else None
     return None
 
