@@ -21,8 +21,10 @@ from mtmount_twisted.frontends.tcp.command_queue import (
     ASKS_FIRST,
     FREE_COUNTS,
     LOOKED_BYTES,
+    LOOKED_FIRST,
     MAX_BYTES,
     MAX_LINES,
+    MORE_LOOKS,
     STOPS_AT_ONCE,
     CommandQueue,
 )
@@ -535,6 +537,32 @@ class LookTests(Tma2022Case):
             queue.add([stop])
             self.assertEqual(len(self.sent()), 1)
             self.turn_clock.advance(TURN)
+
+    def test_stop_before_few(self) -> None:
+        """A stop with a few commands before and behind it goes at once, whatever a crowd has sent."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
+        for queue in [self.come() for _ in range(60)]:
+            queue.add([move] * 60)
+        for before, behind in ((0, 2), (1, 1), (5, 2), (10, 4)):
+            self.turn_clock.advance(TURN)
+            self.come().add([move] * before + [stop] + [move] * behind)
+            self.assertEqual(codes(self.sent()), codes([stop]), (before, behind))
+
+    def test_more_looks_are_bounded(self) -> None:
+        """Of a commander that sends a few commands again and again, a second has few looks at older ones."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        for queue in [self.come() for _ in range(60)]:
+            queue.add([move] * 60)
+        busy = self.come()
+        for _ in range(3):
+            self.turn_clock.advance(TURN)
+        self.read.clear()
+        for _ in range(30):
+            busy.add([move] * 5)
+            self.turn_clock.advance(TURN)
+        self.assertGreater(len(self.read), MORE_LOOKS)
+        self.assertLessEqual(len(self.read), 1 + 30 * LOOKED_FIRST + MORE_LOOKS)
 
     def test_stop_behind_many(self) -> None:
         """A commander that sends on and on while others flood is received all the time, and its stop goes at

@@ -33,6 +33,7 @@ from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Translator
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IClient
+from mtmount_twisted.net.allowances import Allowance
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Rank, Turns
 
@@ -51,6 +52,10 @@ ASKS_FIRST = 2
 
 LOOKED_FIRST = 2
 """The number of the newest commands of a commander that have turns of their own to be looked at."""
+
+MORE_LOOKS, MORE_AT_ONCE = 32, 16
+"""The number of other commands of one commander that are looked at together with its newest ones, in
+`ALLOWANCE_TIME`, and at once. So a stop with a few commands behind it waits for no crowd, either."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -83,30 +88,6 @@ QUIET_TIME = 10.0
 def line_cost(translator: Translator | None) -> int:
     """Return the number of bytes that the refusal of a client's short line counts as."""
     return LEAST if translator is None else FREE_COUNTS * LEAST
-
-
-class _Allowance:
-    """A bound on the number of times that a commander may do something in `ALLOWANCE_TIME`.
-
-    :param clock: measures the time.
-    :param most: the largest number of times.
-    """
-
-    def __init__(self, clock: IReactorTime, most: int) -> None:
-        self._clock = clock
-        self._most = most
-        self._used = 0
-        self._since = 0.0
-
-    def take(self) -> bool:
-        """Use one, and return True; or return False if all are used."""
-        now = self._clock.seconds()
-        if now - self._since >= ALLOWANCE_TIME:
-            self._since, self._used = now, 0
-        if self._used == self._most:
-            return False
-        self._used += 1
-        return True
 
 
 class _Look:
@@ -162,8 +143,9 @@ class CommandQueue:
         self._bytes = 0  # of these lines
         self._rest: deque[tuple[list[bytes], int]] = deque()  # lines behind them, with the number of stops
         self._seen = 0  # the number of commands at the front whose look is over
-        self._stops_at_once = _Allowance(clock, STOPS_AT_ONCE)
-        self._asks_first = _Allowance(clock, ASKS_FIRST)
+        self._stops_at_once = Allowance(clock.seconds, STOPS_AT_ONCE, ALLOWANCE_TIME)
+        self._asks_first = Allowance(clock.seconds, ASKS_FIRST, ALLOWANCE_TIME)
+        self._more_looks = Allowance(clock.seconds, MORE_LOOKS, ALLOWANCE_TIME)
         self._asked_at = -QUIET_TIME  # in seconds
         self._clock = clock
         self._rank = Rank.USUAL  # a higher rank: the next turn is for the ask at the front
@@ -418,9 +400,12 @@ class CommandQueue:
         self._looked = 0
         self._has_more = False
         self._guarded(self._dispatch_newest, most)
+        looked = self._looked  # the others have an allowance of their own
+        has_more = self._has_more
+        self._guarded(self._look_at_oldest, most)
+        self._has_more = has_more
         if not self._has_room:
             self._drop_oldest()
-        looked = self._looked
         if self._has_more and self._reader is not None:
             # Before the commanders that have no stop among their commands.
             self._looks.add(self._look, Rank.SECOND)
@@ -441,6 +426,14 @@ class CommandQueue:
                 else:
                     self._has_more = True
                 break
+
+    def _look_at_oldest(self, most: int) -> None:
+        """Look at the commands in front of the newest ones, if they are few."""
+        if len(self._waiting) - self._seen > MORE_AT_ONCE + LOOKED_FIRST:
+            return
+        not_looked_at = sum(each[2] is None for each in islice(self._waiting, self._seen, None))
+        if self._more_looks.take(not_looked_at) == not_looked_at:
+            self._dispatch_stops(self._looked + not_looked_at * LEAST + 1)
 
     def _refuse_oldest(self, most: int) -> None:
         """Refuse the oldest commands beyond the bounds, but no stop, no ask and no malformed line."""
