@@ -495,6 +495,7 @@ BOUNDS = {
     "commands of a user by the broker": f"{station_desk.MOST_OPEN}, and {station_desk.MOST_OPEN} stops",
     "outcomes that the broker lacks": f"{broker_desk.MOST_KEPT} of a user",
     "outcomes of requests not handed over": f"{station_desk.MOST_ENDING} of a user at once",
+    "claims of earlier sessions": f"{station_desk.MOST_TAKEN} of a user at once",
     "the age of a request": default(settings.StationUserSettings, "expires"),
     "the pause before the next child": f"{supervisor.LEAST_PAUSE:g} s to {supervisor.MOST_PAUSE:g} s",
     "events that are not confirmed": f"{default(settings.BrokerSettings, 'window')}, "

@@ -28,7 +28,8 @@ from asyncio import Event, Future, Task
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.sources import Source as CommandSource
@@ -73,6 +74,10 @@ MOST_WAITING = 100
 MOST_ENDING = 64
 """The largest number of unconfirmed outcomes of one user, for requests that were not handed over."""
 
+MOST_TAKEN = 64
+"""The largest number of claims of earlier sessions of one user that are taken over at once; the desk takes
+over the next one after an outcome."""
+
 RETRY_AFTER = 0.5
 """The time to the next attempt if the broker does not answer, or has no room, in seconds."""
 
@@ -110,9 +115,23 @@ def reached(point: str) -> None:
     """
 
 
+class _Stage(Enum):
+    """The stage of a request on its way."""
+
+    WAITING = "waiting"
+    """It is judged, waits for its claim, or is being claimed. The end of the session ends that."""
+
+    ENDING = "ending"
+    """Its outcome is being written, without a claim."""
+
+    OPEN = "open"
+    """It was handed over, or its claim was taken over."""
+
+
 class _Item:
     """A request of a user.
 
+    :ivar stage: its stage on its way.
     :ivar position: its position in the log; 0 if the position is not known.
     :ivar epoch: the epoch of the session that read it.
     :ivar read_at: the time when it was read (`moment`).
@@ -121,10 +140,22 @@ class _Item:
     :ivar outcome: fires with the outcome of the daemon.
     """
 
-    __slots__ = ("body", "claim", "epoch", "id", "is_stop", "outcome", "position", "read_at", "until")
+    __slots__ = (
+        "body",
+        "claim",
+        "epoch",
+        "id",
+        "is_stop",
+        "outcome",
+        "position",
+        "read_at",
+        "stage",
+        "until",
+    )
 
     def __init__(self, id: str, position: int, epoch: int) -> None:
         self.id = id
+        self.stage = _Stage.WAITING
         self.position = position
         self.epoch = epoch
         self.body: JsonObject = {}
@@ -134,20 +165,32 @@ class _Item:
         self.outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
 
 
+class FormerClaim(NamedTuple):
+    """A claim of an earlier session, or of another bridge.
+
+    :ivar position: its position in the log.
+    :ivar request: the position of its request; 0 until that is read.
+    """
+
+    position: int
+    session: str
+    request: int = 0
+
+
 class Lives:
     """Receives the last claims and outcomes of a user, up to a position.
 
     While a command of hours is in flight, the user can send a million of other requests. So only the hash of
     the id is kept of a request with an outcome.
 
-    :ivar claims: the claims without an outcome, by the id of their request: position and session.
-    :ivar ended: the hashes of the ids of the requests with an outcome.
+    :ivar claims: the claims without an outcome, by the id of their request.
+    :ivar ended: the hashes of the ids of the other requests with a claim or an outcome.
     :ivar done: is set once the last message was received.
     :ivar progress: the number of messages received.
     """
 
     def __init__(self, last: int) -> None:
-        self.claims: dict[str, tuple[int, str]] = {}
+        self.claims: dict[str, FormerClaim] = {}
         self.ended: set[int] = set()
         self.done: Event = Event()
         self.progress: int = 0
@@ -158,7 +201,7 @@ class Lives:
         self.progress += 1
         id, life = place_of(message.key).id, read_life(message.body)
         if life.claimed_by is not None:
-            self.claims[id] = message.position, life.claimed_by
+            self.claims[id] = FormerClaim(message.position, life.claimed_by)
         else:
             self.claims.pop(id, None)
             self.ended.add(hash(id))
@@ -361,7 +404,8 @@ class _UserDesk:
         self.log = log
         self._desk = desk
         self._user = user
-        self._items: dict[str, _Item] = {}  # handed over, or to be recalled; no outcome at the broker
+        self._items: dict[str, _Item] = {}  # the known requests without an outcome, by their id
+        self._taken: set[_Item] = set()  # those of them whose claim was taken over
         self._unsettled: dict[int, None] = {}  # the positions of requests without an outcome, in their order
         self._frontier = 0  # every request before this position was read
         self._lives = Lives(0)
@@ -385,7 +429,7 @@ class _UserDesk:
     def note_outcome(self, outcome: Outcome) -> None:
         """Note the outcome of a command that was handed over."""
         item = self._items.get(outcome.id)
-        if item is None:
+        if item is None or item.stage is not _Stage.OPEN:
             self._desk.hand(Written(outcome.user, outcome.id))
         elif not item.outcome.done():
             item.outcome.set_result(outcome)
@@ -400,6 +444,8 @@ class _UserDesk:
         desk, name = self._desk, self._user.name
         self._epoch = desk.epoch
         self._waiting.clear()
+        kept = {id: item for id, item in self._items.items() if item.stage is not _Stage.WAITING}
+        self._items = kept
         positions = sorted(item.position for item in self._items.values() if item.position)
         self._unsettled = dict.fromkeys(positions)
         # A condition that never holds: nothing is stored, and a missing right shows at once.
@@ -411,13 +457,12 @@ class _UserDesk:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
         self._frontier = start
-        for id, (position, session) in tuple(self._lives.claims.items()):
-            if id not in self._items and is_word(id):
-                self._take_over(id, position, session)
+        self._take_over_next()
         reading: IReading = await self.log.read(desk.subjects.request(name, "*"), start, self)
         try:
             await self._claim_in_turn()
         finally:
+            self._lives = Lives(0)
             await reading.stop()
 
     async def _read_lives(self, start: int, last: Stored) -> Lives:
@@ -439,15 +484,31 @@ class _UserDesk:
             await reading.stop()
         return lives
 
-    def _take_over(self, id: str, claim: int, session: str) -> None:
+    def _take_over_next(self) -> None:
+        """Take over the next claims of earlier sessions, as many as may be taken over at once."""
+        claims = self._lives.claims
+        while claims and len(self._taken) < MOST_TAKEN:
+            id = next(iter(claims))
+            claim = claims.pop(id)
+            self._lives.ended.add(hash(id))
+            known = self._items.get(id)
+            if is_word(id) and (known is None or known.stage is _Stage.ENDING):
+                self._take_over(id, claim)
+
+    def _take_over(self, id: str, claim: FormerClaim) -> None:
         """Bring about an outcome for a claim without one, of another bridge or of an earlier process or
         session here.
 
         A daemon that does not know the command answers that its outcome is unknown.
         """
-        item = _Item(id, 0, self._epoch)
-        item.claim = claim
+        item = _Item(id, claim.request, self._epoch)
+        item.claim, item.stage = claim.position, _Stage.OPEN
+        known = self._items.get(id)
+        if known is not None:  # its own outcome comes too late
+            item.position, known.position = known.position, 0
         self._items[id] = item
+        self._taken.add(item)
+        session = claim.session
         if session.rpartition(".")[0] == self._desk.source.node:  # the daemon may know the outcome
             self._desk.hand(Recall(self._user.name, id))
         else:
@@ -463,12 +524,18 @@ class _UserDesk:
         if not is_word(place.id):
             self._desk.ignore(message.key)
             return
-        is_old = place.id in self._lives.claims or hash(place.id) in self._lives.ended
-        if is_old or place.id in self._items:
-            known = self._items.get(place.id)
-            if known is not None and not known.position:
+        known, claim = self._items.get(place.id), self._lives.claims.get(place.id)
+        if known is not None:
+            if not known.position:
                 known.position = message.position
                 self._unsettled[message.position] = None
+            return
+        if claim is not None:
+            if not claim.request:
+                self._lives.claims[place.id] = claim._replace(request=message.position)
+                self._unsettled[message.position] = None
+            return
+        if hash(place.id) in self._lives.ended:
             return
         age = self._desk.age_of(message.time)
         if age > self._user.expires:
@@ -479,6 +546,7 @@ class _UserDesk:
         if not message.body:
             return
         item = _Item(place.id, message.position, self._epoch)
+        self._items[item.id] = item
         self._unsettled[message.position] = None
         try:
             item.read_at = moment()
@@ -507,7 +575,10 @@ class _UserDesk:
             return
         self._frontier = min(self._frontier, first)
         self._unsettled = {each: None for each in self._unsettled if each < first}
-        for item in (*self._items.values(), *self._waiting):
+        for id, claim in self._lives.claims.items():
+            if claim.request >= first:
+                self._lives.claims[id] = claim._replace(request=0)
+        for item in self._items.values():
             if item.position >= first:  # other requests will get these positions
                 item.position = 0
 
@@ -561,10 +632,10 @@ class _UserDesk:
             reached("requested")
             item.claim = await self._claim(item)
             if not item.claim:
-                self._settle(item)
+                self._drop(item)
                 continue
             reached("claimed")
-            self._items[item.id] = item
+            item.stage = _Stage.OPEN
             if moment() > item.until:
                 item.outcome.set_result(self._outcome(item.id, TOO_OLD))
             elif not desk.hand(self._command(item)):
@@ -584,7 +655,7 @@ class _UserDesk:
         if self._open(stops=True) >= MOST_OPEN:
             await self._end(item, f"busy: {MOST_OPEN} stops of {self._user.name} are in flight")
             return
-        self._items[item.id] = item
+        item.stage = _Stage.OPEN
         if not self._desk.hand(self._command(item)):
             item.outcome.set_result(self._outcome(item.id, NO_DAEMON))
         reached("handed over")
@@ -600,7 +671,8 @@ class _UserDesk:
         self._start(claim())
 
     def _open(self, stops: bool) -> int:
-        return sum(item.is_stop is stops for item in self._items.values())
+        is_open = _Stage.OPEN
+        return sum(item.stage is is_open and item.is_stop is stops for item in self._items.values())
 
     # Outcomes
 
@@ -623,9 +695,11 @@ class _UserDesk:
         self._forget(item)
 
     def _forget(self, item: _Item) -> None:
-        self._items.pop(item.id, None)
-        self._settle(item)
+        """Forget a command that was handed over, or taken over."""
+        self._drop(item)
         self._desk.hand(Written(self._user.name, item.id))
+        self._taken.discard(item)
+        self._take_over_next()
         self._more.set()
 
     async def _end(self, item: _Item, why: str) -> None:
@@ -639,8 +713,9 @@ class _UserDesk:
             key = desk.subjects.life(self._user.name, item.id)
             outcome = self._outcome(item.id, why)
             desk.ended += bool(await desk.write(self.log, key, self._body(outcome, item), 0))
-            self._settle(item)
+            self._drop(item)
 
+        item.stage = _Stage.ENDING
         self._start(write(), self._ending)
 
     def _outcome(self, id: str, why: str) -> Outcome:
@@ -656,7 +731,10 @@ class _UserDesk:
         """The position before which every request of the user has an outcome."""
         return min(next(iter(self._unsettled), self._frontier), self._frontier)
 
-    def _settle(self, item: _Item) -> None:
+    def _drop(self, item: _Item) -> None:
+        """Note that a request has an outcome, or that another session cares for it."""
+        if self._items.get(item.id) is item:
+            del self._items[item.id]
         self._unsettled.pop(item.position, None)
 
     def _start(self, work: Coroutine[Any, Any, None], tasks: set[Task[None]] | None = None) -> None:

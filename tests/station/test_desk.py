@@ -30,6 +30,7 @@ from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.requests import (
     Subjects,
     Wanted,
+    claim_body,
     outcome_body,
     read_life,
     read_outcome,
@@ -575,6 +576,95 @@ class JudgementTests(DeskCase):
             self.assertEqual(house.mount, [("night", id) for id in "123"])
             self.assertEqual(house.kinds("1"), ["claim", "done"])
 
+        self.in_house(test)
+
+    def test_move_and_stop_with_one_id(self) -> None:
+        """While a move is claimed, or waits, a stop with its id is ignored: the claim has its outcome,
+        nothing is left of the two, and their user is settled."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")
+            await house.until(lambda: house.mount)
+            house.broker.swallow()
+            for id in "12":
+                sent = await house.log.send(
+                    SUBJECTS.request("night", id), request_body("night", id, MOVE), None, 0
+                )
+                sent.add_done_callback(lambda future: future.exception())
+            await house.until(lambda: house.kinds("1") == ["claim"])
+            for id in "12":  # the first is claimed, and the second waits
+                key, body = SUBJECTS.request("night", id), request_body("night", id, STOP)
+                sent = await house.log.send(key, body)
+                sent.add_done_callback(lambda future: future.exception())
+            await pause(0.01)
+            house.broker.cut()
+            house.broker.restore()
+            await house.until(lambda: len(house.mount) == 3)
+            for id in "012":
+                process.ends(id)
+                await house.outcome(id)
+            self.assertEqual(house.mount, [("night", id) for id in "012"])
+            self.assertEqual([house.kinds(id) for id in "12"], [["claim", "done"]] * 2)
+            position = await house.ask("last")
+            await house.until(lambda: ("night", "last") in house.mount)
+            self.assertEqual(house.life("last")[0]["data"]["settled"], position)
+            process.ends("last")
+            await house.outcome("last")
+            await house.until(lambda: process.desk.is_done)
+
+        self.in_house(test)
+
+    def test_id_whose_outcome_is_written(self) -> None:
+        """A stop with the id of a malformed request is ignored until the outcome of that one is written."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")
+            await house.until(lambda: house.mount)
+            house.broker.swallow()
+            for body in (b"{", request_body("night", "1", STOP)):
+                sent = await house.log.send(SUBJECTS.request("night", "1"), body)
+                sent.add_done_callback(lambda future: future.exception())
+            await house.until(lambda: house.kinds("1") == ["malformed"])
+            await pause(0.01)
+            house.broker.cut()
+            house.broker.restore()
+            process.ends("0")
+            await house.outcome("0")
+            self.assertEqual((house.mount, house.kinds("1")), ([("night", "0")], ["malformed"]))
+
+        self.in_house(test)
+
+    def test_many_claims_of_an_earlier_session(self) -> None:
+        """A session takes over a few claims without an outcome at a time, and each gets its outcome; a stop
+        waits for none of them."""
+
+        async def test(house: House) -> None:
+            life = [f"{number}" for number in range(10)]
+            for id in life:
+                await house.ask(id)
+            for id in life:
+                body = claim_body(id, Source("t1", "a"), 1, 1, house.time)
+                await house.log.append(SUBJECTS.life("night", id), body, after=0)
+            process = house.process(epoch=2)
+            await house.ask("stop", STOP)
+            await house.until(lambda: house.mount)
+            await house.until(lambda: len(process.handed) == 4)
+            recalls = [each for each in process.handed if isinstance(each, Recall)]
+            self.assertEqual(recalls, [Recall("night", id) for id in life[:3]])
+            for id in life:
+                await house.until(lambda id=id: Recall("night", id) in process.handed)  # type: ignore[misc]
+                process.ends(id)
+                await house.outcome(id)
+            process.ends("stop")
+            await house.outcome("stop")
+            self.assertEqual([house.kinds(id) for id in life], [["claim", "done"]] * 10)
+            position = await house.ask("last")
+            await house.until(lambda: ("night", "last") in house.mount)
+            self.assertEqual(house.life("last")[0]["data"]["settled"], position)
+
+        self.patch(desk_module, "MOST_TAKEN", 3)
         self.in_house(test)
 
     def test_keep_alive(self) -> None:
