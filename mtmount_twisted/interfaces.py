@@ -155,6 +155,12 @@ class IBridge(Interface):
         `header` is its ``CommandEnvelope``, if the front end has read the line.
         """
 
+    stops: int = Attribute("The number of accepted stops.")
+
+    def commanded_late(client: IClient, line: bytes, header: Any = None) -> None:
+        """Process a command like `commanded`, but refuse it if a stop overtakes it: the bridge has accepted a
+        stop since the command came."""
+
     def why_not(client: IClient, header: Any) -> str:
         """Return the reason why a command of a client would be refused now; empty if it would be accepted."""
 

@@ -26,6 +26,7 @@ from mtmount_twisted.frontends.web.service import make_site
 from mtmount_twisted.interfaces import IClient
 from tests.support.commanders import LOG, STATE, RecordingLink
 from tests.support.pages import DOCS, blocks
+from tests.support.web import Wire, site_of
 from tests.support.web_houses import WebCase, WebHouse, user
 
 MOVE = "AzimuthAxisMove"
@@ -174,6 +175,62 @@ class PresenceTests(WebCase):
         self.assertFalse(self.here())
         self.assertEqual(self.told(self.post("BothAxesStop")).status, 503)
         self.assertEqual((self.house.bus.subscribers, self.house.clock.getDelayedCalls()), ([], []))
+
+
+class OvertakenTests(WebCase):
+    """Commands that wait at the page while a stop goes before them."""
+
+    def setUp(self, **rules: Any) -> None:
+        super().setUp(**rules)
+        self.take()
+        self.house.link.read()
+        self.site = site_of(self.house.commands.routes(), self.night, self.house.clock)
+        self.site.count_stops = lambda: self.house.bridge.stops
+        self.wire, self.other = Wire(self.site), Wire(self.site)
+
+    def ask(self, wire: Wire, command: str, **parameters: float) -> None:
+        """Send a command, and pass some turns."""
+        wire.ask("POST", "/api/v1/commands?wait=ack", {"command": command, "parameters": parameters})
+        self.pass_turns()
+
+    def pass_turns(self) -> None:
+        """Pass some turns."""
+        for _ in range(5):
+            self.house.clock.advance(0)
+
+    def test_held(self) -> None:
+        """While a peer does not read, its move waits; a stop of another connection overtakes it."""
+        self.wire.protocol.pauseProducing()
+        self.ask(self.wire, MOVE, position=11)
+        self.ask(self.other, "BothAxesStop")
+        self.wire.protocol.resumeProducing()
+        self.pass_turns()
+        self.assertEqual(self.house.link.codes(), [CommandCode.BOTH_AXES_STOP])
+        got = self.wire.answer()
+        assert got is not None
+        self.assertEqual(got.status, 503)
+        self.assertIn("not sent: overtaken by a stop", got.body.decode())
+
+    def test_stop_is_not_overtaken(self) -> None:
+        """A stop that waits is sent behind another stop, and a move that came behind the stop, too."""
+        self.wire.protocol.pauseProducing()
+        self.ask(self.wire, "AzimuthAxisStop")
+        self.ask(self.other, "BothAxesStop")
+        self.wire.protocol.resumeProducing()
+        self.pass_turns()
+        self.ask(Wire(self.site), MOVE, position=11)
+        codes = [CommandCode.BOTH_AXES_STOP, CommandCode.AZIMUTH_AXIS_STOP, CommandCode.AZIMUTH_AXIS_MOVE]
+        self.assertEqual(self.house.link.codes(), codes)
+
+    def test_too_late(self) -> None:
+        """A move of a peer that does not read within the deadline is never sent."""
+        self.wire.protocol.pauseProducing()
+        self.ask(self.wire, MOVE, position=11)
+        self.house.clock.advance(WebSettings().deadline)
+        self.wire.protocol.resumeProducing()
+        self.pass_turns()
+        self.assertEqual(self.house.link.codes(), [])
+        self.assertTrue(self.wire.closed)
 
 
 class SendingTests(WebCase):

@@ -6,6 +6,7 @@ import gzip
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 from twisted.internet import endpoints, reactor, ssl
@@ -18,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.bridge_service import BridgeService
+from mtmount_twisted.bridge.core import Bridge
 from mtmount_twisted.bridge.event_bus import EventBus
 from mtmount_twisted.config.loading import Config, load
 from mtmount_twisted.config.settings import WebSettings
@@ -296,6 +298,12 @@ class InMemory(SynchronousTestCase):
             self.assertEqual(self.stop_from(f"198.51.100.{number}", secrets[7]), "BothAxesStop")
         for wire in wires:
             wire.lose()
+
+    def test_stops(self) -> None:
+        """Requests know how many stops the bridge had accepted before them."""
+        self.start()
+        with patch.object(Bridge, "stops", 7):
+            self.assertEqual(self.site.count_stops(), 7)
 
     def test_settings(self) -> None:
         """The limits and names of the settings are those that hold."""

@@ -222,6 +222,8 @@ class WebService(Service):
         routes, prefix = self._areas.routes, settings.path_prefix
         site = self._site = make_site(routes, self._guard(), self._log, reactor, settings, prefix)
         site.hsts = settings.hsts
+        bridge = self._parts.served.bridge
+        site.count_stops = lambda: bridge.stops
         credentials: Credentials | None = settings.credentials or endpoint_credentials(self._endpoint)
         endpoint = Endpoint.parse(self._endpoint)
         if credentials is None:

@@ -337,10 +337,14 @@ class Commanders:
 
     # Commands
 
-    def send(self, user: User, make: Callable[[int], Given], key: Key | None = None) -> TrackedCommand:
+    def send(
+        self, user: User, make: Callable[[int], Given], key: Key | None = None, stops: int | None = None
+    ) -> TrackedCommand:
         """Send a command as a user's commander.
 
         :param make: makes the command, given its sequence id; an error in it is raised, and nothing is sent.
+        :param stops: the bridge's number of stops when the command came: a later stop overtakes it; None if
+            the command comes now.
         :raises RequestError: if as many of the user's idempotency keys are kept as is allowed.
         """
         command, header = make(self._presence(user).commander.next_id())
@@ -349,7 +353,9 @@ class Commanders:
             raise RequestError(429, NO_MORE_KEYS, headers={"Retry-After": f"{ceil(seconds)}"})
         commander = self.enter(user)
         life = self.lives.begin_command(commander.name, command, key)
-        self._bridge.commanded(commander, command.encode().removesuffix(self.dialect.terminator), header)
+        is_late = stops is not None and stops != self._bridge.stops
+        commanded = self._bridge.commanded_late if is_late else self._bridge.commanded
+        commanded(commander, command.encode().removesuffix(self.dialect.terminator), header)
         return life
 
     def why_not(self, user: User, given: Given, name: str | None = None) -> str:
@@ -439,7 +445,7 @@ class CommandRoutes:
             self._commanders.enter(call.user)
         else:
             make = partial(given_in, call.body, call.user, self._commanders.dialect)
-            life = self._commanders.send(call.user, make, key)
+            life = self._commanders.send(call.user, make, key, call.stops)
         reached = until is not None and await self._commanders.wait(call.user, life, until, seconds)
         return _answer(life, reached, replay)
 

@@ -74,6 +74,7 @@ class Request(Protocol):
     uri: bytes
     path: bytes
     requestHeaders: Headers
+    stops: int
 
     @property
     def content(self) -> BinaryIO:
@@ -138,6 +139,7 @@ class Call:
     :ivar only_headers: True for a HEAD request, which starts no stream.
     :ivar network: the peer's network if there are no tokens, because all peers are then one user; else empty.
     :ivar peer: the peer's network; empty if it has none, as at a Unix socket.
+    :ivar stops: the number of stops of the bridge when the request was complete; None in a call by a program.
     """
 
     user: User
@@ -149,6 +151,7 @@ class Call:
     only_headers: bool = False
     network: str = ""
     peer: str = ""
+    stops: int | None = None
 
     @property
     def share(self) -> str:

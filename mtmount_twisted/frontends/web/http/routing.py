@@ -147,7 +147,9 @@ class Router:
         body = read_body(method, headers.get("content-type"), request.content.read())
         peer = client_network(_host_of(request))
         network = "" if self._gate.has_tokens else peer
-        call = Call(user, parts, query, body, headers, request, method == "HEAD", network, peer)
+        call = Call(
+            user, parts, query, body, headers, request, method == "HEAD", network, peer, request.stops
+        )
         answer = await route.respond(call)
         if answer.streams:
             request.accepted(True, observes)

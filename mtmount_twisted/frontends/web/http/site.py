@@ -99,7 +99,10 @@ class WebRequest(http.Request):
     """A request with a bounded body. It parses no form and no cookie, and its answer names no server.
 
     :ivar received: the bytes of the body received so far, without the framing of chunks.
+    :ivar stops: the number of stops when the request was complete; see `WebSite`.
     """
+
+    stops: int = 0
 
     channel: Connection  # None once the connection is lost
     content: BytesIO
@@ -131,6 +134,7 @@ class WebRequest(http.Request):
         later.
         """
         self.content.seek(0)
+        self.stops = self.channel.site.count_stops()
         self.clientproto = version
         self.announce(command, path)
         self.process()
@@ -320,6 +324,7 @@ class Connection(http.HTTPChannel):
         elif self.requests and self._held is None:
             self.refuse(RequestError(408, f"the request took longer than {self.site.limits.deadline:g} s"))
         else:
+            self._held = None
             self.close(self.site.limits.deadline)
 
     def pauseProducing(self) -> None:
@@ -550,6 +555,8 @@ class WebSite(http.HTTPFactory):
     :ivar connections: the open connections, each with its place.
     :ivar refused: the number of connections refused because there were too many.
     :ivar input_turns: the turns in which the connections are read.
+    :ivar count_stops: returns the number of stops that the bridge has accepted: a request with a command may
+        wait until its connection reads, or until other requests had their turns, and a stop may go before it.
     :ivar hsts: the time for which browsers use only https, in seconds; 0 for no such header.
     """
 
@@ -565,6 +572,7 @@ class WebSite(http.HTTPFactory):
         self.connections: dict[Connection, Place[Connection]] = {}
         self.refused: int = 0
         self.input_turns: Turns = input_turns(reactor)
+        self.count_stops: Callable[[], int] = lambda: 0
         self._limited_log = log
         self._places = Places(
             limits.max_connections,
