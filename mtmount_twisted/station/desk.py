@@ -443,9 +443,8 @@ class _UserDesk:
         """
         desk, name = self._desk, self._user.name
         self._epoch = desk.epoch
-        self._waiting.clear()
-        kept = {id: item for id, item in self._items.items() if item.stage is not _Stage.WAITING}
-        self._items = kept
+        # Before the first wait: until this session has read, an outcome of the former settles nothing more.
+        self._frontier = self._settled
         positions = sorted(item.position for item in self._items.values() if item.position)
         self._unsettled = dict.fromkeys(positions)
         # A condition that never holds: nothing is stored, and a missing right shows at once.
@@ -462,8 +461,17 @@ class _UserDesk:
         try:
             await self._claim_in_turn()
         finally:
-            self._lives = Lives(0)
-            await reading.stop()
+            try:
+                await reading.stop()
+            finally:
+                self._leave()
+
+    def _leave(self) -> None:
+        """Forget what only the session has. The positions of its requests stay unsettled."""
+        self._lives = Lives(0)
+        self._waiting.clear()
+        kept = {id: item for id, item in self._items.items() if item.stage is not _Stage.WAITING}
+        self._items = kept
 
     async def _read_lives(self, start: int, last: Stored) -> Lives:
         """Return the claims and outcomes of the user's requests that are not settled.
@@ -537,6 +545,10 @@ class _UserDesk:
             return
         if hash(place.id) in self._lives.ended:
             return
+        item = _Item(place.id, message.position, self._epoch)
+        if message.body:  # before the first wait: no outcome may settle the request meanwhile
+            self._items[item.id] = item
+            self._unsettled[message.position] = None
         age = self._desk.age_of(message.time)
         if age > self._user.expires:
             await self._desk.measure_clock(self.log)
@@ -545,9 +557,6 @@ class _UserDesk:
             self._note_seen()
         if not message.body:
             return
-        item = _Item(place.id, message.position, self._epoch)
-        self._items[item.id] = item
-        self._unsettled[message.position] = None
         try:
             item.read_at = moment()
             why = self._read(item, message, age)

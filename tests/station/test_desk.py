@@ -52,10 +52,15 @@ GUEST = StationUser(name="guest", source="CSC", role="observer", expires=10.0)
 
 
 class Life:
-    """The life of a process."""
+    """The life of a process.
+
+    :ivar sees: is clear while no answer about the last message of a key reaches the process.
+    """
 
     def __init__(self) -> None:
         self.is_dead = False
+        self.sees = asyncio.Event()
+        self.sees.set()
 
 
 class MortalLog:
@@ -76,6 +81,7 @@ class MortalLog:
 
     async def last(self, keys: str) -> Any:
         await self._live()
+        await self._life.sees.wait()
         return await self._log.last(keys)
 
     async def read(self, *args: Any) -> Any:
@@ -702,6 +708,34 @@ class JudgementTests(DeskCase):
             process.ends("1")
             await house.outcome("1")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
+
+    def test_outcome_while_a_session_begins(self) -> None:
+        """An outcome of the tenure before settles no request that only waited: each has an outcome."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            for number in range(MOST_OPEN):
+                await house.ask(f"{number}")
+            await house.ask("waits")
+            await house.ask("stop", STOP)
+            await house.until(lambda: len(house.kinds("stop")) == 1)
+            process.desk.settle_tenure(1, False)
+            for number in range(MOST_OPEN):
+                process.ends(f"{number}")
+                await house.outcome(f"{number}")
+            process.log.sees.clear()
+            process.desk.settle_tenure(2, True)
+            await pause(0.01)
+            process.ends("stop")
+            await house.outcome("stop")
+            waits = next(
+                each for each in house.broker.log(LOG).messages if each.key.endswith("req.night.waits")
+            )
+            self.assertEqual(house.life("stop")[-1]["data"]["settled"], waits.position)
+            process.log.sees.set()
+            await house.until(lambda: house.kinds("waits"))
 
         self.in_house(test)
 
