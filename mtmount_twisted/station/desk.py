@@ -4,7 +4,9 @@ Each request gets at most one claim and one outcome: the desk writes both on the
 condition that the last message of the subject is still the one that the desk knows. A command goes to the
 daemon after its claim is confirmed. A stop goes to the daemon first, and its claim follows. So no request
 except a stop is ever sent twice. A new session gives ``outcome_unknown`` to each claim of another bridge that
-has no outcome, asks the daemon about its own claims, and judges a request without a claim anew.
+has no outcome, asks the daemon about its own claims, and judges a request without a claim anew. A stop
+overtakes the requests of its user that are before it in the log: a new session reads all that wait before it
+claims one.
 
 Every user has a log, a reading and a queue of its own: the requests of one user never delay the requests
 of another, and never take their room. Each claim and outcome has the position up to which all requests of its
@@ -26,9 +28,10 @@ import time
 import traceback
 from asyncio import Event, Future, Task
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from mtmount_twisted.dialects.dialect import Dialect
@@ -102,6 +105,7 @@ NO_POSITION = 2**62
 ONLY_OBSERVES = "refused: this user only observes"
 TRACKS = "refused: targets to track need a connection of their own: use a pair or a [[port]] of the bridge"
 TOO_OLD = "not sent: too old"
+OVERTAKEN = "not sent: overtaken by a stop"
 NO_DAEMON = "not sent: the bridge does not read"
 UNKNOWN = "outcome unknown: the bridge that claimed the command ended before it wrote the outcome"
 
@@ -134,7 +138,9 @@ class _Item:
     :ivar stage: its stage on its way.
     :ivar position: its position in the log; 0 if the position is not known.
     :ivar epoch: the epoch of the session that read it.
+    :ivar is_overtaken: True if it is to be sent no more, because a stop of the user is behind it in the log.
     :ivar read_at: the time when it was read (`moment`).
+    :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`.
     :ivar until: the time after which the request is too old (`moment`).
     :ivar claim: the position of its claim; 0 if there is none, or another session has it.
     :ivar outcome: fires with the outcome of the daemon.
@@ -145,11 +151,14 @@ class _Item:
         "claim",
         "epoch",
         "id",
+        "is_ask",
+        "is_overtaken",
         "is_stop",
         "outcome",
         "position",
         "read_at",
         "stage",
+        "stored_at",
         "until",
     )
 
@@ -159,10 +168,39 @@ class _Item:
         self.position = position
         self.epoch = epoch
         self.body: JsonObject = {}
-        self.is_stop = False
-        self.until = self.read_at = 0.0
+        self.is_ask = self.is_stop = self.is_overtaken = False
+        self.until = self.read_at = self.stored_at = 0.0
         self.claim = 0
         self.outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
+
+
+class _Positions:
+    """Positions in the log, in any order, and the first of them."""
+
+    def __init__(self, positions: Iterable[int] = ()) -> None:
+        self._held = set(positions)
+        self._heap = list(self._held)
+        heapify(self._heap)
+
+    def add(self, position: int) -> None:
+        """Hold a position."""
+        if position not in self._held:
+            self._held.add(position)
+            heappush(self._heap, position)
+
+    def discard(self, position: int) -> None:
+        """Hold a position no longer."""
+        self._held.discard(position)
+
+    def before(self, position: int) -> _Positions:
+        """Return the positions before one."""
+        return _Positions(each for each in self._held if each < position)
+
+    def first(self, default: int) -> int:
+        """Return the first position; a default if there is none."""
+        while self._heap and self._heap[0] not in self._held:
+            heappop(self._heap)
+        return self._heap[0] if self._heap else default
 
 
 class FormerClaim(NamedTuple):
@@ -406,10 +444,14 @@ class _UserDesk:
         self._user = user
         self._items: dict[str, _Item] = {}  # the known requests without an outcome, by their id
         self._taken: set[_Item] = set()  # those of them whose claim was taken over
-        self._unsettled: dict[int, None] = {}  # the positions of requests without an outcome, in their order
+        self._unsettled = _Positions()  # of requests without an outcome
         self._frontier = 0  # every request before this position was read
+        self._judged = 0  # every request up to this position was judged
+        self._backlog = NO_POSITION  # the last request that was there when the session began to read
+        self._stored_at = float("-inf")  # of the last request: its clock may go back, its log does not
         self._lives = Lives(0)
         self._waiting: deque[_Item] = deque()
+        self._claiming: _Item | None = None
         self._more = Event()
         self._ending: set[Task[None]] = set()
         self._tasks: set[Task[None]] = set()
@@ -445,8 +487,7 @@ class _UserDesk:
         self._epoch = desk.epoch
         # Before the first wait: until this session has read, an outcome of the former settles nothing more.
         self._frontier = self._settled
-        positions = sorted(item.position for item in self._items.values() if item.position)
-        self._unsettled = dict.fromkeys(positions)
+        self._unsettled = _Positions(item.position for item in self._items.values() if item.position)
         # A condition that never holds: nothing is stored, and a missing right shows at once.
         await self.log.append(desk.subjects.life(name, "probe"), b"", after=NO_POSITION)
         last = await self.log.last(desk.subjects.life(name, "*"))
@@ -455,10 +496,14 @@ class _UserDesk:
         if last is not None:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
-        self._frontier = start
+        self._frontier, self._judged, self._backlog = start, start - 1, NO_POSITION
+        self._stored_at = float("-inf")
         self._take_over_next()
-        reading: IReading = await self.log.read(desk.subjects.request(name, "*"), start, self)
+        requests = desk.subjects.request(name, "*")
+        reading: IReading = await self.log.read(requests, start, self)
         try:
+            last = await self.log.last(requests)
+            self._backlog = 0 if last is None else last.position
             await self._claim_in_turn()
         finally:
             try:
@@ -470,6 +515,7 @@ class _UserDesk:
         """Forget what only the session has. The positions of its requests stay unsettled."""
         self._lives = Lives(0)
         self._waiting.clear()
+        self._claiming = None
         kept = {id: item for id, item in self._items.items() if item.stage is not _Stage.WAITING}
         self._items = kept
 
@@ -528,27 +574,25 @@ class _UserDesk:
     async def received(self, message: Stored) -> None:
         """Judge a request as far as possible without a claim. Wait here while too many requests wait."""
         self._frontier = message.position + 1
+        await self._judge(message)
+        self._judged = message.position
+        if self._judged >= self._backlog:
+            self._more.set()
+        await pause(0)  # the next request may be here already; other users have their turn first
+
+    async def _judge(self, message: Stored) -> None:
         place = place_of(message.key)
         if not is_word(place.id):
             self._desk.ignore(message.key)
             return
-        known, claim = self._items.get(place.id), self._lives.claims.get(place.id)
-        if known is not None:
-            if not known.position:
-                known.position = message.position
-                self._unsettled[message.position] = None
-            return
-        if claim is not None:
-            if not claim.request:
-                self._lives.claims[place.id] = claim._replace(request=message.position)
-                self._unsettled[message.position] = None
-            return
-        if hash(place.id) in self._lives.ended:
+        if self._is_known(place.id, message.position):
+            if (self._waiting or self._claiming is not None) and self._is_stop(place.id, message):
+                self._overtake()
             return
         item = _Item(place.id, message.position, self._epoch)
         if message.body:  # before the first wait: no outcome may settle the request meanwhile
             self._items[item.id] = item
-            self._unsettled[message.position] = None
+            self._unsettled.add(message.position)
         age = self._desk.age_of(message.time)
         if age > self._user.expires:
             await self._desk.measure_clock(self.log)
@@ -557,14 +601,17 @@ class _UserDesk:
             self._note_seen()
         if not message.body:
             return
+        item.read_at = moment()
+        item.stored_at = self._stored_at = max(item.read_at - age, self._stored_at)
         try:
-            item.read_at = moment()
             why = self._read(item, message, age)
         except ValueError as error:
             why = f"malformed: {error}"
         except Exception as error:  # or it would come again to each process after this one
             self._desk.tell(f"a request can't be read:\n{traceback.format_exc()}")
             why = f"malformed: the bridge can't read it ({type(error).__name__})"
+        if item.is_stop:  # also one that is too old, or busy: the user wants no earlier move
+            self._overtake()
         if why:
             await self._end(item, why)
         elif item.is_stop:
@@ -574,16 +621,43 @@ class _UserDesk:
         else:
             self._waiting.append(item)
             self._more.set()
-        await pause(0)  # the next request may be here already; other users have their turn first
+
+    def _is_known(self, id: str, position: int) -> bool:
+        """Return True if a request is not to be judged, and note its position if its claim was taken over."""
+        known, claim = self._items.get(id), self._lives.claims.get(id)
+        if known is not None and not known.position:
+            known.position = position
+            self._unsettled.add(position)
+        elif known is None and claim is not None and not claim.request:
+            self._lives.claims[id] = claim._replace(request=position)
+            self._unsettled.add(position)
+        return known is not None or claim is not None or hash(id) in self._lives.ended
+
+    def _is_stop(self, id: str, message: Stored) -> bool:
+        """Return True if a request that is not judged is a stop."""
+        item = _Item(id, message.position, self._epoch)
+        with suppress(Exception):  # its judgement has reported that
+            self._read(item, message, 0.0)
+        return item.is_stop
+
+    def _overtake(self) -> None:
+        """End the requests before a stop of the user that were not handed over, except asks for command."""
+        for item in self._waiting:
+            item.is_overtaken = not item.is_ask
+        if self._claiming is not None:
+            self._claiming.is_overtaken = not self._claiming.is_ask
+        self._more.set()
 
     async def gap(self, first: int, last: int) -> None:
         """Note that requests are gone, because of their age, or because the broker has lost its last
         messages."""
+        self._more.set()
         if last >= self._frontier:
-            self._frontier = last + 1
+            self._frontier, self._judged = last + 1, last
             return
         self._frontier = min(self._frontier, first)
-        self._unsettled = {each: None for each in self._unsettled if each < first}
+        self._judged, self._backlog = min(self._judged, first - 1), min(self._backlog, first - 1)
+        self._unsettled = self._unsettled.before(first)
         for id, claim in self._lives.claims.items():
             if claim.request >= first:
                 self._lives.claims[id] = claim._replace(request=0)
@@ -615,42 +689,65 @@ class _UserDesk:
         kind = dialect.kind_of(command.command_code)
         if kind.ack_only:
             return TRACKS
-        item.is_stop = kind.is_stop
+        item.is_stop, item.is_ask = kind.is_stop, kind.is_ask
         expires = user.expires if not isinstance(wanted.expires_s, float | int) else wanted.expires_s
         item.until = item.read_at + min(expires, user.expires) - age
         return TOO_OLD if item.until < item.read_at else ""
 
     def _command(self, item: _Item) -> Command:
         return Command(
-            user=self._user.name, id=item.id, body=item.body, read_at=item.read_at, until=item.until
+            user=self._user.name,
+            id=item.id,
+            body=item.body,
+            read_at=item.read_at,
+            stored_at=item.stored_at,
+            until=item.until,
         )
 
     # Commands
 
     async def _claim_in_turn(self) -> None:
-        """Claim the commands that wait, one after the other, and hand them over."""
+        """Claim the commands that wait, one after the other, and hand them over.
+
+        No claim comes before the end of the requests that were there when the session began: a stop may be
+        among them.
+        """
         desk = self._desk
         while True:
-            while not self._waiting or self._open(stops=False) >= MOST_OPEN:
+            while not self._has_next():
                 self._more.clear()
                 await self._more.wait()
             item = self._waiting.popleft()
-            if moment() > item.until:
-                await self._end(item, TOO_OLD)
+            if why := self._why_not(item):
+                await self._end(item, why)
                 continue
             reached("requested")
+            self._claiming = item
             item.claim = await self._claim(item)
+            self._claiming = None
             if not item.claim:
                 self._drop(item)
                 continue
             reached("claimed")
             item.stage = _Stage.OPEN
-            if moment() > item.until:
-                item.outcome.set_result(self._outcome(item.id, TOO_OLD))
+            if why := self._why_not(item):
+                item.outcome.set_result(self._outcome(item.id, why))
             elif not desk.hand(self._command(item)):
                 item.outcome.set_result(self._outcome(item.id, NO_DAEMON))
             reached("handed over")
             self._start(self._finish(item))
+
+    def _has_next(self) -> bool:
+        """Return True if the next command may be claimed, or ended."""
+        if not self._waiting or self._judged < self._backlog:
+            return False
+        return self._waiting[0].is_overtaken or self._open(stops=False) < MOST_OPEN
+
+    def _why_not(self, item: _Item) -> str:
+        """Return the reason why a command is not handed over; empty if it is."""
+        if item.is_overtaken:
+            return OVERTAKEN
+        return TOO_OLD if moment() > item.until else ""
 
     async def _claim(self, item: _Item) -> int:
         """Write a claim. Return its position; 0 if another session has claimed the request or ended it."""
@@ -738,13 +835,13 @@ class _UserDesk:
     @property
     def _settled(self) -> int:
         """The position before which every request of the user has an outcome."""
-        return min(next(iter(self._unsettled), self._frontier), self._frontier)
+        return min(self._unsettled.first(self._frontier), self._frontier)
 
     def _drop(self, item: _Item) -> None:
         """Note that a request has an outcome, or that another session cares for it."""
         if self._items.get(item.id) is item:
             del self._items[item.id]
-        self._unsettled.pop(item.position, None)
+        self._unsettled.discard(item.position)
 
     def _start(self, work: Coroutine[Any, Any, None], tasks: set[Task[None]] | None = None) -> None:
         """Run work that goes on beyond the session; an error in it ends the desk."""

@@ -69,7 +69,8 @@ class DeskCase(SynchronousTestCase):
     def command(self, id: str, name: str, user: str = "night", **parameters: Any) -> None:
         """Hand over a command that was read now."""
         body = {"command": name, "parameters": parameters}
-        line = Command(user=user, id=id, body=body, read_at=self.time, until=self.time + 10)
+        now = self.time
+        line = Command(user=user, id=id, body=body, read_at=now, stored_at=now, until=now + 10)
         self.desk.received(read_from_child(encode(line)))
         self.house.clock.advance(0)
 
@@ -137,7 +138,8 @@ class CommandTests(DeskCase):
     def test_too_old(self) -> None:
         """A command that waited too long between the child and the daemon is not sent."""
         self.take()
-        line = Command(user="night", id="1", body={"command": "AzimuthAxisPower"}, read_at=100.0, until=101.0)
+        body = {"command": "AzimuthAxisPower"}
+        line = Command(user="night", id="1", body=body, read_at=100.0, stored_at=100.0, until=101.0)
         self.time = 101.5
         self.desk.received(line)
         self.assertEqual((self.states(), self.house.link.codes()), ([("1", "not_sent")], []))
@@ -158,7 +160,8 @@ class CommandTests(DeskCase):
             lambda: self.command("stop", "AzimuthAxisStop"),
         ):
             body = {"command": "AzimuthAxisMove", "parameters": {"position": 5}}
-            early = Command(user="night", id="early", body=body, read_at=self.time, until=self.time + 10)
+            now = self.time
+            early = Command(user="night", id="early", body=body, read_at=now, stored_at=now, until=now + 10)
             self.time += 1
             stop()
             self.house.link.finish_all()
@@ -170,6 +173,42 @@ class CommandTests(DeskCase):
             self.house.link.finish_all()
             self.assertEqual(self.states(), [("late", "done")])
             for id in ("early", "late", "stop"):
+                self.desk.received(Written("night", id))
+
+    def test_stop_overtakes_what_waited_at_the_broker(self) -> None:
+        """A stop ends a command that the broker stored before the stop, also if it is read after the stop, as
+        by a new child; and one that was read before the stop. An ask is not overtaken."""
+        self.take()
+        eui = self.house.client("eui", Source.EUI)
+        stop = Command(
+            user="day", id="stop", body={"command": "AzimuthAxisStop"}, read_at=204, stored_at=200, until=300
+        )
+        for at, stopping in (
+            (100.0, lambda: eui.command(CommandCode.AZIMUTH_AXIS_STOP)),
+            (200.0, lambda: self.desk.received(stop)),
+        ):
+            self.time = at
+            stopping()
+            self.time = at + 5
+            self.house.link.finish_all()
+            self.states()
+            for id, name, stored, read, state in (
+                ("1", "AzimuthAxisMove", -1, 5, "not_sent"),
+                ("2", "AzimuthAxisMove", 1, 5, "done"),
+                ("3", "AskForCommand", -1, 5, "done"),
+            ):
+                parameters = {"commander": "CSC"} if name == "AskForCommand" else {"position": 5}
+                line = Command(
+                    user="night",
+                    id=id,
+                    body={"command": name, "parameters": parameters},
+                    read_at=at + read,
+                    stored_at=at + stored,
+                    until=at + 10,
+                )
+                self.desk.received(line)
+                self.house.link.finish_all()
+                self.assertEqual(self.states(), [(id, state)])
                 self.desk.received(Written("night", id))
 
     def test_stop_without_command(self) -> None:
@@ -295,7 +334,7 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(child.got, [Tenure(3, True)])
         now = desk_module.moment()
         body = {"command": "AzimuthAxisStop"}
-        child.says(Command(user="night", id="1", body=body, read_at=now, until=now + 60))
+        child.says(Command(user="night", id="1", body=body, read_at=now, stored_at=now, until=now + 60))
         house.link.finish_all()
         house.clock.advance(0)
         [outcome] = child.got
@@ -313,7 +352,7 @@ class ServiceTests(SynchronousTestCase):
         service.startService()
         child = reactor.children[-1]
         body = {"command": "AzimuthAxisStop", "parameters": {"x": "y" * 4000}}
-        line = Command(user="night", id="1", body=body, read_at=0.0, until=1.0)
+        line = Command(user="night", id="1", body=body, read_at=0.0, stored_at=0.0, until=1.0)
         child.says(*[line] * (2 * MOST_OPEN * MOST_USERS), *[Written("night", "x" * 36)] * 5000)
         self.assertEqual(child.signals, [])
         child.says(*[line] * 1000)

@@ -45,6 +45,7 @@ LOG = "MT_CMD_night"
 SUBJECTS = Subjects("t1")
 MOVE = Wanted("AzimuthAxisMove", {"position": 5})
 STOP = Wanted("AzimuthAxisStop")
+ASK = Wanted("AskForCommand", {"commander": "CSC"})
 
 NIGHT = StationUser(name="night", source="CSC", role="command", expires=10.0)
 DAY = StationUser(name="day", source="CSC", role="command", expires=10.0)
@@ -425,6 +426,155 @@ class DeathTests(DeskCase):
         self.assertEqual(house.kinds("1"), ["claim", "done"])
 
 
+class StopTests(DeskCase):
+    """A stop of a user overtakes the requests of the user before it, whatever happens to the bridge."""
+
+    async def moves_wait(self, house: House) -> Process:
+        """Some commands of the user are open, and two wait."""
+        process = house.process()
+        for number in range(MOST_OPEN):
+            await house.ask(f"{number}")
+        await house.until(lambda: len(house.mount) == MOST_OPEN)
+        for id in "xy":
+            await house.ask(id)
+        return process
+
+    async def nothing_moves(self, house: House, heir: Process, stops: int = 1) -> None:
+        """The moves that waited are not sent, and a move behind the stop is."""
+        await house.ask("later")
+        await house.until(lambda: heir.handed)
+        for number in range(MOST_OPEN):
+            heir.ends(f"{number}", "outcome_unknown")
+        for id in "xy":
+            self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
+        await house.until(lambda: ("night", "later") in house.mount)
+        sent = house.mount[MOST_OPEN:]
+        self.assertEqual(sent, [*[("night", "stop")] * stops, ("night", "later")])
+
+    def test_new_session_after_a_stop(self) -> None:
+        """The next process, the next session and the other bridge send no move from before a stop that has a
+        claim or an outcome."""
+        for node, epoch, ended in (("a", 1, True), ("a", 1, False), ("a", 2, True), ("b", 2, True)):
+
+            async def test(house: House, node: str = node, epoch: int = epoch, ended: bool = ended) -> None:
+                process = await self.moves_wait(house)
+                await house.ask("stop", STOP)
+                await house.until(lambda: house.kinds("stop"))
+                if ended:
+                    process.ends("stop")
+                    await house.outcome("stop")
+                process.die()
+                await self.nothing_moves(house, house.process(node, epoch))
+
+            self.in_house(test)
+
+    def test_session_anew_after_a_stop(self) -> None:
+        """The same holds in the same process, if its tenure ends and begins again."""
+
+        async def test(house: House) -> None:
+            process = await self.moves_wait(house)
+            await house.ask("stop", STOP)
+            await house.until(lambda: house.kinds("stop"))
+            process.desk.settle_tenure(1, False)
+            await pause(0.01)
+            process.ends("stop")
+            await house.outcome("stop")
+            process.desk.settle_tenure(2, True)
+            await self.nothing_moves(house, process)
+
+        self.in_house(test)
+
+    def test_stop_that_no_bridge_had_read(self) -> None:
+        """A stop behind moves at the broker: a new session reads all that is there before it sends a move. An
+        ask for command is no move."""
+        for wanted in (STOP, Wanted("AzimuthAxisStop", expires_s=1.0)):
+
+            async def test(house: House, wanted: Wanted = wanted) -> None:
+                await house.ask("ask", ASK)
+                for number in range(40):
+                    await house.ask(f"{number}")
+                await house.ask("stop", wanted)
+                house.time += 2.0
+                await house.ask("later")
+                house.process()
+                for number in range(40):
+                    explanation = (await house.outcome(f"{number}"))["explanation"]
+                    self.assertEqual(explanation, "not sent: overtaken by a stop")
+                await house.until(lambda: ("night", "later") in house.mount)
+                stops = [] if wanted is not STOP else [("night", "stop")]
+                self.assertEqual(house.mount, [*stops, ("night", "ask"), ("night", "later")])
+
+            self.in_house(test)
+
+    def test_stop_while_a_move_is_claimed(self) -> None:
+        """A move whose claim is under way is not handed over behind the stop."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")
+            await house.until(lambda: house.mount)
+            house.broker.swallow()
+            for id, wanted in (("1", MOVE), ("stop", STOP)):
+                key, body = SUBJECTS.request("night", id), request_body("night", id, wanted)
+                sent = await house.log.send(key, body, None, 0)
+                sent.add_done_callback(lambda future: future.exception())
+                await house.until(lambda id=id: house.kinds(id))  # type: ignore[misc]
+            house.broker.cut()
+            house.broker.restore()
+            self.assertEqual((await house.outcome("1"))["explanation"], "not sent: overtaken by a stop")
+            self.assertEqual(house.mount, [("night", "0"), ("night", "stop")])
+            process.ends("stop")
+            await house.outcome("stop")
+
+        self.in_house(test)
+
+    def test_stop_with_a_known_id(self) -> None:
+        """A stop that is ignored, because its id is known, overtakes the earlier moves all the same."""
+
+        async def test(house: House) -> None:
+            process = await self.moves_wait(house)
+            await house.log.append(SUBJECTS.request("night", "0"), request_body("night", "0", STOP))
+            await house.outcome("y")
+            await self.nothing_moves(house, process, 0)
+
+        self.in_house(test)
+
+    def test_times_for_the_daemon(self) -> None:
+        """The daemon learns when the broker stored a request: a stop of another commander may be later."""
+
+        async def test(house: House) -> None:
+            await house.ask("1")
+            house.time += 2.0
+            await house.ask("2")
+            house.time += 3.0
+            before = moment()
+            process = house.process()
+            await house.until(lambda: len(house.mount) == 2)
+            first, second = process.handed
+            for command, age in ((first, 5.0), (second, 3.0)):
+                self.assertGreaterEqual(command.read_at, before)
+                self.assertGreaterEqual(command.stored_at, before - age)
+                self.assertLess(command.stored_at, command.read_at - age + 0.1)
+                self.assertAlmostEqual(command.until - command.stored_at, 10.0, 1)
+            self.assertLess(first.stored_at, second.stored_at)
+
+        self.in_house(test)
+
+    def test_order_of_the_log(self) -> None:
+        """If the broker's clock is set back between two requests, the second one still counts as later."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("stop", STOP)
+            house.broker.step = -5.0
+            await house.ask("1")
+            await house.until(lambda: len(house.mount) == 2)
+            stop, move = process.handed
+            self.assertLessEqual(stop.stored_at, move.stored_at)
+
+        self.in_house(test)
+
+
 class JudgementTests(DeskCase):
     """What is sent, and what is not."""
 
@@ -585,8 +735,8 @@ class JudgementTests(DeskCase):
         self.in_house(test)
 
     def test_move_and_stop_with_one_id(self) -> None:
-        """While a move is claimed, or waits, a stop with its id is ignored: the claim has its outcome,
-        nothing is left of the two, and their user is settled."""
+        """While a move is claimed, or waits, a stop with its id is ignored, and overtakes the move: each has
+        its outcome, nothing is left of the two, and their user is settled."""
 
         async def test(house: House) -> None:
             process = house.process()
@@ -606,12 +756,12 @@ class JudgementTests(DeskCase):
             await pause(0.01)
             house.broker.cut()
             house.broker.restore()
-            await house.until(lambda: len(house.mount) == 3)
-            for id in "012":
-                process.ends(id)
-                await house.outcome(id)
-            self.assertEqual(house.mount, [("night", id) for id in "012"])
-            self.assertEqual([house.kinds(id) for id in "12"], [["claim", "done"]] * 2)
+            for id in "12":
+                self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
+            process.ends("0")
+            await house.outcome("0")
+            self.assertEqual(house.mount, [("night", "0")])
+            self.assertEqual([house.kinds(id) for id in "12"], [["claim", "not_sent"], ["not_sent"]])
             position = await house.ask("last")
             await house.until(lambda: ("night", "last") in house.mount)
             self.assertEqual(house.life("last")[0]["data"]["settled"], position)
@@ -718,10 +868,13 @@ class JudgementTests(DeskCase):
             process = house.process()
             for number in range(MOST_OPEN):
                 await house.ask(f"{number}")
-            await house.ask("waits")
-            await house.ask("stop", STOP)
-            await house.until(lambda: len(house.kinds("stop")) == 1)
+            await house.until(lambda: len(house.mount) == MOST_OPEN)
+            await house.ask("waits", ASK)
+            for id in ("stop", "other"):
+                await house.ask(id, STOP)
+            await house.until(lambda: house.kinds("other"))
             process.desk.settle_tenure(1, False)
+            await pause(0.01)
             for number in range(MOST_OPEN):
                 process.ends(f"{number}")
                 await house.outcome(f"{number}")
@@ -735,7 +888,10 @@ class JudgementTests(DeskCase):
             )
             self.assertEqual(house.life("stop")[-1]["data"]["settled"], waits.position)
             process.log.sees.set()
-            await house.until(lambda: house.kinds("waits"))
+            await house.until(lambda: ("night", "waits") in house.mount)
+            self.assertEqual(house.life("waits")[0]["data"]["settled"], waits.position)
+            process.ends("waits")
+            self.assertEqual((await house.outcome("waits"))["state"], "done")
 
         self.in_house(test)
 
@@ -867,8 +1023,16 @@ class FloodTests(DeskCase):
             await house.ask("stop", STOP)
             await house.until(lambda: ("night", "stop") in house.mount)
             self.assertEqual(len(house.mount), MOST_OPEN + 1)
+            waiting = [f"{each}" for each in range(number) if not house.kinds(f"{each}")]
+            for id in waiting:
+                self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
+            for id in ("next", "last"):
+                await house.ask(id)
+            await pause(0.01)
+            self.assertEqual(len(house.mount), MOST_OPEN + 1)
             process.ends("0")
             await house.until(lambda: len(house.mount) == MOST_OPEN + 2)
+            self.assertEqual(house.mount[-1], ("night", "next"))
 
         self.in_house(test)
 

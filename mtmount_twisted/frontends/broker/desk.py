@@ -98,8 +98,9 @@ class Desk:
         }
         self._names = {user.commander for user in self._users.values()}
         self._kept: dict[str, dict[str, _Kept]] = {name: {} for name in self._users}
-        self._stops: dict[tuple[str, int], float] = {}  # our stops, with the times of reading
-        self._stopped_at = float("-inf")  # commands that were read before this time (`moment`) are overtaken
+        self._stops: dict[tuple[str, int], Command] = {}  # our stops
+        # Commands that were read, or stored at the broker, before these times (`moment`) are overtaken.
+        self._stop_read_at = self._stop_stored_at = float("-inf")
         self._closed = False
         bus.subscribe(self._step, CommandRecord, unbounded=True)
 
@@ -107,8 +108,10 @@ class Desk:
         """Note each stop that the bridge has accepted."""
         if record.step != "received" or not self._commanders.dialect.kind_of(record.code).is_stop:
             return
-        at = self._stops.get((record.peer, record.sequence_id)) if record.peer in self._names else None
-        self._stopped_at = max(self._stopped_at, self._now() if at is None else at)
+        ours = self._stops.get((record.peer, record.sequence_id)) if record.peer in self._names else None
+        now = self._now()
+        self._stop_read_at = max(self._stop_read_at, now if ours is None else ours.read_at)
+        self._stop_stored_at = max(self._stop_stored_at, now if ours is None else ours.stored_at)
 
     def received(self, line: OfDesk) -> None:
         """Process a line of the child."""
@@ -190,8 +193,10 @@ class Desk:
         given = given_in(told.body, user, dialect, sequence_id)
         kind = dialect.kind_of(given.command.command_code) if given.header is None else given.header.kind
         if kind.is_stop:
-            self._stops[user.commander, sequence_id] = told.read_at
-        elif told.read_at < self._stopped_at and not kind.is_ask:
+            self._stops[user.commander, sequence_id] = told
+        elif not kind.is_ask and (
+            told.read_at < self._stop_read_at or told.stored_at < self._stop_stored_at
+        ):  # a request that a new child reads again was stored before a stop that the daemon knows
             raise RequestError(409, OVERTAKEN)
         return given
 

@@ -278,7 +278,9 @@ class Command(Struct, tag="command", frozen=True, kw_only=True):
 
     :ivar id: the id of its request; a second command with the same id is not sent.
     :ivar body: the command as in a request of the API: ``command`` and ``parameters``.
-    :ivar read_at: the time when the child read the request (`moment`); a later stop overtakes the command.
+    :ivar read_at: the time when the child read the request (`moment`).
+    :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`. A stop that
+        was read after `read_at`, or stored after `stored_at`, overtakes the command.
     :ivar until: the time after which it is too old to be sent (`moment`).
     """
 
@@ -286,6 +288,7 @@ class Command(Struct, tag="command", frozen=True, kw_only=True):
     id: str
     body: JsonObject
     read_at: float
+    stored_at: float
     until: float
 
 
