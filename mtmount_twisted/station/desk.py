@@ -126,7 +126,7 @@ class _Stage(Enum):
     """It is judged, waits for its claim, or is being claimed. The end of the session ends that."""
 
     ENDING = "ending"
-    """Its outcome is being written, without a claim."""
+    """Its outcome is being written, without a claim; or another session has its claim or its outcome."""
 
     OPEN = "open"
     """It was handed over, or its claim was taken over."""
@@ -430,6 +430,18 @@ class Desk:
                 self.tell(f"commands by the broker: an outcome can't be written: {error}")
             await pause(RETRY_AFTER)
 
+    async def look(self, log: ILog, key: str) -> Stored | None:
+        """Return the last message of a claim or an outcome, once the broker answers."""
+        while True:
+            try:
+                await self.engine.wait_connected()
+                return await log.last(key)
+            except EngineUnreachable:
+                pass
+            except EngineRefused as error:
+                self.tell(f"commands by the broker: an outcome can't be read: {error}")
+            await pause(RETRY_AFTER)
+
     def outcome_body(self, outcome: Outcome, settled: int, epoch: int) -> bytes:
         """Return the body of an outcome."""
         return outcome_body(outcome, self.source, epoch, settled, self.wall_clock())
@@ -450,6 +462,7 @@ class _UserDesk:
         self._backlog = NO_POSITION  # the last request that was there when the session began to read
         self._stored_at = float("-inf")  # of the last request: its clock may go back, its log does not
         self._lives = Lives(0)
+        self._knows_claims = False
         self._waiting: deque[_Item] = deque()
         self._claiming: _Item | None = None
         self._more = Event()
@@ -471,10 +484,12 @@ class _UserDesk:
     def note_outcome(self, outcome: Outcome) -> None:
         """Note the outcome of a command that was handed over."""
         item = self._items.get(outcome.id)
-        if item is None or item.stage is not _Stage.OPEN:
+        if item is not None and item.stage is _Stage.OPEN:
+            if not item.outcome.done():
+                item.outcome.set_result(outcome)
+        elif item is None and self._knows_claims and outcome.id not in self._lives.claims:
             self._desk.hand(Written(outcome.user, outcome.id))
-        elif not item.outcome.done():
-            item.outcome.set_result(outcome)
+        # Else the daemon keeps it until the claim is taken over, and a `Recall` asks for it.
 
     # A session
 
@@ -492,10 +507,11 @@ class _UserDesk:
         await self.log.append(desk.subjects.life(name, "probe"), b"", after=NO_POSITION)
         last = await self.log.last(desk.subjects.life(name, "*"))
         start = 1
-        self._lives = Lives(0)
+        self._lives, self._knows_claims = Lives(0), False
         if last is not None:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
+        self._knows_claims = True
         self._frontier, self._judged, self._backlog = start, start - 1, NO_POSITION
         self._stored_at = float("-inf")
         self._take_over_next()
@@ -513,7 +529,7 @@ class _UserDesk:
 
     def _leave(self) -> None:
         """Forget what only the session has. The positions of its requests stay unsettled."""
-        self._lives = Lives(0)
+        self._lives, self._knows_claims = Lives(0), False
         self._waiting.clear()
         self._claiming = None
         kept = {id: item for id, item in self._items.items() if item.stage is not _Stage.WAITING}
@@ -726,7 +742,8 @@ class _UserDesk:
             item.claim = await self._claim(item)
             self._claiming = None
             if not item.claim:
-                self._drop(item)
+                item.stage = _Stage.ENDING
+                self._start(self._give_way(item), self._ending)
                 continue
             reached("claimed")
             item.stage = _Stage.OPEN
@@ -756,6 +773,29 @@ class _UserDesk:
         body = claim_body(item.id, desk.source, item.epoch, self._settled, desk.wall_clock())
         return await desk.write(self.log, key, body, 0)
 
+    async def _former_claim(self, item: _Item) -> FormerClaim | None:
+        """Return the claim of an earlier session that was stored meanwhile, and now stands instead of ours.
+
+        If the bridge that took over has claimed the request, it stays unsettled here: that bridge ends it.
+        """
+        last = await self._desk.look(self.log, self._desk.subjects.life(self._user.name, item.id))
+        session = None if last is None else read_life(last.body).claimed_by
+        if last is None or session is None:
+            return None
+        epoch = session.rpartition(".")[2]
+        if epoch.isdecimal() and int(epoch) > self._epoch:
+            item.position = 0
+            return None
+        return FormerClaim(last.position, session)
+
+    async def _give_way(self, item: _Item) -> None:
+        """Note that another session has claimed a request or ended it, and take over an earlier claim."""
+        former = await self._former_claim(item)
+        if former is not None and self._items.get(item.id) is item:
+            self._take_over(item.id, former)
+        else:
+            self._drop(item)
+
     async def _stop(self, item: _Item) -> None:
         """Hand over a stop, then claim it."""
         if self._open(stops=True) >= MOST_OPEN:
@@ -770,6 +810,9 @@ class _UserDesk:
             item.claim = await self._claim(item)
             if item.claim:
                 reached("claimed")
+            elif (former := await self._former_claim(item)) is not None:
+                item.claim = former.position
+            if item.claim:
                 await self._finish(item)
             else:
                 self._forget(item)
@@ -818,8 +861,11 @@ class _UserDesk:
             desk = self._desk
             key = desk.subjects.life(self._user.name, item.id)
             outcome = self._outcome(item.id, why)
-            desk.ended += bool(await desk.write(self.log, key, self._body(outcome, item), 0))
-            self._drop(item)
+            if await desk.write(self.log, key, self._body(outcome, item), 0):
+                desk.ended += 1
+                self._drop(item)
+            else:
+                await self._give_way(item)
 
         item.stage = _Stage.ENDING
         self._start(write(), self._ending)

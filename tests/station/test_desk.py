@@ -100,6 +100,7 @@ class Process:
     def __init__(self, house: House, node: str, epoch: int) -> None:
         self.house = house
         self.handed: list[Any] = []
+        self.written: list[str] = []
         self.told: list[str] = []
         self.engine = MemoryEngine(house.broker)
         self.engine.start()
@@ -130,6 +131,8 @@ class Process:
             self.handed.append(line)
         if isinstance(line, Seen):
             self.house.seen.append(line.user)
+        if isinstance(line, Written):
+            self.written.append(line.id)
         if isinstance(line, Command):
             self.house.mount.append((line.user, line.id))
         return True
@@ -424,6 +427,77 @@ class DeathTests(DeskCase):
         process.ends("1")
         await house.outcome("1")
         self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+    def test_outcome_before_the_claims_are_read(self) -> None:
+        """The daemon tells an outcome before the new process knows the claims: the daemon keeps it until the
+        process asks for it."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "handed over")
+            for id in "12":
+                await house.ask(id)
+            await dead.wait()
+            process = house.process()
+            process.log.sees.clear()
+            await pause(0.01)
+            process.ends("1")
+            self.assertEqual(process.written, [])
+            process.log.sees.set()
+            await house.until(lambda: Recall("night", "1") in process.handed)
+            process.ends("1")
+            await house.until(lambda: ("night", "2") in house.mount)
+            process.ends("2")
+            for id in "12":
+                await house.outcome(id)
+                self.assertEqual(house.kinds(id), ["claim", "done"])
+            await house.until(lambda: process.written == ["1", "2"])
+            process.ends("1")  # told once more
+            self.assertEqual(process.written, ["1", "2", "1"])
+
+        self.in_house(test)
+
+    def test_claim_that_the_session_did_not_see(self) -> None:
+        """A claim of the session before is stored after this one has read the claims: it has an end."""
+        for wanted in (MOVE, STOP):
+
+            async def test(house: House, wanted: Wanted = wanted) -> None:
+                process = house.process(epoch=2)
+                await house.ask("0")
+                await house.until(lambda: house.mount)
+                key = SUBJECTS.life("night", "1")
+                await house.log.append(key, claim_body("1", Source("t1", "b"), 1, 1, house.time), after=0)
+                await house.ask("1", wanted)
+                if wanted is STOP:
+                    await house.until(lambda: ("night", "1") in house.mount)
+                    process.ends("1")
+                await house.outcome("1")
+                state = "done" if wanted is STOP else "outcome_unknown"
+                self.assertEqual(house.kinds("1"), ["claim", state])
+                self.assertEqual(len(house.mount), 1 + (wanted is STOP))
+                process.ends("0")
+                await house.outcome("0")
+
+            self.in_house(test)
+
+    def test_claim_of_a_later_session(self) -> None:
+        """A claim of the bridge that has taken over stays as it is, and the request counts as unsettled."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await house.ask("0")
+            await house.until(lambda: house.mount)
+            key = SUBJECTS.life("night", "1")
+            await house.log.append(key, claim_body("1", Source("t1", "b"), 2, 1, house.time), after=0)
+            position = await house.ask("1")
+            await house.ask("2")
+            await house.until(lambda: ("night", "2") in house.mount)
+            for id in "02":
+                process.ends(id)
+                await house.outcome(id)
+            self.assertEqual(house.life("2")[-1]["data"]["settled"], position)
+            self.assertEqual(house.kinds("1"), ["claim"])
+
+        self.in_house(test)
 
 
 class StopTests(DeskCase):
