@@ -1,10 +1,12 @@
 """`EventOrder`: which sockets a turn of the reactor serves, if more are ready than it can serve.
 
 A thousand clients may send at the same moment. In the order of the kernel, the bytes of the mount and of the
-holder of command would wait behind all of them. So the sockets have groups. A turn serves all sockets that go
-first, some of the page, most of these of users, and of the others so many that they are `MOST_EVENTS`; after
-turns that took long, they are fewer. In a group, the sockets that were not served for longest go first: the
-stop of a quiet client goes before a crowd that sends on and on.
+holder of command would wait behind all of them. So the sockets have groups. A turn reads from all sockets
+that go first, some of the page, most of these of users, and from so many others that they are `MOST_EVENTS`;
+after turns that took long, they are fewer. In a group, the sockets that were read least lately go first: the
+stop of a quiet client goes before a crowd that sends on and on, and so does the next message of a new client.
+What this side has to send never waits behind what others have sent: a turn also writes to `MOST_WRITES`
+sockets, from which it does not read.
 
 Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``frontends.tcp.ports`` and
 ``frontends.web.http.site``, whose sockets have groups.
@@ -12,9 +14,10 @@ Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``fron
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 MOST_EVENTS = 32
 """The most sockets that are served in one turn of the reactor, but for those that go first. The end of a TLS
@@ -32,6 +35,22 @@ PAGE_SHARE = 2
 
 STRANGERS_SHARE = 4
 """Of the sockets of the page, one of so many is a stranger's while connections of users wait."""
+
+MOST_WRITES = 32
+"""The most sockets to which a turn only writes. The reply to a stop may be there. A write takes 20 µs."""
+
+HALF_LIFE = 0.5
+"""The time after which a read from a socket counts half, in seconds. If 900 sockets are always ready, a
+second has some two reads of each."""
+
+_FURTHEST = 500
+"""The number of half-lives after which all counts are made small again, so that a float holds them."""
+
+_OUT, _ENDED = 0x4, 0x8 | 0x10
+"""``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
+
+_Use: TypeAlias = tuple[float, int, int]
+"""How much was read from a socket lately, its file number, and its event."""
 
 
 class Group(IntEnum):
@@ -62,50 +81,79 @@ def set_group(transport: object, group: Callable[[], Group]) -> None:
 class EventOrder:
     """The sockets that are ready and wait for their turn.
 
+    The transport of each accepted connection has the attribute ``event_use``: how much was read from it
+    lately. It grows by the weight of each read, and the weight doubles in `HALF_LIFE`. So the numbers of two
+    sockets compare as two counts do that halve in this time.
+
     :param selectables: the objects of the reactor by file number.
-    :param crowd: the class of accepted connections that have named no group.
+    :param crowd: the class of accepted connections; those that have named no group are in the crowd.
     """
 
     def __init__(self, selectables: Mapping[int, Any], crowd: type | tuple[type, ...]) -> None:
         self._selectables = selectables
         self._crowd = crowd
-        self._served: dict[int, int] = {}  # the number of the last turn that served a file number
-        self._turn = 0
         self._most = MOST_EVENTS
+        self._begun = -math.inf  # the time at which a read has the weight 1
 
-    def choose(self, events: list[tuple[int, int]], was_long: bool) -> list[tuple[int, int]]:
+    def choose(self, events: list[tuple[int, int]], was_long: bool, now: float) -> list[tuple[int, int]]:
         """Return the events that this turn serves.
 
         The kernel returns the others again: ``epoll(7)``, level-triggered.
 
         :param events: all that are ready, each with its file number.
         :param was_long: True if the last turn was used up.
+        :param now: the monotonic clock, in seconds.
         """
         most = max(LEAST_EVENTS, self._most // 2) if was_long else min(MOST_EVENTS, self._most * 2)
         self._most = most
-        self._turn += 1
         if len(events) > most:
             events = self._some_of(events, most)
-        self._served.update((file, self._turn) for file, _ in events)
-        if len(self._served) > 2 * len(self._selectables) + MOST_LOOKED_AT:
-            self._served = {file: turn for file, turn in self._served.items() if file in self._selectables}
+        weight = self._weight(now)
+        for file, event in events:
+            selectable = self._selectables.get(file)
+            if event != _OUT and isinstance(selectable, self._crowd):
+                setattr(selectable, "event_use", getattr(selectable, "event_use", 0.0) + weight)
         return events
 
+    def _weight(self, now: float) -> float:
+        """Return what a read counts now."""
+        half_lives = (now - self._begun) / HALF_LIFE
+        if half_lives > _FURTHEST:
+            self._begun = now
+            scale = 2.0 ** -min(half_lives, 2 * _FURTHEST)
+            for selectable in self._selectables.values():
+                if isinstance(selectable, self._crowd):
+                    setattr(selectable, "event_use", getattr(selectable, "event_use", 0.0) * scale)
+            half_lives = 0.0
+        return float(2.0**half_lives)
+
     def _some_of(self, events: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-        ready = dict(events)
-        chosen, users, page, crowd = lists = [list[int]() for _ in Group]
-        served = self._served
-        for file in sorted(ready, key=lambda file: served.get(file, 0)):
-            lists[self._group_of(file)].append(file)
+        lists = [list[_Use]() for _ in Group]
+        writes: list[_Use] = []
+        for file, event in events:
+            selectable = self._selectables.get(file)
+            group = self._group_of(selectable)
+            use = (getattr(selectable, "event_use", 0.0), file, event)
+            (writes if event == _OUT and group is not Group.FIRST else lists[group]).append(use)
+        first, users, page, crowd = lists
         of_page = max(most // PAGE_SHARE, most - len(crowd))
         of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
         of_strangers = min(len(page), of_page - of_users)
-        chosen += users[:of_users] + page[:of_strangers] + crowd[: most - of_users - of_strangers]
-        return [(file, ready[file]) for file in chosen]
+        others: list[_Use] = []
+        of_crowd = most - of_users - of_strangers
+        for group, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
+            group.sort()
+            others += group[:count]
+            writes += [(use, file, _OUT) for use, file, event in group[count:] if _is_for_writing(event)]
+        writes.sort()
+        return [(file, event) for _, file, event in (*first, *writes[:MOST_WRITES], *others)]
 
-    def _group_of(self, file: int) -> Group:
-        selectable = self._selectables.get(file)
+    def _group_of(self, selectable: object) -> Group:
         group: Callable[[], Group] | None = getattr(selectable, "event_group", None)
         if group is not None:
             return group()
         return Group.CROWD if isinstance(selectable, self._crowd) else Group.FIRST
+
+
+def _is_for_writing(event: int) -> bool:
+    return bool(event & _OUT and not event & _ENDED)

@@ -45,9 +45,10 @@ class _FewEvents:
     def poll(self, timeout: float, most: int) -> Any:
         was_long = self._time.is_used_up
         try:
-            return self._order.choose(self._poller.poll(timeout, min(most, MOST_LOOKED_AT)), was_long)
+            events = self._poller.poll(timeout, min(most, MOST_LOOKED_AT))
         finally:
             self._time.begin_turn()
+        return self._order.choose(events, was_long, self._time.began)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)

@@ -34,23 +34,24 @@ class TurnTime:
     """The present turn of a reactor, from the return of its poll to the return of the next poll.
 
     :param reactor: the clock.
+    :ivar began: the time at which the turn began (reactor, s).
     :ivar number: the number of turns so far.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
-        self._began = reactor.seconds()
+        self.began: float = reactor.seconds()
         self.number: int = 0
 
     def begin_turn(self) -> None:
         """Note that a turn begins."""
-        self._began = self._reactor.seconds()
+        self.began = self._reactor.seconds()
         self.number += 1
 
     @property
     def is_used_up(self) -> bool:
         """True if the turn has lasted for `LONGEST`, with all its work, also that of peers with rights."""
-        return self._reactor.seconds() - self._began >= LONGEST
+        return self._reactor.seconds() - self.began >= LONGEST
 
     def allows(self, latest: int) -> bool:
         """Return True if a kind of work may do a piece in this turn.

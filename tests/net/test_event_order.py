@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tracemalloc
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +11,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.net.event_order import (
     LEAST_EVENTS,
     MOST_EVENTS,
+    MOST_WRITES,
     PAGE_SHARE,
     STRANGERS_SHARE,
     EventOrder,
     Group,
     set_group,
 )
+
+IN, OUT, HANG_UP = 0x1, 0x4, 0x10
+"""``EPOLLIN``, ``EPOLLOUT``, ``EPOLLHUP``."""
 
 
 class Accepted(SimpleNamespace):
@@ -32,11 +36,13 @@ class EventOrderTests(SynchronousTestCase):
             set_group(self.selectables[file], lambda: Group.PAGE)
         self.selectables |= {file: SimpleNamespace() for file in range(200, 210)}
         self.order = EventOrder(self.selectables, Accepted)
+        self.now = 1000.0
 
     def choose(self, *ready: int, was_long: bool = False) -> list[int]:
-        """The file numbers of the next turn."""
-        events = [(file, 1) for file in ready]
-        chosen = self.order.choose(events, was_long)
+        """The file numbers from which the next turn reads, a hundredth of a second later."""
+        events = [(file, IN) for file in ready]
+        self.now += 0.01
+        chosen = self.order.choose(events, was_long, self.now)
         self.assertLessEqual(set(chosen), set(events))
         return [file for file, _ in chosen]
 
@@ -109,10 +115,47 @@ class EventOrderTests(SynchronousTestCase):
             self.choose(*range(90))
         self.assertEqual(self.choose(*range(91))[0], 90)
 
-    def test_closed(self) -> None:
-        """File numbers that are closed are forgotten: 20,000 of them take little memory."""
-        tracemalloc.start()
-        self.addCleanup(tracemalloc.stop)
-        for file in range(1000, 21_000):
-            self.choose(file)
-        self.assertLess(tracemalloc.get_traced_memory()[0], 256 * 1024)
+    def test_reads_of_the_last_second(self) -> None:
+        """A client that was read from a moment ago goes before a crowd that was read from more often."""
+        for _ in range(30):
+            self.choose(*range(90))
+        self.choose(90)
+        self.assertEqual(self.choose(*range(91))[0], 90)
+
+    def test_reads_of_long_ago(self) -> None:
+        """Many reads of long ago count less than one of this second, also after days."""
+        for seconds in (20.0, 1000.0, 1e6):
+            for _ in range(50):
+                self.choose(90)
+            self.now += seconds
+            for _ in range(3):
+                self.choose(*range(80))
+            self.assertEqual(self.choose(*range(80), 90)[0], 90)
+
+    def test_new_connection(self) -> None:
+        """A new connection goes first, whatever was read from the one that had its file number."""
+        for _ in range(10):
+            self.choose(*range(90))
+        self.selectables[50] = Accepted()
+        self.assertEqual(self.choose(*range(90))[0], 50)
+
+    def test_writes(self) -> None:
+        """What is to be sent to a few of a crowd is sent in each turn, and no client is read for that."""
+        crowd = [(file, IN) for file in range(80)]
+        crowd[3], crowd[4], crowd[5] = (3, OUT), (4, IN | OUT), (5, IN | OUT | HANG_UP)
+        for file in (4, 5):
+            self.selectables[file].event_use = math.inf
+        chosen = self.order.choose([*crowd, (200, IN)], False, self.now)
+        self.assertEqual(chosen[:3], [(200, IN), (3, OUT), (4, OUT)])
+        self.assertEqual(len(chosen), 3 + MOST_EVENTS)
+        self.assertNotIn(5, [file for file, _ in chosen])
+
+    def test_few_writes(self) -> None:
+        """Of many sockets that can be written to, a turn writes to some, and to all in time."""
+        served: list[int] = []
+        while len(served) < 90:
+            events = [(file, OUT) for file in range(90) if file not in served]
+            chosen = self.order.choose(events, False, self.now)
+            self.assertLessEqual(len(chosen), MOST_WRITES)
+            served += [file for file, _ in chosen]
+        self.assertEqual(sorted(served), list(range(90)))
