@@ -46,6 +46,7 @@ class Announcements:
         self._named: IClient | None = None  # the client that last received its own source
         self._told_observers = 0  # the number that all observers have received
         self._round: dict[str, IClient] = {}  # the commanders that this round has not served
+        self._events: dict[int, EventEnvelope] = {}  # since the last change, by number
         self._again = False  # a change came after the round began: another round follows
         self._is_timed = False  # `Timer.COMMANDERS` runs
 
@@ -55,12 +56,14 @@ class Announcements:
 
     def greet(self, client: IClient) -> None:
         """Send a new client the event."""
+        self._events.clear()  # their times are those of the last change
         self._tell(client, recorded=client is self._lease.holder)
 
     def announce(self) -> None:
         """Send each client the event, because another client has command, or none."""
         if self._make is None:
             return
+        self._events.clear()
         holder, named = self._lease.holder, self._named
         self._named = holder
         for client in (named, holder):
@@ -69,7 +72,7 @@ class Announcements:
         number = 0 if holder is None else int(holder.source)
         if number != self._told_observers:
             self._told_observers = number
-            self._registry.tell_observers(self._make(number))
+            self._registry.tell_observers(self._event(number, self._make))
         self._again = True
         if not self._is_timed:
             self.serve_next()
@@ -102,9 +105,18 @@ class Announcements:
         :param recorded: True to record it. It is not recorded for the others, because the change of the lease
             is recorded.
         """
-        if self._make is not None:
-            number = self._number_for(client)
-            self._registry.tell_commander(client, number, self._make(number), recorded)
+        if self._make is None:
+            return
+        number = self._number_for(client)
+        if self._registry.learns_commander(client, number):
+            self._registry.tell_one(client, [self._event(number, self._make)], recorded)
+
+    def _event(self, number: int, make: Callable[[int], EventEnvelope]) -> EventEnvelope:
+        """Return the event for a source's number, which is made once for all."""
+        event = self._events.get(number)
+        if event is None:
+            event = self._events[number] = make(number)
+        return event
 
     def _number_for(self, client: IClient) -> int:
         """Return the number of the source with command in the event to a client: 0 for none.

@@ -67,6 +67,10 @@ from .pending import OnComplete
 from .registry import ClientRegistry
 from .waiting_asks import MOST_ASKS, Waiting, WaitingAsks
 
+MOST_CHANGES = 60
+"""The largest number of lines in the log for new holders in a minute, and for former ones: commanders may
+take command from each other hundreds of times a second. The journal has each change."""
+
 ACCEPT_TIMEOUT = 1.0
 """The time that the bridge announces in the Ack to a command that it carries out itself, in seconds. The end
 of the command follows at once."""
@@ -305,7 +309,7 @@ class CommandArbiter:
             self._ended(previous_holder, number, why)
         self._publish_change("lease_granted", grantee, f"lease {lease.number}")
         about = {"peer": grantee.name, "lease": lease.number}
-        self._log(logging.INFO, "%s has command (lease %d)", grantee.name, lease.number, **about)
+        self._log_change("%s has command (lease %d)", grantee.name, lease.number, **about)
         self._take_stops(grantee)
         if self._registry.sends_no_more(grantee):
             self._miss(grantee)
@@ -356,7 +360,7 @@ class CommandArbiter:
         self._publish_change("lease_released", previous_holder, f"lease {number}: {why}")
         text = "%s no longer has command (lease %d): %s"
         about = {"peer": previous_holder.name, "lease": number}
-        self._log(logging.INFO, text, previous_holder.name, number, why, **about)
+        self._log_change(text, previous_holder.name, number, why, **about)
 
     def _lease_changed(self) -> None:
         self._heartbeats.forget()
@@ -429,8 +433,12 @@ class CommandArbiter:
         bus = self._bus
         self._effects.append(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
 
-    def _log(self, level: int, text: str, *arguments: object, **fields: object) -> None:
-        self._effects.append(Log(level, text, arguments, fields={"epoch": self._bus.epoch, **fields}))
+    def _log(self, level: int, text: str, *arguments: object, burst: int = 0, **fields: object) -> None:
+        fields = {"epoch": self._bus.epoch, **fields}
+        self._effects.append(Log(level, text, arguments, burst, fields=fields))
+
+    def _log_change(self, text: str, *arguments: object, **fields: object) -> None:
+        self._log(logging.INFO, text, *arguments, burst=MOST_CHANGES, **fields)
 
     # Upstream
 

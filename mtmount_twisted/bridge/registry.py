@@ -132,12 +132,12 @@ class ClientRegistry:
         session = self._sessions.get(client.name)
         return session is not None and session.sends_no_more
 
-    def tell_commander(self, client: IClient, number: int, event: EventEnvelope, recorded: bool) -> None:
-        """Send a registered client the event that names the source with command, unless it knows that."""
+    def learns_commander(self, client: IClient, number: int) -> bool:
+        """Note that a registered client receives the number of the source with command. Return False if it
+        knows that."""
         session = self._sessions[client.name]
-        if session.told_commander != number:
-            session.told_commander = number
-            self.tell_one(client, [event], recorded)
+        knew, session.told_commander = session.told_commander, number
+        return knew != number
 
     def tell_observers(self, event: EventEnvelope) -> None:
         """Send all observers an event that is not recorded."""
