@@ -433,12 +433,12 @@ class CommandArbiter:
         bus = self._bus
         self._effects.append(ChangeRecord(bus.now(), bus.epoch, client.name, kind, detail))
 
-    def _log(self, level: int, text: str, *arguments: object, burst: int = 0, **fields: object) -> None:
-        fields = {"epoch": self._bus.epoch, **fields}
-        self._effects.append(Log(level, text, arguments, burst, fields=fields))
+    def _log(self, level: int, text: str, *arguments: object, **fields: object) -> None:
+        self._effects.append(Log(level, text, arguments, fields={"epoch": self._bus.epoch, **fields}))
 
     def _log_change(self, text: str, *arguments: object, **fields: object) -> None:
-        self._log(logging.INFO, text, *arguments, burst=MOST_CHANGES, **fields)
+        fields = {"epoch": self._bus.epoch, **fields}
+        self._effects.append(Log(logging.INFO, text, arguments, MOST_CHANGES, fields))
 
     # Upstream
 

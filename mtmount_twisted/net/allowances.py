@@ -1,6 +1,6 @@
 """`Allowance`: a bound on how often a peer may have precedence in a time.
 
-Values only: no Twisted. Next to read: `records` and ``frontends.tcp.command_queue``, which give precedence.
+Values only: no Twisted. Next to read: ``frontends.tcp.command_queue``, which gives precedence.
 """
 
 from __future__ import annotations

@@ -141,10 +141,10 @@ class EventOrder:
         of_strangers = min(len(page), of_page - of_users)
         others: list[_Use] = []
         of_crowd = most - of_users - of_strangers
-        for group, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
-            group.sort()
-            others += group[:count]
-            writes += [(use, file, _OUT) for use, file, event in group[count:] if _is_for_writing(event)]
+        for waiting, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
+            waiting.sort()
+            others += waiting[:count]
+            writes += [(use, file, _OUT) for use, file, event in waiting[count:] if _is_for_writing(event)]
         writes.sort()
         return [(file, event) for _, file, event in (*first, *writes[:MOST_WRITES], *others)]
 

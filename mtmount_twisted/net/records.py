@@ -7,16 +7,13 @@ slices go in this order:
 
 1. of commanders that had no slice for `REST`, so that the stop or the ask of a quiet commander waits for no
    crowd: a turn of the reactor has time for a stop of each socket that it serves;
-2. of other commanders that have sent little, `SHORT_SLICES` of each in `REST`: a commander that sends moves
-   stops them, too;
-3. of other connections from known addresses that had no slice for `REST`;
-4. of other connections from known addresses; after `MOST_AHEAD` of them, one of the rest has its turn;
-5. the first one of each connection, which holds a whole stop;
-6. the others.
+2. of other connections from known addresses that had no slice for `REST`;
+3. of other connections from known addresses; after `MOST_AHEAD` of them, one of the rest has its turn;
+4. the first one of each connection, which holds a whole stop;
+5. the others.
 
-In the last four groups the addresses take turns. The first three groups go before all handshakes. A
-connection is in them a few times in `REST`, and a new connection must shake hands before, so they can't keep
-handshakes out.
+In the last four groups the addresses take turns. The first two groups go before all handshakes. A connection
+is in them once in `REST`, and a new connection must shake hands before, so they can't keep handshakes out.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the bytes.
 """
@@ -26,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .allowances import Allowance
 from .by_network import ByNetwork
 from .turns import Rank, Turns
 
@@ -41,10 +37,6 @@ REST = 1.0
 """The time since its last slice after which a connection of a commander, or from a known address, goes first
 again, in seconds."""
 
-SHORT_SLICES, SHORT = 3, 160
-"""The number of further slices of a commander that go first in `REST`, and the largest number of bytes of
-such a slice: a stop has 65 at most."""
-
 MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""
 
@@ -54,14 +46,10 @@ class Records(Protocol):
 
     :ivar has_rights: True for a commander.
     :ivar read_at: the time of its last slice, which the queue sets; in seconds.
-    :ivar due: the bytes that wait.
-    :ivar short_slices: how often it may go first although it has not rested; None for a peer without rights.
     """
 
     has_rights: bool
     read_at: float
-    due: bytes
-    short_slices: Allowance | None
 
     @property
     def is_new(self) -> bool:
@@ -96,16 +84,11 @@ class RecordQueue:
         self._now = now
         self._is_known = is_known
         self._rested: dict[Records, None] = {}
-        self._active: dict[Records, None] = {}
         self._known_rested: ByNetwork[Records] = ByNetwork()
         self._known: ByNetwork[Records] = ByNetwork()
         self._new: ByNetwork[Records] = ByNetwork()
         self._others: ByNetwork[Records] = ByNetwork()
         self._ahead = 0  # the slices of known addresses in a row
-
-    def new_allowance(self) -> Allowance:
-        """Return an allowance of short slices for a commander."""
-        return Allowance(self._now, SHORT_SLICES, REST)
 
     def add(self, connection: Records, network: str) -> None:
         """Decrypt a slice: at once if this turn of the reactor has time left, else later.
@@ -113,19 +96,11 @@ class RecordQueue:
         :param network: where its peer is.
         """
         has_rested = self._now() - connection.read_at >= REST
-        is_first = connection in self._rested or connection in self._active
-        if is_first or connection in self._known_rested.of(network):
+        if connection in self._rested or connection in self._known_rested.of(network):
             pass
         elif connection.has_rights and has_rested:
             self.discard(connection, network)
             self._rested[connection] = None
-        elif (
-            connection.short_slices is not None
-            and len(connection.due) <= SHORT
-            and connection.short_slices.take()
-        ):
-            self.discard(connection, network)
-            self._active[connection] = None
         elif self._is_known(network):
             self.discard(connection, network)
             (self._known_rested if has_rested else self._known).add(network, connection)
@@ -138,7 +113,6 @@ class RecordQueue:
     def discard(self, connection: Records, network: str) -> None:
         """Decrypt nothing more of a connection."""
         self._rested.pop(connection, None)
-        self._active.pop(connection, None)
         for waiting in self._by_network:
             waiting.discard(network, connection)
         if not self._waits:
@@ -146,7 +120,7 @@ class RecordQueue:
 
     def _request_turn(self) -> None:
         # These go before handshakes, too. Each is bounded by `REST`, as `Turns.add` demands of a rank.
-        is_first = self._rested or self._active or self._known_rested.groups()
+        is_first = self._rested or self._known_rested.groups()
         self._turns.add(self, Rank.SECOND if is_first else Rank.USUAL)
 
     @property
@@ -155,12 +129,12 @@ class RecordQueue:
 
     @property
     def _waits(self) -> bool:
-        return bool(self._rested or self._active or any(each.groups() for each in self._by_network))
+        return bool(self._rested or any(each.groups() for each in self._by_network))
 
     def _next(self) -> Records:
-        for first in filter(None, (self._rested, self._active)):
-            connection = next(iter(first))
-            del first[connection]
+        if self._rested:
+            connection = next(iter(self._rested))
+            del self._rested[connection]
             return connection
         if self._known_rested.groups():
             return self._known_rested.pop()

@@ -22,7 +22,6 @@ from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.hosts import client_network
 
 from .admission import address_of
-from .allowances import Allowance
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
 from .records import SLICE
@@ -60,7 +59,6 @@ class ServerConnection(BufferingTLSTransport):
     is_new: bool = True
     has_rights: bool = False
     read_at: float = -math.inf
-    short_slices: Allowance | None = None
     network: str
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
@@ -89,8 +87,6 @@ class ServerConnection(BufferingTLSTransport):
         :param reads_freely: return True while what the peer sends is decrypted without turns.
         """
         self.has_rights, self._reads_freely = True, reads_freely
-        if self.factory.handshakes is not None:
-            self.short_slices = self.factory.handshakes.records.new_allowance()
 
     def pauseProducing(self) -> None:
         """Receive and decrypt no more until `resumeProducing`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
-from mtmount_twisted.net.records import REST, SHORT_SLICES, SLICE, STEP_TIME
+from mtmount_twisted.net.records import REST, SLICE, STEP_TIME
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
 from tests.support.handshakes import TURN, Peer
 
@@ -111,24 +111,6 @@ class RecordTests(HandshakeCase):
         quiet.send(quiet.say(b"stop"))
         self.pass_turns(2)
         self.assertEqual(self.ears[0].heard, b".stop")
-
-    def test_stop_of_an_active_commander(self) -> None:
-        """A commander that has just sent something goes before others, too, a few times in `REST`."""
-        active, *crowd = (self.commander(f"203.0.113.{number}") for number in range(6))
-        strangers = [self.shake(USER), *(self.shake(f"198.51.100.{number}") for number in range(40))]
-        self.clock.advance(REST)
-        active.send(active.say(b"move"))
-        for peer in (*strangers, *crowd):
-            peer.send(tiny(peer, b"x" * 150))
-        for number in range(1, SHORT_SLICES + 1):
-            active.send(active.say(b"stop"))
-            self.pass_turns(3)
-            self.assertEqual(self.ears[0].heard, b".move" + number * b"stop")
-        active.send(active.say(b"last"))
-        self.pass_turns(3)
-        self.assertNotIn(b"last", self.ears[0].heard)
-        self.pass_turns(80)
-        self.assertIn(b"last", self.ears[0].heard)
 
     def test_stops_of_a_crowd(self) -> None:
         """As many commanders as a turn serves sockets say something short at once: all are heard in it."""
