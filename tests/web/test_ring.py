@@ -384,6 +384,28 @@ class TurnsTests(SynchronousTestCase):
         self.assertGreaterEqual(order.count("user"), 70)
         self.assertGreaterEqual(order.count("observer"), 20)
 
+    def test_events_without_end(self) -> None:
+        """While live events take turns without end, histories have some turns, too."""
+        clock: Any = TurnClock()
+        turns = Turns(clock)
+        self.addCleanup(turns.close)
+        order: list[str] = []
+
+        def go_on(name: str, **rank: bool) -> None:
+            def took(_: None) -> None:
+                order.append(name)
+                go_on(name, **rank)
+
+            turns.turn(**rank).addCallback(took).addErrback(lambda cancelled: None)
+
+        go_on("events", first=True)
+        go_on("more events", first=True)
+        go_on("history")
+        go_on("observer", observes=True)
+        for _ in range(160):
+            clock.advance(TURN)
+        self.assertEqual((order.count("history"), order.count("observer")), (30, 10))
+
     def test_cancel(self) -> None:
         """Who wants its turn no more takes none of another's, and leaves nothing that is due."""
         clock = Clock()

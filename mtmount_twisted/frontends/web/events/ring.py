@@ -140,6 +140,9 @@ class Listener(Protocol):
         """Send whole server-sent events. The listener may detach itself during the call."""
 
 
+FIRST_SHARE = 4
+"""Of so many turns, the requests that go first leave one to the others."""
+
 OBSERVERS_SHARE = 4
 """Observers have one of so many turns while other users wait."""
 
@@ -149,6 +152,7 @@ class Turns:
 
     While users with the right to stop or command wait, the history and the resumes of observers have one turn
     of `OBSERVERS_SHARE`. Live signals and comments, which go to all kinds of users, count as work for those.
+    The live events go first: in a flood of them, histories have one turn of `FIRST_SHARE`.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -156,6 +160,7 @@ class Turns:
         self._first: Waiters[None] = Waiters()
         self._others: Waiters[None] = Waiters()
         self._observers: Waiters[None] = Waiters()
+        self._urgent = 0  # the turns of the first in a row
         self._ahead = 0  # the turns of the others in a row
         self._call: IDelayedCall | None = None
         self._closed = False
@@ -163,7 +168,7 @@ class Turns:
     def turn(self, first: bool = False, observes: bool = False) -> Deferred[None]:
         """Return a Deferred that fires in a turn of its own, after earlier requests; `close` cancels it.
 
-        :param first: True to go before all requests without ``first``.
+        :param first: True to go before requests without ``first``; see `FIRST_SHARE`.
         :param observes: True if the work is for an observer.
         """
         turn = (self._first if first else self._observers if observes else self._others).wait()
@@ -174,7 +179,13 @@ class Turns:
         return turn
 
     def _next(self) -> None:
-        waiting = self._first or self._next_users()
+        users = self._others or self._observers
+        if self._first and not (users and self._urgent >= FIRST_SHARE - 1):
+            self._urgent += 1
+            waiting = self._first
+        else:
+            self._urgent = 0
+            waiting = self._next_users()
         turn = waiting.first() if waiting else None  # each request may have been cancelled
         more = self._first or self._others or self._observers
         self._call = self._clock.callLater(0, self._next) if more else None
