@@ -444,7 +444,8 @@ BOUNDS = {
     "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
-    "connections set up by a socket": f"{accepts.ACCEPTS} in a turn",
+    "connections set up by a socket": f"{accepts.ACCEPTS} in a turn, "
+    f"{accepts.MORE_ACCEPTS} more in a short one",
     "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",
     "open files that a peer sends": "0",
     "connections that such a thread closes": f"{unix_sockets.MAX_CLOSING} of each socket",

@@ -4,8 +4,9 @@ A connection takes a few tenths of a millisecond to set up, and the system hands
 of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
 dropped because the system's queue is full. But it takes only a hundredth of a millisecond to take a
 connection from the system and to see that its peer is gone. So the queue takes all connections at once, and
-closes the connections without a peer. In each turn of the reactor it returns one of the other connections.
-Every second time it is one from a known address, if one waits. The known addresses take turns, and so do the
+closes the connections without a peer. In each turn of the reactor it returns one of the other connections,
+and a few more while the turn is short. Every second time it is one from a known address, if one waits. Of the
+others, those that had sent something on their arrival go first. The known addresses take turns, and so do the
 unknown ones. On a Unix socket the peer's user counts as its address.
 
 It touches only the listening socket and the waiting ones. Next to read: `unix_sockets`, for other differences
@@ -32,9 +33,15 @@ from .turn_time import NEVER, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 ACCEPTS = 1
-"""The largest number of connections of one listening socket that are set up in one turn of the reactor. More
-at once would also displace a user's connection to the page before its request is read.
-"""
+"""The number of connections of one listening socket that are set up in any turn of the reactor."""
+
+MORE_ACCEPTS, ACCEPT_TIME = 3, 0.001
+"""The largest number of further ones, and the time in seconds for which they are set up in a turn that is not
+used up (`turn_time`). Many more at once would displace a user's connection to the page before its request is
+read."""
+
+MOST_AHEAD = 3
+"""The largest number of connections in a row that had sent something, while one waits that had not."""
 
 TAKE_TIME = 0.002
 """The time for which a queue takes connections from the system in one turn, in seconds.
@@ -55,8 +62,8 @@ take none (`turn_time`)."""
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
 queue closes one, so that the system's queue has room for other addresses. It chooses the address with most
-waiting connections, an unknown one if possible, and the newest of several. Of these connections it closes the
-newest that had sent nothing on its arrival, because a user sends a request at once; else the newest.
+waiting connections, an unknown one if possible, one that had sent nothing on its arrival, because a user sends
+a request at once, and the newest of several. Of these connections it closes the newest.
 """
 
 
@@ -150,12 +157,16 @@ class AcceptQueue:
             refuse_files(listening)
         self._known: dict[str, _AddressQueue] = {}  # by network; the network with the next turn comes first
         self._others: dict[str, _AddressQueue] = {}
+        self._silent: dict[str, _AddressQueue] = {}  # unknown, and had sent nothing on arrival
+        self._ahead = 0  # the number of `_others` before one of `_silent`
         self._count = 0
         self._numbers = itertools.count()
         self._is_late = False  # other work had used up the turn before this queue took connections
         self._turn = NEVER  # the number of the reactor's turn in which `_left` is counted
         self._accepted_in = NEVER  # the number of the latest turn in which connections were taken
         self._left = ACCEPTS
+        self._more = MORE_ACCEPTS
+        self._accepting_since = 0.0  # the time of the first of them in this turn (reactor, s)
         self._taken = 0  # in this turn
         self._began = 0.0  # the time of the first of them (reactor, s)
         self._prefers_known = False
@@ -172,15 +183,28 @@ class AcceptQueue:
         """
         if self._next is None:
             self._begin_turn()
-        if self._left and self._has_time():
+        if (self._left and self._has_time()) or self._goes_on():
             self._take()
             while self._count:
                 _, peer, address = self._pop()
                 if self._has_sent(peer) is not None and not self._is_over(peer):
-                    self._left -= 1
+                    self._note_accepted()
                     return peer, address
                 peer.close()
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
+
+    def _note_accepted(self) -> None:
+        if self._left:
+            self._left -= 1
+            self._accepting_since = self._reactor.seconds()
+        else:
+            self._more -= 1
+
+    def _goes_on(self) -> bool:
+        """Return True if this turn has time for a further connection."""
+        if self._left or not self._more or self._time is None or self._time.is_used_up:
+            return False
+        return self._reactor.seconds() - self._accepting_since < ACCEPT_TIME
 
     def close(self) -> None:
         """Close the socket, and the connections that wait."""
@@ -216,7 +240,7 @@ class AcceptQueue:
             self._begin_turn()
             return
         self._next = None
-        self._left = ACCEPTS
+        self._left, self._more = ACCEPTS, MORE_ACCEPTS
         self._taken = 0
         if self._count:
             self._accept_on()
@@ -251,7 +275,8 @@ class AcceptQueue:
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
         address = taken.address
         network = client_network(address[0]) if isinstance(address, tuple) else address
-        networks = self._known if self._is_known(network) else self._others
+        unknown = self._others if has_sent else self._silent
+        networks = self._known if self._is_known(network) else unknown
         line = networks.get(network)
         if line is None:
             line = networks[network] = _AddressQueue(network)
@@ -261,7 +286,7 @@ class AcceptQueue:
             self._drop_one()
 
     def _drop_one(self) -> None:
-        networks = self._others or self._known
+        networks = self._silent or self._others or self._known
         line = max(reversed(networks.values()), key=_SIZE)  # the oldest has its turn next
         line.pop_last().socket.close()
         if not line.size:
@@ -270,7 +295,9 @@ class AcceptQueue:
 
     def _pop(self) -> _Waiting:
         self._prefers_known = not self._prefers_known
-        networks = (self._known or self._others) if self._prefers_known else (self._others or self._known)
+        networks = self._known
+        if not networks or (not self._prefers_known and (self._others or self._silent)):
+            networks = self._next_unknown()
         network = next(iter(networks))
         line = networks.pop(network)
         found = line.pop_first()
@@ -278,6 +305,13 @@ class AcceptQueue:
             networks[network] = line  # behind the other networks
         self._count -= 1
         return found
+
+    def _next_unknown(self) -> dict[str, _AddressQueue]:
+        if self._others and not (self._silent and self._ahead >= MOST_AHEAD):
+            self._ahead += 1
+            return self._others
+        self._ahead = 0
+        return self._silent
 
     def _has_sent(self, peer: socket.socket) -> bool | None:
         """Return whether data of a peer waits; None if its connection is reset, or ended for nothing."""

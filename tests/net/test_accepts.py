@@ -14,11 +14,14 @@ from typing import Any
 from unittest import TestCase
 
 from mtmount_twisted.net.accepts import (
+    ACCEPT_TIME,
     ACCEPTS,
     LATE_TAKEN,
     MAX_TAKEN,
     MAX_WAITING,
     MIN_TAKEN,
+    MORE_ACCEPTS,
+    MOST_AHEAD,
     TAKE_TIME,
     AcceptQueue,
     accept_in_turns,
@@ -211,6 +214,56 @@ class AcceptTests(TestCase):
         with self.assertRaises(BlockingIOError):
             peers[MAX_WAITING + 20].recv(1, socket.MSG_DONTWAIT)
 
+    def test_those_that_have_sent_go_first(self) -> None:
+        """A connection with a request waits for few silent ones, and these have some turns, too."""
+        peers = self.connect(*[f"127.0.1.{number}" for number in range(1, 41)])
+        for peer in peers[30:]:
+            peer.sendall(b"stop")
+        self.accept()
+        while self.turn():
+            pass
+        places = [self.accepted.index(f"127.0.1.{number}") for number in range(31, 41)]
+        self.assertEqual(max(places), 10 + 10 // MOST_AHEAD - 1)
+        self.assertEqual(len(self.accepted), 40)
+
+    def test_silent_ones_give_way(self) -> None:
+        """If too many wait, the silent ones give way first, also if each has an address of its own."""
+        for number in range(MAX_WAITING + 60):
+            [peer] = self.connect(f"127.0.{1 + number // 250}.{1 + number % 250}")
+            if number % 4 == 3:
+                peer.sendall(b"stop")
+        self.accept()
+        while self.turn():
+            pass
+        spoke = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(3, MAX_WAITING + 60, 4)]
+        self.assertLessEqual(set(spoke), set(self.accepted))
+
+    def test_more_in_a_short_turn(self) -> None:
+        """A turn sets up a few more, until it is used up, or for a while."""
+        clock = SlowClock()
+        time = vars(clock)["turn_time"] = TurnTime(clock)
+        listening = CountingSocket.listen()
+        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
+        self.addCleanup(waiting.close)
+
+        def accepted(setting_up: float) -> int:
+            """Return how many the next turn accepts, if each takes so long to set up."""
+            time.begin_turn()
+            clock.advance(SlowClock.TURN)
+            for number in range(100):
+                try:
+                    waiting.accept()[0].close()
+                except BlockingIOError:
+                    return number
+                clock.rightNow += setting_up
+            return 100
+
+        for _ in range(20):
+            self.addCleanup(socket.create_connection(listening.getsockname()).close)
+        self.assertEqual(accepted(0.0), ACCEPTS + MORE_ACCEPTS)
+        self.assertEqual(accepted(ACCEPT_TIME), ACCEPTS)
+        self.assertEqual(accepted(ACCEPT_TIME / 2), ACCEPTS + 1)
+
     def test_half_a_request(self) -> None:
         """A peer that ended its side within the head of a request is not set up; one behind the head is."""
         half, whole, _ = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3")
@@ -320,7 +373,7 @@ class UnixTests(TestCase):
     def test_peers_with_files(self) -> None:
         """Each file ends in another thread. If that takes long for many, no more connections are accepted."""
         ends = [self.send_file() for _ in range(MAX_CLOSING)]
-        self.connect()
+        self.connect().sendall(b"G")
         for _ in ends:
             self.port.doRead()
             self.reactor.advance(SlowClock.TURN)
