@@ -62,8 +62,8 @@ take none (`turn_time`)."""
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
 queue closes one, so that the system's queue has room for other addresses. It chooses the address with most
-waiting connections, an unknown one if possible, one that had sent nothing on its arrival, because a user sends
-a request at once, and the newest of several. Of these connections it closes the newest.
+waiting connections, an unknown one if possible, one that had sent nothing on its arrival, because a user
+sends a request at once, and the newest of several. Of these connections it closes the newest.
 """
 
 

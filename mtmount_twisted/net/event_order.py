@@ -14,7 +14,6 @@ Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``fron
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, TypeAlias
@@ -34,7 +33,8 @@ PAGE_SHARE = 2
 """The page has one of so many of these sockets while connections to other ports wait."""
 
 STRANGERS_SHARE = 4
-"""Of the sockets of the page, one of so many is a stranger's while connections of users wait."""
+"""A stranger at the page has one of so many of these sockets while connections to other ports wait, and one
+of so many of the page's while connections of users wait."""
 
 MOST_WRITES = 32
 """The most sockets to which a turn only writes. The reply to a stop may be there. A write takes 20 µs."""
@@ -42,9 +42,6 @@ MOST_WRITES = 32
 HALF_LIFE = 0.5
 """The time after which a read from a socket counts half, in seconds. If 900 sockets are always ready, a
 second has some two reads of each."""
-
-_FURTHEST = 500
-"""The number of half-lives after which all counts are made small again, so that a float holds them."""
 
 _OUT, _ENDED = 0x4, 0x8 | 0x10
 """``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
@@ -81,9 +78,8 @@ def set_group(transport: object, group: Callable[[], Group]) -> None:
 class EventOrder:
     """The sockets that are ready and wait for their turn.
 
-    The transport of each accepted connection has the attribute ``event_use``: how much was read from it
-    lately. It grows by the weight of each read, and the weight doubles in `HALF_LIFE`. So the numbers of two
-    sockets compare as two counts do that halve in this time.
+    The transport of each accepted connection has the attribute ``event_use``: a count of the reads from it,
+    and the time of the last one. The count halves in `HALF_LIFE`.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
@@ -93,7 +89,6 @@ class EventOrder:
         self._selectables = selectables
         self._crowd = crowd
         self._most = MOST_EVENTS
-        self._begun = -math.inf  # the time at which a read has the weight 1
 
     def choose(self, events: list[tuple[int, int]], was_long: bool, now: float) -> list[tuple[int, int]]:
         """Return the events that this turn serves.
@@ -107,38 +102,26 @@ class EventOrder:
         most = max(LEAST_EVENTS, self._most // 2) if was_long else min(MOST_EVENTS, self._most * 2)
         self._most = most
         if len(events) > most:
-            events = self._some_of(events, most)
-        weight = self._weight(now)
+            events = self._some_of(events, most, now)
         for file, event in events:
             selectable = self._selectables.get(file)
             if event != _OUT and isinstance(selectable, self._crowd):
-                setattr(selectable, "event_use", getattr(selectable, "event_use", 0.0) + weight)
+                setattr(selectable, "event_use", (1.0 + _use_of(selectable, now), now))
         return events
 
-    def _weight(self, now: float) -> float:
-        """Return what a read counts now."""
-        half_lives = (now - self._begun) / HALF_LIFE
-        if half_lives > _FURTHEST:
-            self._begun = now
-            scale = 2.0 ** -min(half_lives, 2 * _FURTHEST)
-            for selectable in self._selectables.values():
-                if isinstance(selectable, self._crowd):
-                    setattr(selectable, "event_use", getattr(selectable, "event_use", 0.0) * scale)
-            half_lives = 0.0
-        return float(2.0**half_lives)
-
-    def _some_of(self, events: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    def _some_of(self, events: list[tuple[int, int]], most: int, now: float) -> list[tuple[int, int]]:
         lists = [list[_Use]() for _ in Group]
         writes: list[_Use] = []
         for file, event in events:
             selectable = self._selectables.get(file)
             group = self._group_of(selectable)
-            use = (getattr(selectable, "event_use", 0.0), file, event)
+            use = (_use_of(selectable, now), file, event)
             (writes if event == _OUT and group is not Group.FIRST else lists[group]).append(use)
         first, users, page, crowd = lists
         of_page = max(most // PAGE_SHARE, most - len(crowd))
         of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
-        of_strangers = min(len(page), of_page - of_users)
+        most_strangers = max(most // STRANGERS_SHARE, most - of_users - len(crowd))
+        of_strangers = min(len(page), of_page - of_users, most_strangers)
         others: list[_Use] = []
         of_crowd = most - of_users - of_strangers
         for waiting, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
@@ -153,6 +136,11 @@ class EventOrder:
         if group is not None:
             return group()
         return Group.CROWD if isinstance(selectable, self._crowd) else Group.FIRST
+
+
+def _use_of(selectable: object, now: float) -> float:
+    count, at = getattr(selectable, "event_use", (0.0, now))
+    return float(count * 2.0 ** ((at - now) / HALF_LIFE))
 
 
 def _is_for_writing(event: int) -> bool:

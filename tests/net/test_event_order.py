@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,7 +74,7 @@ class EventOrderTests(SynchronousTestCase):
         """Of the page some are served in each turn, whatever the ports' clients do, and some of them."""
         for _ in range(3):
             chosen = self.choose(*range(200))
-            self.assertEqual(len([file for file in chosen if file >= 100]), MOST_EVENTS // PAGE_SHARE)
+            self.assertEqual(len([file for file in chosen if file >= 100]), MOST_EVENTS // STRANGERS_SHARE)
             self.assertEqual(len(chosen), MOST_EVENTS)
         self.assertEqual(len(self.choose(*range(100, 200), 1, 2)), MOST_EVENTS)
 
@@ -132,6 +131,17 @@ class EventOrderTests(SynchronousTestCase):
                 self.choose(*range(80))
             self.assertEqual(self.choose(*range(80), 90)[0], 90)
 
+    def test_paused(self) -> None:
+        """A connection that the reactor did not watch for minutes is served as any other one."""
+        for _ in range(3):
+            self.choose(*range(91))
+        paused = self.selectables.pop(90)
+        for _ in range(6000):
+            self.now += 0.05
+            self.choose(*range(40))
+        self.selectables[90] = paused
+        self.assertEqual(self.choose(*range(40), 90)[0], 90)
+
     def test_new_connection(self) -> None:
         """A new connection goes first, whatever was read from the one that had its file number."""
         for _ in range(10):
@@ -144,7 +154,7 @@ class EventOrderTests(SynchronousTestCase):
         crowd = [(file, IN) for file in range(80)]
         crowd[3], crowd[4], crowd[5] = (3, OUT), (4, IN | OUT), (5, IN | OUT | HANG_UP)
         for file in (4, 5):
-            self.selectables[file].event_use = math.inf
+            self.selectables[file].event_use = (1000.0, self.now)
         chosen = self.order.choose([*crowd, (200, IN)], False, self.now)
         self.assertEqual(chosen[:3], [(200, IN), (3, OUT), (4, OUT)])
         self.assertEqual(len(chosen), 3 + MOST_EVENTS)
