@@ -174,7 +174,11 @@ class _Item:
         self.outcome: Future[Outcome] = asyncio.get_running_loop().create_future()
 
 
-class _Positions:
+SPARE_POSITIONS = 64
+"""The number of positions beyond twice the held ones after which the others are forgotten."""
+
+
+class Positions:
     """Positions in the log, in any order, and the first of them."""
 
     def __init__(self, positions: Iterable[int] = ()) -> None:
@@ -191,10 +195,13 @@ class _Positions:
     def discard(self, position: int) -> None:
         """Hold a position no longer."""
         self._held.discard(position)
+        if len(self._heap) > 2 * len(self._held) + SPARE_POSITIONS:  # behind a command of hours
+            self._heap = list(self._held)
+            heapify(self._heap)
 
-    def before(self, position: int) -> _Positions:
+    def before(self, position: int) -> Positions:
         """Return the positions before one."""
-        return _Positions(each for each in self._held if each < position)
+        return Positions(each for each in self._held if each < position)
 
     def first(self, default: int) -> int:
         """Return the first position; a default if there is none."""
@@ -456,7 +463,7 @@ class _UserDesk:
         self._user = user
         self._items: dict[str, _Item] = {}  # the known requests without an outcome, by their id
         self._taken: set[_Item] = set()  # those of them whose claim was taken over
-        self._unsettled = _Positions()  # of requests without an outcome
+        self._unsettled = Positions()  # of requests without an outcome
         self._frontier = 0  # every request before this position was read
         self._judged = 0  # every request up to this position was judged
         self._backlog = NO_POSITION  # the last request that was there when the session began to read
@@ -502,7 +509,7 @@ class _UserDesk:
         self._epoch = desk.epoch
         # Before the first wait: until this session has read, an outcome of the former settles nothing more.
         self._frontier = self._settled
-        self._unsettled = _Positions(item.position for item in self._items.values() if item.position)
+        self._unsettled = Positions(item.position for item in self._items.values() if item.position)
         # A condition that never holds: nothing is stored, and a missing right shows at once.
         await self.log.append(desk.subjects.life(name, "probe"), b"", after=NO_POSITION)
         last = await self.log.last(desk.subjects.life(name, "*"))

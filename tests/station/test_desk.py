@@ -25,7 +25,7 @@ from mtmount_twisted.frontends.broker.words import (
 )
 from mtmount_twisted.station import desk as desk_module
 from mtmount_twisted.station.contracts import Stored
-from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk, Lives
+from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk, Lives, Positions
 from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.requests import (
     Subjects,
@@ -1081,6 +1081,19 @@ class FloodTests(DeskCase):
             self.assertEqual((len(lives.ended), lives.claims), (20_000, {}))
 
         asyncio.run(test())
+
+    def test_many_positions(self) -> None:
+        """Behind a command of hours, the positions of the many requests that have ended take no memory."""
+        positions = Positions([1])
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for position in range(2, 20_000):
+            positions.add(position)
+            positions.discard(position)
+        self.assertLess(tracemalloc.get_traced_memory()[0], 20_000)
+        self.assertEqual(positions.first(0), 1)
+        positions.discard(1)
+        self.assertEqual(positions.first(0), 0)
 
     def test_open_commands(self) -> None:
         """A user has some commands in flight, some that wait, and the others are busy; its stop passes."""
