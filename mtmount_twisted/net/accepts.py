@@ -61,9 +61,10 @@ take none (`turn_time`)."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
-queue closes one, so that the system's queue has room for other addresses. It chooses the address with most
-waiting connections, an unknown one if possible, one that had sent nothing on its arrival, because a user
-sends a request at once, and the newest of several. Of these connections it closes the newest.
+queue closes one, so that the system's queue has room for other addresses. It chooses an unknown address if
+possible, that with most waiting connections; those that had sent something on their arrival, as a user does,
+and the others count by themselves. Of several such addresses it chooses one with silent connections, and the
+newest. Of these connections it closes the newest.
 """
 
 
@@ -286,11 +287,12 @@ class AcceptQueue:
             self._drop_one()
 
     def _drop_one(self) -> None:
-        networks = self._silent or self._others or self._known
-        line = max(reversed(networks.values()), key=_SIZE)  # the oldest has its turn next
+        unknown = [*self._others.values(), *self._silent.values()]
+        line = max(reversed(unknown or self._known.values()), key=_SIZE)  # the oldest has its turn next
         line.pop_last().socket.close()
-        if not line.size:
-            del networks[line.network]
+        for networks in (self._known, self._others, self._silent):
+            if not line.size and networks.get(line.network) is line:
+                del networks[line.network]
         self._count -= 1
 
     def _pop(self) -> _Waiting:

@@ -43,6 +43,10 @@ HALF_LIFE = 0.5
 """The time after which a read from a socket counts half, in seconds. If 900 sockets are always ready, a
 second has some two reads of each."""
 
+MOST_USE = 2.0
+"""The largest count of reads: the former holder of command, which tracked, waits no longer for a crowd than
+the others do."""
+
 _OUT, _ENDED = 0x4, 0x8 | 0x10
 """``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
 
@@ -79,7 +83,8 @@ class EventOrder:
     """The sockets that are ready and wait for their turn.
 
     The transport of each accepted connection has the attribute ``event_use``: a count of the reads from it,
-    and the time of the last one. The count halves in `HALF_LIFE`.
+    and the time of the last one. The count halves in `HALF_LIFE`. ``event_written`` is the time of the last
+    turn that only wrote to it.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
@@ -105,18 +110,24 @@ class EventOrder:
             events = self._some_of(events, most, now)
         for file, event in events:
             selectable = self._selectables.get(file)
-            if event != _OUT and isinstance(selectable, self._crowd):
-                setattr(selectable, "event_use", (1.0 + _use_of(selectable, now), now))
+            if not isinstance(selectable, self._crowd):
+                continue
+            if event == _OUT:
+                setattr(selectable, "event_written", now)
+            else:
+                setattr(selectable, "event_use", (min(MOST_USE, 1.0 + _use_of(selectable, now)), now))
         return events
 
     def _some_of(self, events: list[tuple[int, int]], most: int, now: float) -> list[tuple[int, int]]:
         lists = [list[_Use]() for _ in Group]
-        writes: list[_Use] = []
+        writes: list[tuple[Group, float, int]] = []
         for file, event in events:
             selectable = self._selectables.get(file)
             group = self._group_of(selectable)
-            use = (_use_of(selectable, now), file, event)
-            (writes if event == _OUT and group is not Group.FIRST else lists[group]).append(use)
+            if group is not Group.FIRST and event & _OUT and not event & _ENDED:
+                writes.append((group, getattr(selectable, "event_written", 0.0), file))
+            if group is Group.FIRST or event != _OUT:
+                lists[group].append((_use_of(selectable, now), file, event))
         first, users, page, crowd = lists
         of_page = max(most // PAGE_SHARE, most - len(crowd))
         of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
@@ -127,9 +138,13 @@ class EventOrder:
         for waiting, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
             waiting.sort()
             others += waiting[:count]
-            writes += [(use, file, _OUT) for use, file, event in waiting[count:] if _is_for_writing(event)]
-        writes.sort()
-        return [(file, event) for _, file, event in (*first, *writes[:MOST_WRITES], *others)]
+        read = {file: event for _, file, event in others}
+        writes = sorted(each for each in writes if each[2] not in read)[:MOST_WRITES]
+        return [
+            *((file, event) for _, file, event in first),
+            *((file, _OUT) for *_, file in writes),
+            *read.items(),
+        ]
 
     def _group_of(self, selectable: object) -> Group:
         group: Callable[[], Group] | None = getattr(selectable, "event_group", None)
@@ -140,8 +155,4 @@ class EventOrder:
 
 def _use_of(selectable: object, now: float) -> float:
     count, at = getattr(selectable, "event_use", (0.0, now))
-    return float(count * 2.0 ** ((at - now) / HALF_LIFE))
-
-
-def _is_for_writing(event: int) -> bool:
-    return bool(event & _OUT and not event & _ENDED)
+    return float(count * 2.0 ** min(0.0, (at - now) / HALF_LIFE))  # a clock may go back

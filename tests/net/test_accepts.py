@@ -238,6 +238,15 @@ class AcceptTests(TestCase):
         spoke = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(3, MAX_WAITING + 60, 4)]
         self.assertLessEqual(set(spoke), set(self.accepted))
 
+    def test_one_address_displaces_no_other(self) -> None:
+        """Many connections of one address that have sent something close no silent one of another address."""
+        for peer in self.connect("127.0.1.2", *["127.0.1.1"] * (MAX_WAITING + 20))[1:]:
+            peer.sendall(b"x")
+        self.accept()
+        while self.turn():
+            pass
+        self.assertIn("127.0.1.2", self.accepted)
+
     def test_more_in_a_short_turn(self) -> None:
         """A turn sets up a few more, until it is used up, or for a while."""
         clock = SlowClock()

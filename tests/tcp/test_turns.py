@@ -20,6 +20,7 @@ from mtmount_twisted.frontends.tcp.command_queue import (
     ALLOWANCE_TIME,
     ASK_COUNTS,
     ASKS_FIRST,
+    FEW_ARRIVE,
     FREE_COUNTS,
     LOOKED_BYTES,
     LOOKED_FIRST,
@@ -564,6 +565,24 @@ class LookTests(Tma2022Case):
             self.turn_clock.advance(TURN)
         self.assertGreater(len(self.read), MORE_LOOKS)
         self.assertLessEqual(len(self.read), 1 + 30 * LOOKED_FIRST + MORE_LOOKS)
+
+    def test_packets_without_end(self) -> None:
+        """A commander that sends packets of moves without end is received all the time, and its stop waits
+        for none of the crowd."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
+        for queue in [self.come() for _ in range(60)]:
+            queue.add([move] * 60)
+        for size in (3, 10, 20, FEW_ARRIVE):
+            self.turn_clock.advance(TURN)
+            tracker, reader = self.come(), self.readers[-1]
+            for _ in range(1000 // size):
+                tracker.add([move] * size)
+                self.turn_clock.advance(TURN)
+            reader.pause.assert_not_called()
+            tracker.add([stop])
+            self.clock.advance(LOOK_EVERY)
+            self.assertEqual(codes(self.sent()), codes([stop]), size)
 
     def test_stop_behind_many(self) -> None:
         """A commander that sends on and on while others flood is received all the time, and its stop goes at

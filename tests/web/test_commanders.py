@@ -211,6 +211,21 @@ class OvertakenTests(WebCase):
         self.assertEqual(got.status, 503)
         self.assertIn("not sent: overtaken by a stop", got.body.decode())
 
+    def test_pipelined(self) -> None:
+        """A move behind another one that is not done waits unread; a later stop overtakes it, too."""
+        for position in (11, 12):
+            body = {"command": MOVE, "parameters": {"position": position}}
+            self.wire.ask("POST", "/api/v1/commands?wait=done&timeout=300", body)
+        self.pass_turns()
+        self.ask(self.other, "BothAxesStop")
+        self.wire.ask("POST", "/api/v1/commands", {"command": MOVE, "parameters": {"position": 13}})
+        moved, stopped = self.house.link.read()
+        self.house.link.finish(moved)
+        self.house.link.finish(stopped)
+        self.pass_turns()
+        [last] = self.house.link.read()
+        self.assertIn(b"\n13", last)
+
     def test_stop_is_not_overtaken(self) -> None:
         """A stop that waits is sent behind another stop, and a move that came behind the stop, too."""
         self.wire.protocol.pauseProducing()

@@ -57,9 +57,14 @@ ASKS_FIRST = 2
 LOOKED_FIRST = 2
 """The number of the newest commands of a commander that have turns of their own to be looked at."""
 
-MORE_LOOKS, MORE_AT_ONCE = 32, 16
-"""The number of other commands of one commander that are looked at together with its newest ones, in
+MORE_LOOKS, MORE_AT_ONCE = 128, 16
+"""The number of older commands of one commander that are looked at together with its newest ones, in
 `ALLOWANCE_TIME`, and at once. So a stop with a few commands behind it waits for no crowd, either."""
+
+FEW_ARRIVE = 40
+"""If at most so many commands arrive while there is no room for more, all older ones are looked at, up to
+`MAX_LINES`. Then the oldest can be dropped, and the connection of a tracker is never paused. That makes room
+for 64 commands, so each command is looked at once."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -142,6 +147,7 @@ class CommandQueue:
         self._refused = 0  # bytes of this slice that were refused
         self._behind_asks = 0  # bytes of this slice that wait behind an ask, or followed it at once
         self._looked = 0  # bytes of this slice that were looked at
+        self._arrived = 0  # commands since the last look at the newest
         self._has_more = False  # commands behind this slice were not looked at
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0  # of these lines
@@ -186,6 +192,7 @@ class CommandQueue:
             self._bridge.commanded(self._client, lines[0])
             return
         self._rest.append((lines, self._bridge.stops))
+        self._arrived += len(lines)
         self._refill()
         if self._has_command:
             self._dispatch(0)
@@ -434,12 +441,17 @@ class CommandQueue:
                 break
 
     def _look_at_oldest(self, most: int) -> None:
-        """Look at the commands in front of the newest ones, if they are few."""
-        if len(self._waiting) - self._seen > MORE_AT_ONCE + LOOKED_FIRST:
+        """Look at the commands in front of the newest ones, at a few of them."""
+        arrived, self._arrived = self._arrived, 0
+        if arrived > FEW_ARRIVE:
             return
         not_looked_at = sum(each[2] is None for each in islice(self._waiting, self._seen, None))
-        if self._more_looks.take(not_looked_at) == not_looked_at:
-            self._dispatch_stops(self._looked + not_looked_at * LEAST + 1)
+        if self._has_room:
+            count = self._more_looks.take(min(not_looked_at, MORE_AT_ONCE))
+        else:
+            count = min(not_looked_at, MAX_LINES)
+        if count or not not_looked_at:
+            self._dispatch_stops(self._looked + count * LEAST + (count == not_looked_at))
 
     def _refuse_oldest(self, most: int) -> None:
         """Refuse the oldest commands beyond the bounds, but no stop, no ask and no malformed line."""

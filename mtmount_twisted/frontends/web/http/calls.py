@@ -139,7 +139,8 @@ class Call:
     :ivar only_headers: True for a HEAD request, which starts no stream.
     :ivar network: the peer's network if there are no tokens, because all peers are then one user; else empty.
     :ivar peer: the peer's network; empty if it has none, as at a Unix socket.
-    :ivar stops: the number of stops of the bridge when the request was complete; None in a call by a program.
+    :ivar stops: the number of stops of the bridge when the last bytes of the request came; None in a call by
+        a program.
     """
 
     user: User

@@ -99,7 +99,7 @@ class WebRequest(http.Request):
     """A request with a bounded body. It parses no form and no cookie, and its answer names no server.
 
     :ivar received: the bytes of the body received so far, without the framing of chunks.
-    :ivar stops: the number of stops when the request was complete; see `WebSite`.
+    :ivar stops: the number of stops when the last bytes of the request came; see `WebSite`.
     """
 
     stops: int = 0
@@ -134,7 +134,7 @@ class WebRequest(http.Request):
         later.
         """
         self.content.seek(0)
-        self.stops = self.channel.site.count_stops()
+        self.stops = self.channel.stops
         self.clientproto = version
         self.announce(command, path)
         self.process()
@@ -217,7 +217,10 @@ class Connection(http.HTTPChannel):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.stops: int = 0  # the number of stops when the first byte of the present slice came
         self._unread = bytearray()
+        self._received = 0  # the number of all bytes so far
+        self._marks: deque[tuple[int, int]] = deque()  # the end of some bytes, and the stops when they came
         self._stop_watch: Callable[[], None] = lambda: None
 
     @property
@@ -263,6 +266,11 @@ class Connection(http.HTTPChannel):
         if self._state is not OPEN:
             return
         self._unread += data
+        self._received += len(data)
+        stops = self.site.count_stops()
+        if self._marks and self._marks[-1][1] == stops:
+            self._marks.pop()
+        self._marks.append((self._received, stops))
         self._pause_if_ahead()
         self._read_on()
 
@@ -276,6 +284,10 @@ class Connection(http.HTTPChannel):
             return most
         self._has_ended = False
         self._idle_since = None  # an answer that ends in this slice sets it again
+        begin = self._received - len(self._unread)
+        while len(self._marks) > 1 and self._marks[0][0] <= begin:
+            self._marks.popleft()
+        self.stops = self._marks[0][1]
         data = bytes(self._unread[:most])
         del self._unread[:most]
         self._parsed += len(data)  # an answer that ends in this slice sets this to 0
