@@ -197,6 +197,7 @@ class ServerConnection(BufferingTLSTransport):
             self.due = b""
             self.abortConnection()  # type: ignore[no-untyped-call]
 
+    # No public method of Twisted's sees this failure. If the hook goes, the memory waits for a collection.
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
         if reason is not None:  # its traceback and this connection hold each other: a cycle of 8 KB

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from mtmount_twisted.bridge.announcements import AT_ONCE
+from mtmount_twisted.bridge.arbiter import MOST_CHANGES
 from mtmount_twisted.dialects.sources import Source
 from mtmount_twisted.dialects.tma2022.commands import AskForCommand
 from mtmount_twisted.dialects.tma2022.enums import Source as Commander
-from tests.support.commanders import RecordingClient
+from tests.support.commanders import LOG, RecordingClient
 from tests.support.handshakes import TURN, TurnClock
 from tests.support.tma2022_bridge import Tma2022Case
 
@@ -88,6 +91,25 @@ class CrowdTests(Tma2022Case):
         again = RecordingClient(self.bridge, self.crowd[-1].name, Source.EUI).come()
         self.pass_turns(4)
         self.assertEqual((self.told()[-1], self.commanders(again)), ([], [0]))
+
+    def test_time_of_the_event(self) -> None:
+        """A client that connects receives the event with the time of now, not of the last change."""
+        self.ask(self.eui)
+        self.pass_turns(4)
+        times = []
+        for number in range(2):
+            late = RecordingClient(self.bridge, f"late/{number}", Source.CSC).come()
+            times += [json.loads(line)["timestamp"] for line in late.read() if b"actualCommander" in line]
+        self.assertLess(times[0], times[1])
+
+    def test_log(self) -> None:
+        """The log has a bounded number of lines about new holders in a minute."""
+        with self.assertLogs(LOG, "INFO") as logged:
+            for _ in range(2 * MOST_CHANGES):
+                self.ask(self.eui)
+                self.ask(self.csc, Commander.CSC)
+        lines = [line for line in logged.output if "no longer" not in line]
+        self.assertEqual(len(lines), MOST_CHANGES - 1)  # `setUp` had one, too
 
     def test_bridge_ends(self) -> None:
         """The end of the bridge leaves no timer."""

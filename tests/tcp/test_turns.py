@@ -296,6 +296,18 @@ class CommanderTests(TurnsCase):
         ends = [line for line in pusher.heard() if line.startswith((b"1\n", b"2\n"))]
         self.assertEqual(len(ends), 300)
 
+    def test_asks_count(self) -> None:
+        """Of asks without end, a turn grants as many as it would refuse commands of their cost."""
+        self.grant(self.csc)
+        pusher = self.join()
+        pusher.say(*[ask(number, 2, 2) for number in range(1, 301)])
+        self.controller.serve()
+        for _ in range(5):
+            before = len(self.journal.events)
+            self.reactor.advance(READ_EVERY)
+            self.controller.serve()
+            self.assertLessEqual(len(self.journal.events) - before, 2 * (PER_TURN // ASK_COUNTS + 1))
+
     def test_stops_without_end(self) -> None:
         """Of stops without end the first of each sender go at once; of the others a turn takes a few."""
         pushers = [self.join() for _ in range(4)]
