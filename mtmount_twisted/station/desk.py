@@ -81,6 +81,10 @@ MOST_TAKEN = 64
 """The largest number of claims of earlier sessions of one user that are taken over at once; the desk takes
 over the next one after an outcome."""
 
+MOST_ENDED = 1000
+"""The number of requests of one user that are known after their outcome in a session; the bridge ignores a
+stop with the id of one of them."""
+
 RETRY_AFTER = 0.5
 """The time to the next attempt if the broker does not answer, or has no room, in seconds."""
 
@@ -229,14 +233,14 @@ class Lives:
     the id is kept of a request with an outcome.
 
     :ivar claims: the claims without an outcome, by the id of their request.
-    :ivar ended: the hashes of the ids of the other requests with a claim or an outcome.
+    :ivar ended: the positions of the claims or outcomes of the other requests, by the hash of their id.
     :ivar done: is set once the last message was received.
     :ivar progress: the number of messages received.
     """
 
     def __init__(self, last: int) -> None:
         self.claims: dict[str, FormerClaim] = {}
-        self.ended: set[int] = set()
+        self.ended: dict[int, int] = {}
         self.done: Event = Event()
         self.progress: int = 0
         self._last = last
@@ -249,7 +253,7 @@ class Lives:
             self.claims[id] = FormerClaim(message.position, life.claimed_by)
         else:
             self.claims.pop(id, None)
-            self.ended.add(hash(id))
+            self.ended[hash(id)] = message.position
         if message.position >= self._last:
             self.done.set()
 
@@ -470,6 +474,7 @@ class _UserDesk:
         self._stored_at = float("-inf")  # of the last request: its clock may go back, its log does not
         self._lives = Lives(0)
         self._knows_claims = False
+        self._ended: dict[int, int] = {}  # as in `Lives`, of the last outcomes since those were read
         self._waiting: deque[_Item] = deque()
         self._claiming: _Item | None = None
         self._more = Event()
@@ -515,6 +520,7 @@ class _UserDesk:
         last = await self.log.last(desk.subjects.life(name, "*"))
         start = 1
         self._lives, self._knows_claims = Lives(0), False
+        self._ended.clear()
         if last is not None:
             start = max(1, read_life(last.body).settled)
             self._lives = await self._read_lives(start, last)
@@ -567,7 +573,7 @@ class _UserDesk:
         while claims and len(self._taken) < MOST_TAKEN:
             id = next(iter(claims))
             claim = claims.pop(id)
-            self._lives.ended.add(hash(id))
+            self._lives.ended[hash(id)] = claim.position
             known = self._items.get(id)
             if is_word(id) and (known is None or known.stage is _Stage.ENDING):
                 self._take_over(id, claim)
@@ -608,7 +614,7 @@ class _UserDesk:
         if not is_word(place.id):
             self._desk.ignore(message.key)
             return
-        if self._is_known(place.id, message.position):
+        if message.body and self._is_known(place.id, message.position):
             if (self._waiting or self._claiming is not None) and self._is_stop(place.id, message):
                 self._overtake()
             return
@@ -654,7 +660,8 @@ class _UserDesk:
         elif known is None and claim is not None and not claim.request:
             self._lives.claims[id] = claim._replace(request=position)
             self._unsettled.add(position)
-        return known is not None or claim is not None or hash(id) in self._lives.ended
+        key = hash(id)
+        return known is not None or claim is not None or key in self._lives.ended or key in self._ended
 
     def _is_stop(self, id: str, message: Stored) -> bool:
         """Return True if a request that is not judged is a stop."""
@@ -675,7 +682,7 @@ class _UserDesk:
         """Note that requests are gone, because of their age, or because the broker has lost its last
         messages."""
         self._more.set()
-        if last >= self._frontier:
+        if first >= self._frontier:  # they were not read
             self._frontier, self._judged = last + 1, last
             return
         self._frontier = min(self._frontier, first)
@@ -684,6 +691,9 @@ class _UserDesk:
         for id, claim in self._lives.claims.items():
             if claim.request >= first:
                 self._lives.claims[id] = claim._replace(request=0)
+        for ended in (self._lives.ended, self._ended):  # a request whose outcome is lost may come again
+            for key in [key for key, position in ended.items() if position >= first]:
+                del ended[key]
         for item in self._items.values():
             if item.position >= first:  # other requests will get these positions
                 item.position = 0
@@ -841,7 +851,7 @@ class _UserDesk:
         position = await desk.write(self.log, key, self._body(outcome, item), item.claim)
         reached("written")
         if position:
-            desk.ended += 1
+            self._note_end(item, position)
         else:
             place, state = f"{self._user.name}'s request {item.id}", outcome.state
             text = (
@@ -868,8 +878,8 @@ class _UserDesk:
             desk = self._desk
             key = desk.subjects.life(self._user.name, item.id)
             outcome = self._outcome(item.id, why)
-            if await desk.write(self.log, key, self._body(outcome, item), 0):
-                desk.ended += 1
+            if position := await desk.write(self.log, key, self._body(outcome, item), 0):
+                self._note_end(item, position)
                 self._drop(item)
             else:
                 await self._give_way(item)
@@ -889,6 +899,13 @@ class _UserDesk:
     def _settled(self) -> int:
         """The position before which every request of the user has an outcome."""
         return min(self._unsettled.first(self._frontier), self._frontier)
+
+    def _note_end(self, item: _Item, position: int) -> None:
+        """Note that the outcome of a request is stored at a position."""
+        self._desk.ended += 1
+        self._ended[hash(item.id)] = position
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _drop(self, item: _Item) -> None:
         """Note that a request has an outcome, or that another session cares for it."""

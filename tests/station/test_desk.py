@@ -56,12 +56,37 @@ class Life:
     """The life of a process.
 
     :ivar sees: is clear while no answer about the last message of a key reaches the process.
+    :ivar unseen: keys with which no such answer reaches the process.
+    :ivar bound: no message behind this position reaches the process.
+    :ivar read: the position of the last message that the process has read.
+    :ivar gaps: the gaps of which the process has heard.
     """
 
     def __init__(self) -> None:
         self.is_dead = False
+        self.unseen = ""
+        self.bound = desk_module.NO_POSITION
+        self.read = 0
+        self.gaps: list[tuple[int, int]] = []
         self.sees = asyncio.Event()
         self.sees.set()
+
+
+class BoundReceiver:
+    """A receiver of a process: the messages behind a bound come later."""
+
+    def __init__(self, receiver: Any, life: Life) -> None:
+        self._receiver, self._life = receiver, life
+
+    async def received(self, message: Stored) -> None:
+        if message.position > self._life.bound:
+            raise EngineUnreachable("the message is behind the bound")
+        await self._receiver.received(message)
+        self._life.read = message.position
+
+    async def gap(self, first: int, last: int) -> None:
+        await self._receiver.gap(first, last)
+        self._life.gaps.append((first, last))
 
 
 class MortalLog:
@@ -83,11 +108,13 @@ class MortalLog:
     async def last(self, keys: str) -> Any:
         await self._live()
         await self._life.sees.wait()
+        while keys == self._life.unseen:
+            await pause(0.001)
         return await self._log.last(keys)
 
-    async def read(self, *args: Any) -> Any:
+    async def read(self, keys: str, start: int, receiver: Any) -> Any:
         await self._live()
-        return await self._log.read(*args)
+        return await self._log.read(keys, start, BoundReceiver(receiver, self._life))
 
     async def room(self) -> Any:
         await self._live()
@@ -843,6 +870,71 @@ class JudgementTests(DeskCase):
             await house.outcome("last")
             await house.until(lambda: process.desk.is_done)
 
+        self.in_house(test)
+
+    async def stops(self, house: House, process: Process, id: str) -> None:
+        """A stop of the user is sent, and has its outcome."""
+        sent, written = len(house.mount), len(process.written)
+        await house.log.append(SUBJECTS.request("night", id), request_body("night", id, STOP))
+        await house.until(lambda: house.mount[sent:] == [("night", id)])
+        process.ends(id)
+        await house.until(lambda: len(process.written) > written)
+
+    def test_stop_again_after_its_outcome(self) -> None:
+        """A stop with the id of a request that has its outcome in this session is ignored; the bridge knows
+        only the last of these ids, and a stop with an earlier one gets no second outcome."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await self.stops(house, process, "1")
+            await house.log.append(SUBJECTS.request("night", "2"), b"{")
+            await house.outcome("2")
+            for id in "12":
+                await house.log.append(SUBJECTS.request("night", id), request_body("night", id, STOP))
+            await self.stops(house, process, "3")
+            await self.stops(house, process, "1")
+            sent = [("night", id) for id in "131"]
+            self.assertEqual(
+                (house.mount, house.kinds("1"), house.kinds("2")), (sent, ["claim", "done"], ["malformed"])
+            )
+            self.assertEqual(process.told, [])
+
+        self.patch(desk_module, "MOST_ENDED", 2)
+        self.in_house(test)
+
+    def test_stop_again_after_its_loss(self) -> None:
+        """If the broker has lost a stop with its outcome, a stop with its id is sent, and has an outcome: the
+        first session has read the lost outcome, or has written it."""
+        for again in (False, True):
+
+            async def test(house: House, again: bool = again) -> None:
+                process = house.process()
+                await self.stops(house, process, "1")
+                if again:
+                    process.desk.settle_tenure(1, False)
+                    await pause(0.01)
+                    process.desk.settle_tenure(2, True)
+                    process.log.read = 0
+                    await house.until(lambda: process.log.read == 1)
+                house.broker.lose_tail(LOG, 3)
+                await house.until(lambda: process.log.gaps)
+                await self.stops(house, process, "1")
+                self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+            self.in_house(test)
+
+    def test_keep_alive_with_the_id_of_a_request(self) -> None:
+        """A keep-alive says that its user is there, also if its id is the one of a request."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await self.stops(house, process, "1")
+            house.seen.clear()
+            await house.log.append(SUBJECTS.request("night", "1"), b"")
+            await house.until(lambda: house.seen)
+            self.assertEqual(house.mount, [("night", "1")])
+
+        self.patch(desk_module, "SEEN_INTERVAL", 0.0)
         self.in_house(test)
 
     def test_id_whose_outcome_is_written(self) -> None:
