@@ -86,7 +86,8 @@ MOST_ENDED = 1000
 stop with the id of one of them."""
 
 RETRY_AFTER = 0.5
-"""The time to the next attempt if the broker does not answer, or has no room, in seconds."""
+"""The time to the next attempt if the broker does not answer or has no room, or if the daemon does not take a
+question, in seconds."""
 
 SEEN_INTERVAL = 1.0
 """The shortest time between two lines about the presence of a user, in seconds."""
@@ -591,12 +592,17 @@ class _UserDesk:
             item.position, known.position = known.position, 0
         self._items[id] = item
         self._taken.add(item)
-        session = claim.session
-        if session.rpartition(".")[0] == self._desk.source.node:  # the daemon may know the outcome
-            self._desk.hand(Recall(self._user.name, id))
+        if claim.session.rpartition(".")[0] == self._desk.source.node:  # the daemon may know the outcome
+            self._start(self._recall(item))
         else:
             item.outcome.set_result(self._outcome(id, UNKNOWN))
-        self._start(self._finish(item))
+            self._start(self._finish(item))
+
+    async def _recall(self, item: _Item) -> None:
+        """Ask the daemon about a command until it takes the question, and write the outcome."""
+        while not item.outcome.done() and not self._desk.hand(Recall(self._user.name, item.id)):
+            await pause(RETRY_AFTER)
+        await self._finish(item)
 
     # Requests
 

@@ -137,6 +137,7 @@ class Process:
             each.name: MortalLog(self.engine.log(commands_name(each.name)), self.log) for each in users
         }
         self.reads = True
+        self.refused = 0  # the number of recalls that the daemon did not take
         self.desk = Desk(
             self.engine,
             logs,
@@ -153,6 +154,7 @@ class Process:
     def hand(self, line: OfDesk) -> bool:
         """What the daemon gets; a command is a write to the mount."""
         if self.log.is_dead or not self.reads:
+            self.refused += isinstance(line, Recall)
             return False
         if not isinstance(line, Seen | Written):
             self.handed.append(line)
@@ -454,6 +456,33 @@ class DeathTests(DeskCase):
         process.ends("1")
         await house.outcome("1")
         self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+    def test_daemon_does_not_take_a_recall(self) -> None:
+        """The daemon does not read when the next process asks about a claim: the process asks again, and the
+        claim has its outcome, also if the session ends meanwhile."""
+        for ends in (False, True):
+
+            async def test(house: House, ends: bool = ends) -> None:
+                dead = self.dies(house.process(), "handed over")
+                await house.ask("1")
+                await dead.wait()
+                process = house.process()
+                process.reads = False
+                await house.until(lambda: process.refused > 1)
+                if ends:
+                    process.desk.settle_tenure(1, False)
+                    await pause(0.01)
+                process.reads = True
+                await house.until(lambda: process.handed)
+                process.ends("1")
+                await house.outcome("1")
+                self.assertEqual(
+                    (process.handed, house.kinds("1")), ([Recall("night", "1")], ["claim", "done"])
+                )
+                await house.until(lambda: process.desk.is_done)
+
+            self.patch(desk_module, "RETRY_AFTER", 0.001)
+            self.in_house(test)
 
     def test_outcome_before_the_claims_are_read(self) -> None:
         """The daemon tells an outcome before the new process knows the claims: the daemon keeps it until the
