@@ -102,7 +102,8 @@ LEAST_ROOM = 3 * LONGEST_REQUEST
 """A log with less room counts as full, in bytes: a request, its claim and its outcome need so much."""
 
 LOOK_TIME = 30.0
-"""The longest time without progress while the last claims and outcomes of a user are read, in seconds."""
+"""The longest time without progress while the last claims and outcomes of a user are read, in seconds. After
+the same time a session that waits for the last request asks again for it."""
 
 NO_POSITION = 2**62
 """A position that no message has."""
@@ -472,6 +473,7 @@ class _UserDesk:
         self._frontier = 0  # every request before this position was read
         self._judged = 0  # every request up to this position was judged
         self._backlog = NO_POSITION  # the last request that was there when the session began to read
+        self._looked_at = 0.0  # the time when the broker told that (`moment`)
         self._stored_at = float("-inf")  # of the last request: its clock may go back, its log does not
         self._lives = Lives(0)
         self._knows_claims = False
@@ -532,14 +534,22 @@ class _UserDesk:
         requests = desk.subjects.request(name, "*")
         reading: IReading = await self.log.read(requests, start, self)
         try:
-            last = await self.log.last(requests)
-            self._backlog = 0 if last is None else last.position
+            self._backlog = await self._last_request()
             await self._claim_in_turn()
         finally:
             try:
                 await reading.stop()
             finally:
                 self._leave()
+
+    async def _last_request(self) -> int:
+        """Return the position of the last request; 0 if there is none.
+
+        :raises EngineUnreachable: if the broker does not answer.
+        """
+        last = await self.log.last(self._desk.subjects.request(self._user.name, "*"))
+        self._looked_at = moment()
+        return 0 if last is None else last.position
 
     def _leave(self) -> None:
         """Forget what only the session has. The positions of its requests stay unsettled."""
@@ -755,7 +765,7 @@ class _UserDesk:
         while True:
             while not self._has_next():
                 self._more.clear()
-                await self._more.wait()
+                await self._wait_for_next()
             item = self._waiting.popleft()
             if why := self._why_not(item):
                 await self._end(item, why)
@@ -776,6 +786,22 @@ class _UserDesk:
                 item.outcome.set_result(self._outcome(item.id, NO_DAEMON))
             reached("handed over")
             self._start(self._finish(item))
+
+    async def _wait_for_next(self) -> None:
+        """Wait until the next command may be there. The last request may be deleted before it is read: ask
+        for it again after some time.
+
+        :raises EngineUnreachable: if the broker does not answer.
+        """
+        if self._judged >= self._backlog:
+            await self._more.wait()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._looked_at + LOOK_TIME - moment()):
+                await self._more.wait()
+        if moment() - self._looked_at >= LOOK_TIME:
+            last = await self._last_request()
+            self._backlog = min(self._backlog, last)  # a gap may have lowered it meanwhile
 
     def _has_next(self) -> bool:
         """Return True if the next command may be claimed, or ended."""

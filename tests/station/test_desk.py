@@ -25,7 +25,7 @@ from mtmount_twisted.frontends.broker.words import (
 )
 from mtmount_twisted.station import desk as desk_module
 from mtmount_twisted.station.contracts import Stored
-from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, Desk, Lives, Positions
+from mtmount_twisted.station.desk import MOST_OPEN, MOST_WAITING, NO_POSITION, Desk, Lives, Positions
 from mtmount_twisted.station.events import Source
 from mtmount_twisted.station.requests import (
     Subjects,
@@ -65,7 +65,7 @@ class Life:
     def __init__(self) -> None:
         self.is_dead = False
         self.unseen = ""
-        self.bound = desk_module.NO_POSITION
+        self.bound = NO_POSITION
         self.read = 0
         self.gaps: list[tuple[int, int]] = []
         self.sees = asyncio.Event()
@@ -702,6 +702,143 @@ class StopTests(DeskCase):
             stop, move = process.handed
             self.assertLessEqual(stop.stored_at, move.stored_at)
 
+        self.in_house(test)
+
+    def test_order_of_the_log_in_a_new_session(self) -> None:
+        """A new session begins to read at earlier requests: none of them counts as later than it was."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            for number in range(MOST_OPEN):
+                await house.ask(f"{number}")
+            await house.until(lambda: len(house.mount) == MOST_OPEN)
+            house.time -= 3.0  # the broker's stamp of a request that was stored 3 s ago
+            await house.ask("old")
+            house.time += 3.0
+            last = await house.ask("new")
+            await house.until(lambda: process.log.read == last)
+            process.desk.settle_tenure(1, False)
+            await pause(0.01)
+            process.desk.settle_tenure(2, True)
+            for id in "01":
+                process.ends(id)
+            await house.until(lambda: len(house.mount) == MOST_OPEN + 2)
+            old, new = process.handed[-2:]
+            self.assertEqual((old.id, new.id), ("old", "new"))
+            self.assertAlmostEqual(new.stored_at - old.stored_at, 3.0, 1)
+
+        self.in_house(test)
+
+
+class LostRequestTests(DeskCase):
+    """Requests that the broker loses, or deletes, before or after the bridge has read them.
+
+    Except in the first test, no session asks again for the last request.
+    """
+
+    def setUp(self) -> None:
+        self.patch(desk_module, "LOOK_TIME", 3600.0)
+
+    def test_last_request_deleted_unread(self) -> None:
+        """A session waits for the last request, and it is deleted before it is read, without a gap: the
+        session asks again for the last request, and claims what waits."""
+
+        async def test(house: House) -> None:
+            position = await house.ask("1")
+            await house.ask("stop", STOP)
+            process = house.process()
+            process.log.bound = position
+            await house.until(lambda: process.log.read == position)
+            await pause(0.01)
+            self.assertEqual(house.mount, [])  # the last request is still there
+            log = house.broker.log(LOG)
+            log.keep(log.messages[:-1])
+            process.log.bound = NO_POSITION
+            await house.until(lambda: house.mount)
+            self.assertEqual((house.mount, process.log.gaps), ([("night", "1")], []))
+
+        self.patch(desk_module, "LOOK_TIME", 0.001)
+        self.in_house(test)
+
+    def test_last_request_deleted_with_a_gap(self) -> None:
+        """The same with a gap: the session claims at once."""
+
+        async def test(house: House) -> None:
+            position = await house.ask("1")
+            last = await house.ask("2")
+            process = house.process()
+            process.log.bound = position
+            await house.until(lambda: process.log.read == position)
+            house.broker.delete_before(LOG, last + 1)
+            await house.until(lambda: house.mount)
+            self.assertEqual((house.mount, process.log.gaps), ([("night", "1")], [(last, last)]))
+
+        self.in_house(test)
+
+    def test_last_requests_lost(self) -> None:
+        """The broker loses its last requests, read and unread ones: the session waits for none of them."""
+
+        async def test(house: House) -> None:
+            for id in "1234":
+                await house.ask(id)
+            process = house.process()
+            process.log.bound = 3
+            await house.until(lambda: process.log.read == 3)
+            house.broker.lose_tail(LOG, 3)
+            await house.until(lambda: ("night", "1") in house.mount)
+            self.assertEqual(process.log.gaps, [(2, 3)])
+
+        self.in_house(test)
+
+    def test_stop_in_the_place_of_a_lost_request(self) -> None:
+        """A stop gets the position of a request that was judged and lost: the session reads the stop before
+        it claims."""
+
+        async def test(house: House) -> None:
+            for id in "123":
+                await house.ask(id)
+            process = house.process()
+            process.log.unseen = SUBJECTS.request("night", "*")
+            await house.until(lambda: process.log.read == 3)
+            process.log.bound = 1
+            house.broker.lose_tail(LOG, 2)
+            await house.until(lambda: process.log.gaps == [(2, 3)])
+            await house.ask("stop", STOP)
+            process.log.unseen = ""
+            await pause(0.01)
+            self.assertEqual(house.mount, [])
+            process.log.bound = NO_POSITION
+            self.assertEqual((await house.outcome("1"))["explanation"], "not sent: overtaken by a stop")
+            self.assertEqual(house.mount, [("night", "stop")])
+
+        self.in_house(test)
+
+    def test_request_in_the_place_of_a_claimed_one(self) -> None:
+        """A request with a claim of an earlier session is lost, and another request gets its position: the
+        end of the first one does not settle the second one."""
+
+        async def test(house: House) -> None:
+            for id in "12":
+                body = claim_body(id, Source("t1", "a"), 1, 1, house.time)
+                await house.log.append(SUBJECTS.life("night", id), body, after=0)
+            await house.ask("1")
+            lost = await house.ask("2")
+            process = house.process(epoch=2)
+            await house.until(lambda: process.handed == [Recall("night", "1")])
+            await house.until(lambda: process.log.read == lost)
+            house.broker.lose_tail(LOG, 1)
+            await house.until(lambda: process.log.gaps == [(lost, lost)])
+            self.assertEqual(await house.ask("other"), lost)
+            await house.until(lambda: house.mount)
+            for id in "12":
+                await house.until(lambda id=id: Recall("night", id) in process.handed)  # type: ignore[misc]
+                process.ends(id)
+                await house.until(lambda id=id: id in process.written)  # type: ignore[misc]
+            await house.ask("last")
+            await house.until(lambda: ("night", "last") in house.mount)
+            self.assertEqual(house.life("last")[0]["data"]["settled"], lost)
+
+        self.patch(desk_module, "MOST_TAKEN", 1)
         self.in_house(test)
 
 
