@@ -27,6 +27,7 @@ from mtmount_twisted.frontends.tcp.command_queue import (
     MAX_BYTES,
     MAX_LINES,
     MORE_LOOKS,
+    PAUSED_TIME,
     STOPS_AT_ONCE,
     CommandQueue,
 )
@@ -595,6 +596,41 @@ class LookTests(Tma2022Case):
             tracker.add([stop])
             self.clock.advance(LOOK_EVERY)
             self.assertEqual(codes(self.sent()), codes([stop]), size)
+
+    def test_paused_for_long(self) -> None:
+        """A commander that sends long packets is paused for a while at most, also if the other looks are used
+        by a crowd; its stop waits for none of the crowd."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        stop = tma2022.commands.BothAxesStop(sequence_id=2, source=EUI).encode()[:-2]
+        crowd = [self.come() for _ in range(300)]
+        for queue in crowd:
+            queue.add([move] * 60)
+        self.turn_clock.advance(TURN)
+        tracker, reader = self.come(), self.readers[-1]
+        for _ in range(2):
+            tracker.add([move] * 150)
+        reader.pause.assert_called_once()
+        reader.resume.assert_not_called()
+        self.clock.pump([PAUSED_TIME, 0.0, 0.0, 0.0, 0.0])
+        for _ in range(40):
+            self.turn_clock.advance(TURN)
+        reader.resume.assert_called()
+        tracker.add([stop])
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual(codes(self.sent()), codes([stop]))
+
+    def test_closed_while_it_is_paused(self) -> None:
+        """The end of a paused connection leaves no timer."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        for queue in [self.come() for _ in range(60)]:
+            queue.add([move] * 60)
+        paused = self.come()
+        before = len(self.clock.getDelayedCalls())
+        for _ in range(2):
+            paused.add([move] * 150)
+        self.readers[-1].pause.assert_called()
+        paused.close()
+        self.assertEqual(len(self.clock.getDelayedCalls()), before)
 
     def test_stop_behind_many(self) -> None:
         """A commander that sends on and on while others flood is received all the time, and its stop goes at

@@ -226,6 +226,15 @@ class OvertakenTests(WebCase):
         [last] = self.house.link.read()
         self.assertIn(b"\n13", last)
 
+    def test_behind_its_own_stop(self) -> None:
+        """A move right behind a stop of the same connection is sent."""
+        for command, parameters in (("BothAxesStop", {}), (MOVE, {"position": 11.0})):
+            body = {"command": command, "parameters": parameters}
+            self.wire.ask("POST", "/api/v1/commands", body)
+        self.pass_turns()
+        codes = [CommandCode.BOTH_AXES_STOP, CommandCode.AZIMUTH_AXIS_MOVE]
+        self.assertEqual(self.house.link.codes(), codes)
+
     def test_stop_is_not_overtaken(self) -> None:
         """A stop that waits is sent behind another stop, and a move that came behind the stop, too."""
         self.wire.protocol.pauseProducing()

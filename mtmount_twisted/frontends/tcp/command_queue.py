@@ -34,6 +34,7 @@ from mtmount_twisted.dialects.dialect import CommandEnvelope, CommandKind, Trans
 from mtmount_twisted.errors import LineError
 from mtmount_twisted.interfaces import IClient
 from mtmount_twisted.net.allowances import Allowance
+from mtmount_twisted.net.deadlines import Deadline
 from mtmount_twisted.net.protocol import LineReader
 from mtmount_twisted.net.turns import LEAST, Rank, Turns
 
@@ -65,6 +66,10 @@ FEW_ARRIVE = 40
 """If at most so many commands arrive while there is no room for more, all older ones are looked at, up to
 `MAX_LINES`. Then the oldest can be dropped, and the connection of a tracker is never paused. That makes room
 for 64 commands, so each command is looked at once."""
+
+PAUSED_TIME = 0.2
+"""The time for which a connection may be paused for want of room, before all its commands are looked at and
+the oldest are dropped, in seconds."""
 
 LOOKED_BYTES = 512
 """The largest number of bytes of a command that a look reads: the header is at the start. So a look at any
@@ -142,6 +147,8 @@ class CommandQueue:
         self._looks = looks
         self._first_look = _Look(self._look_at_newest)
         self._look = _Look(self._look_for_stops)
+        self._catch_up = _Look(self._look_at_all)
+        self._paused: Deadline | None = None  # runs while the reader is paused for want of room
         self.drained: Callable[[], object] = lambda: None
         self._reader: LineReader | None = None
         self._refused = 0  # bytes of this slice that were refused
@@ -169,11 +176,13 @@ class CommandQueue:
         if self._waiting:
             left = [line for line, *_ in self._waiting]
             self._bridge.leave_out(self._client, left + [line for lines, _ in self._rest for line in lines])
+        self._end_pause()
         self._waiting.clear()
         self._rest.clear()
         self._bytes = self._seen = 0
         self._turns.discard(self)
         self._first_looks.discard(self._first_look)
+        self._first_looks.discard(self._catch_up)
         self._looks.discard(self._look)
         self._rank = Rank.USUAL
         self._reader = None
@@ -182,7 +191,7 @@ class CommandQueue:
         """Give up the references by which the closed queue and its client keep each other: it is not opened
         again."""
         self.drained = lambda: None
-        del self._client, self._first_look, self._look
+        del self._client, self._first_look, self._look, self._catch_up
 
     def add(self, lines: list[bytes]) -> None:
         """Dispatch commands, or let them wait for a turn."""
@@ -205,6 +214,8 @@ class CommandQueue:
             self._looks.add(self._look)
         if self._reader is not None and not self._has_room:
             self._reader.pause()
+            if self._paused is None:
+                self._paused = Deadline(self._clock, PAUSED_TIME, self._has_paused_long)
 
     def _refill(self) -> None:
         """Keep more of the received lines one by one: a chunk may have 2,000 lines."""
@@ -250,8 +261,19 @@ class CommandQueue:
     def _has_too_many(self) -> bool:
         return len(self._waiting) > MAX_LINES or (self._bytes > MAX_BYTES and len(self._waiting) > 1)
 
+    def _has_paused_long(self) -> None:
+        self._paused = None
+        if self._waiting and not self._has_room:
+            self._first_looks.add(self._catch_up)
+
+    def _end_pause(self) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+
     def _went_on(self) -> None:
         if self._reader is not None and self._has_room:
+            self._end_pause()
             self._reader.resume()
         if not self._waiting:
             self.drained()
@@ -422,6 +444,23 @@ class CommandQueue:
         if self._has_more and self._reader is not None:
             # Before the commanders that have no stop among their commands.
             self._looks.add(self._look, Rank.SECOND)
+        self._went_on()
+        return looked
+
+    def _look_at_all(self, most: int) -> int:
+        """Look at the commands of a connection that was paused for `PAUSED_TIME`, and make room; see
+        `turns.Reader`.
+
+        Without these turns, the stop behind them would wait in the system for the other looks of a crowd.
+        """
+        self._looked = 0
+        seen = self._seen
+        self._guarded(self._dispatch_stops, MAX_LINES * LEAST)
+        if not self._has_room:
+            self._drop_oldest()
+        looked = self._looked
+        if not self._has_room and self._seen > seen and self._reader is not None:
+            self._first_looks.add(self._catch_up)
         self._went_on()
         return looked
 

@@ -274,6 +274,12 @@ class Connection(http.HTTPChannel):
         self._pause_if_ahead()
         self._read_on()
 
+    def note_own_stops(self, count: int) -> None:
+        """Note stops of this connection. They overtake no request that came behind them."""
+        if count:
+            self.stops += count
+            self._marks = deque((end, stops + count) for end, stops in self._marks)
+
     def read_slice(self, most: int) -> int:
         """Parse a slice of the kept data; see `turns.Reader`.
 
@@ -646,7 +652,9 @@ class WebSite(http.HTTPFactory):
                 self._commanding.add(*turn, request)
         elif not self._closing:
             self._next = self.reactor.callLater(0, self._next_turn)
+            connection, before = request.channel, self.count_stops()
             self.router.respond(request)
+            connection.note_own_stops(self.count_stops() - before)
 
     def _next_turn(self) -> None:
         self._next = None
