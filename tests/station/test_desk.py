@@ -484,6 +484,25 @@ class DeathTests(DeskCase):
             self.patch(desk_module, "RETRY_AFTER", 0.001)
             self.in_house(test)
 
+    def test_outcome_before_a_recall(self) -> None:
+        """The daemon tells the outcome by itself before it takes the question: the process asks no more."""
+
+        async def test(house: House) -> None:
+            dead = self.dies(house.process(), "handed over")
+            await house.ask("1")
+            await dead.wait()
+            process = house.process()
+            process.reads = False
+            await house.until(lambda: process.refused > 1)
+            process.reads = True
+            process.ends("1")
+            await house.outcome("1")
+            await house.until(lambda: process.desk.is_done)
+            self.assertEqual((process.handed, process.written), ([], ["1"]))
+
+        self.patch(desk_module, "RETRY_AFTER", 0.001)
+        self.in_house(test)
+
     def test_outcome_before_the_claims_are_read(self) -> None:
         """The daemon tells an outcome before the new process knows the claims: the daemon keeps it until the
         process asks for it."""
@@ -1088,6 +1107,21 @@ class JudgementTests(DeskCase):
                 self.assertEqual(house.kinds("1"), ["claim", "done"])
 
             self.in_house(test)
+
+    def test_stop_again_after_its_loss_between_sessions(self) -> None:
+        """The same holds if the broker loses the stop while the bridge does not read."""
+
+        async def test(house: House) -> None:
+            process = house.process()
+            await self.stops(house, process, "1")
+            process.desk.settle_tenure(1, False)
+            await pause(0.01)
+            house.broker.lose_tail(LOG, 3)
+            process.desk.settle_tenure(2, True)
+            await self.stops(house, process, "1")
+            self.assertEqual(house.kinds("1"), ["claim", "done"])
+
+        self.in_house(test)
 
     def test_keep_alive_with_the_id_of_a_request(self) -> None:
         """A keep-alive says that its user is there, also if its id is the one of a request."""
