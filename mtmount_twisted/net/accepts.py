@@ -35,7 +35,7 @@ from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 ACCEPTS = 1
 """The number of connections of one listening socket that are set up in any turn of the reactor."""
 
-MORE_ACCEPTS, ACCEPT_TIME = 3, 0.001
+MORE_ACCEPTS, ACCEPT_TIME = 2, 0.0005
 """The largest number of further ones, and the time in seconds for which they are set up in a turn that is not
 used up (`turn_time`). Many more at once would displace a user's connection to the page before its request is
 read."""
