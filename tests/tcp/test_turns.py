@@ -619,6 +619,23 @@ class LookTests(Tma2022Case):
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(codes(self.sent()), codes([stop]))
 
+    def test_new_holder_that_is_paused(self) -> None:
+        """If a commander gets command while it is paused, none of its commands is dropped."""
+        move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]
+        for queue in [self.come() for _ in range(60)]:
+            queue.add([move] * 60)
+        heir, reader = self.come(), self.readers[-1]
+        for _ in range(2):
+            heir.add([move] * 150)
+        reader.pause.assert_called()
+        self.assertEqual(self.bridge.hand_command(self.bridge.lease.holder, self.clients[-1].name), "")
+        self.clock.pump([PAUSED_TIME, 0.0, 0.0, 0.0, 0.0])
+        for _ in range(40):
+            self.turn_clock.advance(TURN)
+        self.assertFalse(heir.waits)
+        self.assertEqual(len(self.sent()) + len(self.explanations(self.clients[-1])), 300)
+        reader.resume.assert_called()
+
     def test_closed_while_it_is_paused(self) -> None:
         """The end of a paused connection leaves no timer."""
         move = tma2022.commands.BothAxesMove(sequence_id=1, source=EUI, azimuth=1, elevation=50).encode()[:-2]

@@ -454,6 +454,8 @@ class CommandQueue:
         Without these turns, the stop behind them would wait in the system for the other looks of a crowd.
         """
         self._looked = 0
+        if self._has_command:
+            self._guarded(self._dispatch, 0)
         seen = self._seen
         self._guarded(self._dispatch_stops, MAX_LINES * LEAST)
         if not self._has_room:
