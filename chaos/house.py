@@ -27,7 +27,7 @@ from .mounts import TodaysMount, make_mount
 from .outcome import Outcome
 from .process import Daemon
 from .setting import Setting
-from .waits import pause, until
+from .waits import listening, pause, until
 from .web import Web
 
 CONFIG = """\
@@ -251,12 +251,16 @@ class House:
 
     async def join(self) -> None:
         """Connect desk, observer and the pair, and take command for the desk."""
+        reactor, ports = self.reactor, self.ports
+        await listening(reactor, self.web.state)
         await self.linked()
         telemetry = self.setting.mount.telemetry
         if telemetry is not None:
-            self.reader = await connect(self.reactor, self.ports["telemetry"], lambda: Reader(telemetry))
-        self.desk = await self.visit()
-        self.hall = await connect(self.reactor, self.ports["hall"], Observer)
+            self.reader = await listening(
+                reactor, lambda: connect(reactor, ports["telemetry"], lambda: Reader(telemetry))
+            )
+        self.desk = await listening(reactor, self.visit)
+        self.hall = await listening(reactor, lambda: connect(reactor, ports["hall"], Observer))
         await until(self.reactor, lambda: self.csc.pair.connected, "the pair's commander is connected")
         await self.take()
 

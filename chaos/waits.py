@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import deferLater
+
+T = TypeVar("T")
 
 STEP = 0.01
 """How often a condition is looked at, in seconds."""
@@ -23,6 +26,23 @@ class TooLate(Exception):
 def pause(reactor: Any, seconds: float) -> Deferred[None]:
     """Fires after so many seconds."""
     return deferLater(reactor, seconds, lambda: None)
+
+
+async def listening(reactor: Any, reach: Callable[[], Awaitable[T]], seconds: float = 10.0) -> T:
+    """Return what a port of a daemon that starts answers. The log may say that it serves before each port is
+    open.
+
+    :param reach: connects, and returns what that brings.
+    :raises ConnectionRefusedError: if the port is not open in time.
+    """
+    began = reactor.seconds()
+    while True:
+        try:
+            return await reach()
+        except ConnectionRefusedError:
+            if reactor.seconds() - began > seconds:
+                raise
+        await pause(reactor, STEP)
 
 
 async def rises(reactor: Any, read: Callable[[], int], least: int, what: str, seconds: float = 10.0) -> float:

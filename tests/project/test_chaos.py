@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -371,6 +372,27 @@ class WaitsTests(SynchronousTestCase):
         waiting = Deferred.fromCoroutine(waits.until(clock, lambda: False, "it is there", 1.0))
         clock.pump([waits.STEP] * 110)
         self.failureResultOf(waiting, waits.TooLate)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_port_that_opens_late(self) -> None:
+        """A port is tried again until it is open, and not without end."""
+        clock = Clock()
+        for refusals, answer in ((3, "an answer"), (1000, None)):
+            left = [refusals]
+
+            async def reach(left: list[int] = left) -> str:
+                left[0] -= 1
+                if left[0] >= 0:
+                    raise ConnectionRefusedError
+                return "an answer"
+
+            reached = Deferred.fromCoroutine(waits.listening(clock, reach, 1.0))
+            self.assertNoResult(reached)
+            clock.pump([waits.STEP] * 110)
+            if answer is None:
+                self.failureResultOf(reached, ConnectionRefusedError)
+            else:
+                self.assertEqual(self.successResultOf(reached), answer)
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
