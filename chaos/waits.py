@@ -29,10 +29,10 @@ def pause(reactor: Any, seconds: float) -> Deferred[None]:
 
 
 async def listening(reactor: Any, reach: Callable[[], Awaitable[T]], seconds: float = 10.0) -> T:
-    """Return what a port of a daemon that starts answers. The log may say that it serves before each port is
-    open.
+    """Return the result of `reach`, once the port of a starting daemon is open. The log may say that the
+    daemon serves before each port is open.
 
-    :param reach: connects, and returns what that brings.
+    :param reach: connects to the port.
     :raises ConnectionRefusedError: if the port is not open in time.
     """
     began = reactor.seconds()

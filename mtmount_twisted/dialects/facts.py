@@ -17,8 +17,9 @@ MOST_DEGREES = 1000.0
 angle counts as missing: the page draws the way between two angles. The azimuth turns by 270 deg."""
 
 LEAST_SPEED, MOST_SPEED = 1e-6, 1000.0
-"""The least highest velocity and acceleration of an axis, in deg/s and deg/s², and the largest ones. Numbers
-beyond them count as missing. The azimuth moves at 7 deg/s at most."""
+"""The bounds of the limits that the settings give for the velocity of an axis, in deg/s, and for its
+acceleration, in deg/s². A limit outside them counts as missing, and so does a velocity above `MOST_SPEED`.
+The azimuth moves at 7 deg/s at most."""
 
 Severity = Literal["warning", "error"]
 """The severity of an alarm."""

@@ -33,11 +33,12 @@ from .turn_time import NEVER, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 ACCEPTS = 1
-"""The number of connections of one listening socket that are set up in any turn of the reactor."""
+"""The number of connections of one listening socket that are set up in a turn of the reactor; of the turns
+that are used up, most set up none (`turn_time`)."""
 
 MORE_ACCEPTS, ACCEPT_TIME = 2, 0.0005
 """The largest number of further ones, and the time in seconds for which they are set up in a turn that is not
-used up (`turn_time`). Many more at once would displace a user's connection to the page before its request is
+used up. Many more at once would displace a user's connection to the page before its request is
 read."""
 
 MOST_AHEAD = 3
@@ -61,10 +62,10 @@ take none (`turn_time`)."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
-queue closes one, so that the system's queue has room for other addresses. It chooses an unknown address if
-possible, that with most waiting connections; those that had sent something on their arrival, as a user does,
-and the others count by themselves. Of several such addresses it chooses one with silent connections, and the
-newest. Of these connections it closes the newest.
+queue closes one, so that the system's queue has room for other addresses. If an address is unknown, its
+connections that had sent something on their arrival are one group, and its silent ones another. The queue
+closes the newest connection of the largest group; of equal groups, a silent one gives way, and the newest.
+Known addresses give way only if no unknown one waits.
 """
 
 

@@ -103,7 +103,6 @@ class WebRequest(http.Request):
     """
 
     stops: int = 0
-
     channel: Connection  # None once the connection is lost
     content: BytesIO
 
