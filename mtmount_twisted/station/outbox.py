@@ -5,7 +5,8 @@ connection it asks the log for its last rows, and continues after them; so a bro
 rows gets them again, and no row is doubled. A window of messages may be sent before the first of them is
 confirmed. If the broker stores a later message and not an earlier one, as it can while a stream elects its
 leader, the log has a hole. So after each fault the outbox looks at the last window of the log, and fills the
-holes first. Next to read: `events`, the messages; `journal_file`.
+holes before it sends further rows. It sends the first row of a journal alone, so that no hole is before the
+first row of the log. Next to read: `events`, the messages; `journal_file`.
 """
 
 from __future__ import annotations
@@ -168,8 +169,8 @@ class Outbox:
         while not self._settled:  # the daemon soon sends the last id in the file
             self._changed.clear()
             await self._wait()
-        holes, position = await self._look()
-        for entry in holes:
+        first, position = await self._look()
+        for entry in first:
             await self._send(entry)
         await self._all_confirmed()
         self._position = position
@@ -245,17 +246,20 @@ class Outbox:
     # The position in the log
 
     async def _look(self) -> tuple[list[Entry], int]:
-        """Return the rows that the log lacks before the last row that it has, and the id of that row.
+        """Return the rows to send before all others, and the id up to which the log then has every row.
+
+        These rows are the ones that the log lacks before the last row that it has. If it has none, return the
+        first row of the journal: a hole before the first row that the log has would not be found.
 
         :raises EngineUnreachable: if the broker does not answer.
         """
         self._position = None
         last = await self._log.last(self._source.events)
         if last is None:
-            return [], 0
+            return self._first_after(0)
         told = {found for each in await self._tail(last) if (found := row_in(each.body, self._source))}
         if not told:
-            return [], 0
+            return self._first_after(0)
         ours = sorted(id for id, when in told if self._journal.time_of(id) == when)
         if ours:
             known = set(ours)
@@ -264,13 +268,18 @@ class Outbox:
         highest = max(id for id, _ in told)
         oldest, newest = self._journal.first_and_last()
         if highest < oldest or (highest <= newest and self._journal.time_of(highest) is None):
-            return [], highest  # the journal has deleted these rows
+            return self._first_after(highest)  # the journal has deleted these rows
         self._report(
             logging.WARNING,
             f"the broker has events of {self._source.uri} from another journal: publishing this one from its "
             "beginning; has the journal's file been replaced?",
         )
-        return [], 0
+        return self._first_after(0)
+
+    def _first_after(self, position: int) -> tuple[list[Entry], int]:
+        """Return the first row after a position that may be published, and its id."""
+        first = next(self._journal.rows(position, self._settled), None)
+        return ([], position) if first is None else ([first], first.id)
 
     async def _tail(self, last: Stored) -> Iterable[Stored]:
         """Return the last messages of this bridge in the log: a full window of them, if there are enough."""

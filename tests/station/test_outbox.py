@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.errors import EngineUnreachable
 from mtmount_twisted.frontends.web.events.shapes import row_of, shape
 from mtmount_twisted.frontends.web.http.encoding import as_json
 from mtmount_twisted.journal.recorder import Waiting, Writer
@@ -92,6 +93,37 @@ class Stage:
         await asyncio.wait([self.task])
         await self.engine.close()
         self.file.close()
+
+    async def end_after(self, number: int) -> None:
+        """End the outbox once it has published some rows."""
+        self.keep(number)
+        await self.published()
+        await self.close()
+
+    def replace_journal(self) -> None:
+        """Begin another journal's file, later."""
+        self.book.close()
+        for path in self.book.path.parent.iterdir():
+            path.unlink()
+        self.book.open()
+        self.book.time += 100
+
+    def delete_before(self, id: int) -> None:
+        """Delete the oldest rows of the journal."""
+        for table in ("message", "step", "event"):
+            self.book.keeper._store._db.execute(f"DELETE FROM {table} WHERE id < {id}")  # type: ignore[union-attr]
+
+    def lose_next(self) -> None:
+        """Let the broker lose the next message; it stores the ones after that."""
+        store = self.broker.store
+
+        def lose(*message: Any) -> asyncio.Future[int]:
+            self.broker.store = store  # type: ignore[method-assign]
+            lost: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            lost.set_exception(EngineUnreachable("no answer"))
+            return lost
+
+        self.broker.store = lose  # type: ignore[method-assign]
 
     def keep(self, number: int = 1) -> None:
         """Keep rows in the journal, and tell the outbox."""
@@ -227,13 +259,41 @@ class OutboxTests(SynchronousTestCase):
 
         self.on_stage(test)
 
+    def test_first_row_not_stored(self) -> None:
+        """The broker has no row of the journal, and does not store the first one, though it stores others: in
+        the end it has each row, also if it had rows of another journal, or rows that the journal deleted."""
+
+        async def empty_broker(stage: Stage) -> list[str]:
+            return ids(1, stage.book.keep(4))
+
+        async def other_journal(stage: Stage) -> list[str]:
+            await stage.end_after(4)
+            stage.replace_journal()
+            return ids(1, 12) + ids(1, stage.book.keep(2))
+
+        async def deleted_rows(stage: Stage) -> list[str]:
+            await stage.end_after(4)
+            stage.book.keep(2)
+            stage.delete_before(15)
+            return ids(1, 12) + ids(15, 18)
+
+        for prepare in (empty_broker, other_journal, deleted_rows):
+
+            async def test(stage: Stage, prepare: Callable[[Stage], Awaitable[list[str]]] = prepare) -> None:
+                wanted = await prepare(stage)
+                if stage.task.done():
+                    stage.begin()
+                stage.lose_next()
+                stage.outbox.settle(stage.book.last)
+                self.assertEqual(await stage.published(), wanted)
+
+            self.on_stage(test)
+
     def test_new_process(self) -> None:
         """A new process goes on where the last one was killed, also in a further run of the daemon."""
 
         async def test(stage: Stage) -> None:
-            stage.keep(10)
-            await stage.published()
-            await stage.close()
+            await stage.end_after(10)
             stage.book.keep(4)
             stage.book.close()
             stage.book.open()
@@ -250,14 +310,8 @@ class OutboxTests(SynchronousTestCase):
         """A journal that begins anew is published from its beginning, with one line for the log."""
 
         async def test(stage: Stage) -> None:
-            stage.keep(4)
-            await stage.published()
-            await stage.close()
-            stage.book.close()
-            for path in stage.book.path.parent.iterdir():
-                path.unlink()
-            stage.book.open()
-            stage.book.time += 100
+            await stage.end_after(4)
+            stage.replace_journal()
             stage.book.keep(2)
             stage.begin()
             stage.outbox.settle(stage.book.last)
@@ -276,13 +330,9 @@ class OutboxTests(SynchronousTestCase):
         """If the journal has deleted what the broker has last, the outbox goes on with what is left."""
 
         async def test(stage: Stage) -> None:
-            stage.keep(4)
-            await stage.published()
-            await stage.close()
+            await stage.end_after(4)
             stage.book.keep(2)
-            stage.book.keeper._store._db.execute("DELETE FROM message WHERE id < 15")  # type: ignore[union-attr]
-            for table in ("step", "event"):
-                stage.book.keeper._store._db.execute(f"DELETE FROM {table} WHERE id < 15")  # type: ignore[union-attr]
+            stage.delete_before(15)
             stage.begin()
             stage.outbox.settle(stage.book.last)
             self.assertEqual(await stage.published(), [*ids(1, 12), *ids(15, 18)])
@@ -308,13 +358,15 @@ class OutboxTests(SynchronousTestCase):
         """Never more messages are unconfirmed than the window allows."""
 
         async def test(stage: Stage) -> None:
+            stage.keep()  # the first row of a journal is sent alone
+            await stage.published()
             stage.broker.swallow()
             stage.keep(10)
-            await stage.until(lambda: len(stage.broker.log(LOG).messages) == 4)
+            await stage.until(lambda: len(stage.broker.log(LOG).messages) == 3 + 4)
             self.assertEqual(stage.outbox.lag().rows, 30)
             stage.broker.cut()
             stage.broker.restore()
-            self.assertEqual(await stage.published(), ids(1, 30))
+            self.assertEqual(await stage.published(), ids(1, 33))
 
         self.on_stage(test, window=4)
 
