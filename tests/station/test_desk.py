@@ -171,6 +171,20 @@ class Process:
         steps = [{"step": "done", "time": "2026-11-27T00:00:00.000Z"}]
         self.desk.note_outcome(Outcome(user=user, id=id, state=state, steps=steps))
 
+    async def finish(self, id: str) -> None:
+        """The mount has done a command: wait for the outcome."""
+        self.ends(id)
+        await self.house.outcome(id)
+
+    async def end_tenure(self) -> None:
+        """End the tenure, and wait until the session has ended."""
+        self.desk.settle_tenure(self.desk.epoch, False)
+        await pause(0.01)
+
+    def begin_tenure(self, epoch: int) -> None:
+        """Begin the next tenure."""
+        self.desk.settle_tenure(epoch, True)
+
     def die(self) -> None:
         """End without another word."""
         self.log.is_dead = True
@@ -203,10 +217,44 @@ class House:
         self.processes.append(made)
         return made
 
-    async def ask(self, id: str, wanted: Wanted = MOVE, user: str = "night") -> int:
-        """Send a request."""
+    async def busy_process(self) -> Process:
+        """A process whose user has as many commands in flight as it may have."""
+        process = self.process()
+        for number in range(MOST_OPEN):
+            await self.ask(f"{number}")
+        await self.until(lambda: len(self.mount) == MOST_OPEN)
+        return process
+
+    async def send(
+        self, id: str, wanted: Wanted | bytes = MOVE, user: str = "night", after: int | None = 0
+    ) -> asyncio.Future[int]:
+        """Send a request, or any bytes in its place; return the confirmation."""
         key, log = SUBJECTS.request(user, id), self.requester.log(commands_name(user))
-        return await log.append(key, request_body(user, id, wanted), after=0)
+        body = wanted if isinstance(wanted, bytes) else request_body(user, id, wanted)
+        sent = await log.send(key, body, None, after)
+        sent.add_done_callback(lambda future: future.exception())  # it may be lost
+        return sent
+
+    async def ask(
+        self, id: str, wanted: Wanted | bytes = MOVE, user: str = "night", after: int | None = 0
+    ) -> int:
+        """Send a request, and wait for its confirmation."""
+        return await (await self.send(id, wanted, user, after))
+
+    async def run(self, id: str, wanted: Wanted = MOVE, user: str = "night") -> int:
+        """Send a request, and wait until the mount has its command."""
+        position = await self.ask(id, wanted, user)
+        await self.sent(id, user)
+        return position
+
+    async def sent(self, id: str, user: str = "night") -> None:
+        """Wait until the mount has the command of a request."""
+        await self.until(lambda: (user, id) in self.mount)
+
+    async def claim(self, id: str, node: str = "a", epoch: int = 1) -> None:
+        """Write a claim, as a bridge does."""
+        body = claim_body(id, Source("t1", node), epoch, 1, self.time)
+        await self.log.append(SUBJECTS.life("night", id), body, after=0)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
         """Wait until something is so."""
@@ -242,6 +290,11 @@ class DeskCase(SynchronousTestCase):
         """Run a test."""
         on_stage(House, test)
 
+    async def overtaken(self, house: House, *ids: str) -> None:
+        """Some requests end without being sent, because of a stop."""
+        for id in ids:
+            self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
+
     def dies(self, process: Process, point: str) -> asyncio.Event:
         """Let a process die at a named point; the event tells that it has."""
         dead = asyncio.Event()
@@ -264,9 +317,7 @@ class DeathTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             house.broker.swallow()
-            sent = await house.log.send(
-                SUBJECTS.request("night", "1"), request_body("night", "1", MOVE), None, 0
-            )
+            sent = await house.send("1")
             house.broker.cut()
             with self.assertRaises(EngineUnreachable):
                 await sent
@@ -289,8 +340,7 @@ class DeathTests(DeskCase):
             self.assertEqual(house.kinds("1"), [])
             heir = house.process("b", 2)
             await house.until(lambda: house.mount)
-            heir.ends("1")
-            await house.outcome("1")
+            await heir.finish("1")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
             self.assertEqual(house.life("1")[0]["data"]["session"], "b.2")
             self.assertEqual(house.mount, [("night", "1")])
@@ -334,8 +384,7 @@ class DeathTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             dead = self.dies(process, "ended")
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             process.ends("1")
             await dead.wait()
             house.process("b", 2)
@@ -350,8 +399,7 @@ class DeathTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             dead = self.dies(process, "written")
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             process.ends("1")
             await dead.wait()
             heir = house.process("b", 2)
@@ -367,8 +415,7 @@ class DeathTests(DeskCase):
 
         async def test(house: House) -> None:
             old = house.process()
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             house.process("b", 2)
             await house.outcome("1")
             old.ends("1")
@@ -384,8 +431,7 @@ class DeathTests(DeskCase):
 
             async def test(house: House, active: bool = active) -> None:
                 process = house.process()
-                await house.ask("1")
-                await house.until(lambda: house.mount)
+                await house.run("1")
                 house.broker.cut()
                 process.ends("1")
                 process.desk.settle_tenure(1, active)
@@ -404,7 +450,7 @@ class DeathTests(DeskCase):
             await house.ask("0")  # the desk serves now
             await house.until(lambda: house.mount)
             house.broker.swallow()
-            request = await house.log.send(SUBJECTS.request("night", "1"), request_body("night", "1", MOVE))
+            request = await house.send("1")
             await house.until(lambda: house.kinds("1") == ["claim"])
             house.broker.cut()
             with self.assertRaises(EngineUnreachable):
@@ -417,8 +463,7 @@ class DeathTests(DeskCase):
             house.broker.cut()
             house.broker.restore()
             await house.until(lambda: not any("late" in text for text in process.told))
-            process.ends("0")
-            await house.outcome("0")
+            await process.finish("0")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
             self.assertEqual(process.told, [])
 
@@ -434,8 +479,7 @@ class DeathTests(DeskCase):
             self.assertEqual((house.kinds("1"), house.mount), ([], [("night", "1")]))
             heir = house.process("b", 2)
             await house.until(lambda: len(house.mount) == 2)
-            heir.ends("1")
-            await house.outcome("1")
+            await heir.finish("1")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
 
         self.in_house(test)
@@ -453,8 +497,7 @@ class DeathTests(DeskCase):
         process = house.process(epoch=epoch)
         await house.until(lambda: process.handed)
         self.assertEqual(process.handed, [Recall("night", "1")])
-        process.ends("1")
-        await house.outcome("1")
+        await process.finish("1")
         self.assertEqual(house.kinds("1"), ["claim", "done"])
 
     def test_daemon_does_not_take_a_recall(self) -> None:
@@ -470,12 +513,10 @@ class DeathTests(DeskCase):
                 process.reads = False
                 await house.until(lambda: process.refused > 1)
                 if ends:
-                    process.desk.settle_tenure(1, False)
-                    await pause(0.01)
+                    await process.end_tenure()
                 process.reads = True
                 await house.until(lambda: process.handed)
-                process.ends("1")
-                await house.outcome("1")
+                await process.finish("1")
                 self.assertEqual(
                     (process.handed, house.kinds("1")), ([Recall("night", "1")], ["claim", "done"])
                 )
@@ -495,8 +536,7 @@ class DeathTests(DeskCase):
             process.reads = False
             await house.until(lambda: process.refused > 1)
             process.reads = True
-            process.ends("1")
-            await house.outcome("1")
+            await process.finish("1")
             await house.until(lambda: process.desk.is_done)
             self.assertEqual((process.handed, process.written), ([], ["1"]))
 
@@ -520,7 +560,7 @@ class DeathTests(DeskCase):
             process.log.sees.set()
             await house.until(lambda: Recall("night", "1") in process.handed)
             process.ends("1")
-            await house.until(lambda: ("night", "2") in house.mount)
+            await house.sent("2")
             process.ends("2")
             for id in "12":
                 await house.outcome(id)
@@ -537,20 +577,17 @@ class DeathTests(DeskCase):
 
             async def test(house: House, wanted: Wanted = wanted) -> None:
                 process = house.process(epoch=2)
-                await house.ask("0")
-                await house.until(lambda: house.mount)
-                key = SUBJECTS.life("night", "1")
-                await house.log.append(key, claim_body("1", Source("t1", "b"), 1, 1, house.time), after=0)
+                await house.run("0")
+                await house.claim("1", "b", 1)
                 await house.ask("1", wanted)
                 if wanted is STOP:
-                    await house.until(lambda: ("night", "1") in house.mount)
+                    await house.sent("1")
                     process.ends("1")
                 await house.outcome("1")
                 state = "done" if wanted is STOP else "outcome_unknown"
                 self.assertEqual(house.kinds("1"), ["claim", state])
                 self.assertEqual(len(house.mount), 1 + (wanted is STOP))
-                process.ends("0")
-                await house.outcome("0")
+                await process.finish("0")
 
             self.in_house(test)
 
@@ -559,16 +596,12 @@ class DeathTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("0")
-            await house.until(lambda: house.mount)
-            key = SUBJECTS.life("night", "1")
-            await house.log.append(key, claim_body("1", Source("t1", "b"), 2, 1, house.time), after=0)
+            await house.run("0")
+            await house.claim("1", "b", 2)
             position = await house.ask("1")
-            await house.ask("2")
-            await house.until(lambda: ("night", "2") in house.mount)
+            await house.run("2")
             for id in "02":
-                process.ends(id)
-                await house.outcome(id)
+                await process.finish(id)
             self.assertEqual(house.life("2")[-1]["data"]["settled"], position)
             self.assertEqual(house.kinds("1"), ["claim"])
 
@@ -580,10 +613,7 @@ class StopTests(DeskCase):
 
     async def moves_wait(self, house: House) -> Process:
         """Some commands of the user are open, and two wait."""
-        process = house.process()
-        for number in range(MOST_OPEN):
-            await house.ask(f"{number}")
-        await house.until(lambda: len(house.mount) == MOST_OPEN)
+        process = await house.busy_process()
         for id in "xy":
             await house.ask(id)
         return process
@@ -594,9 +624,8 @@ class StopTests(DeskCase):
         await house.until(lambda: heir.handed)
         for number in range(MOST_OPEN):
             heir.ends(f"{number}", "outcome_unknown")
-        for id in "xy":
-            self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
-        await house.until(lambda: ("night", "later") in house.mount)
+        await self.overtaken(house, *"xy")
+        await house.sent("later")
         sent = house.mount[MOST_OPEN:]
         self.assertEqual(sent, [*[("night", "stop")] * stops, ("night", "later")])
 
@@ -610,8 +639,7 @@ class StopTests(DeskCase):
                 await house.ask("stop", STOP)
                 await house.until(lambda: house.kinds("stop"))
                 if ended:
-                    process.ends("stop")
-                    await house.outcome("stop")
+                    await process.finish("stop")
                 process.die()
                 await self.nothing_moves(house, house.process(node, epoch))
 
@@ -624,11 +652,9 @@ class StopTests(DeskCase):
             process = await self.moves_wait(house)
             await house.ask("stop", STOP)
             await house.until(lambda: house.kinds("stop"))
-            process.desk.settle_tenure(1, False)
-            await pause(0.01)
-            process.ends("stop")
-            await house.outcome("stop")
-            process.desk.settle_tenure(2, True)
+            await process.end_tenure()
+            await process.finish("stop")
+            process.begin_tenure(2)
             await self.nothing_moves(house, process)
 
         self.in_house(test)
@@ -649,7 +675,7 @@ class StopTests(DeskCase):
                 for number in range(40):
                     explanation = (await house.outcome(f"{number}"))["explanation"]
                     self.assertEqual(explanation, "not sent: overtaken by a stop")
-                await house.until(lambda: ("night", "later") in house.mount)
+                await house.sent("later")
                 stops = [] if wanted is not STOP else [("night", "stop")]
                 self.assertEqual(house.mount, [*stops, ("night", "ask"), ("night", "later")])
 
@@ -660,20 +686,16 @@ class StopTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("0")
-            await house.until(lambda: house.mount)
+            await house.run("0")
             house.broker.swallow()
             for id, wanted in (("1", MOVE), ("stop", STOP)):
-                key, body = SUBJECTS.request("night", id), request_body("night", id, wanted)
-                sent = await house.log.send(key, body, None, 0)
-                sent.add_done_callback(lambda future: future.exception())
+                await house.send(id, wanted)
                 await house.until(lambda id=id: house.kinds(id))  # type: ignore[misc]
             house.broker.cut()
             house.broker.restore()
-            self.assertEqual((await house.outcome("1"))["explanation"], "not sent: overtaken by a stop")
+            await self.overtaken(house, "1")
             self.assertEqual(house.mount, [("night", "0"), ("night", "stop")])
-            process.ends("stop")
-            await house.outcome("stop")
+            await process.finish("stop")
 
         self.in_house(test)
 
@@ -682,7 +704,7 @@ class StopTests(DeskCase):
 
         async def test(house: House) -> None:
             process = await self.moves_wait(house)
-            await house.log.append(SUBJECTS.request("night", "0"), request_body("night", "0", STOP))
+            await house.ask("0", STOP, after=None)
             await house.outcome("y")
             await self.nothing_moves(house, process, 0)
 
@@ -727,18 +749,14 @@ class StopTests(DeskCase):
         """A new session begins to read at earlier requests: none of them counts as later than it was."""
 
         async def test(house: House) -> None:
-            process = house.process()
-            for number in range(MOST_OPEN):
-                await house.ask(f"{number}")
-            await house.until(lambda: len(house.mount) == MOST_OPEN)
+            process = await house.busy_process()
             house.time -= 3.0  # the broker's stamp of a request that was stored 3 s ago
             await house.ask("old")
             house.time += 3.0
             last = await house.ask("new")
             await house.until(lambda: process.log.read == last)
-            process.desk.settle_tenure(1, False)
-            await pause(0.01)
-            process.desk.settle_tenure(2, True)
+            await process.end_tenure()
+            process.begin_tenure(2)
             for id in "01":
                 process.ends(id)
             await house.until(lambda: len(house.mount) == MOST_OPEN + 2)
@@ -804,7 +822,7 @@ class LostRequestTests(DeskCase):
             process.log.bound = 3
             await house.until(lambda: process.log.read == 3)
             house.broker.lose_tail(LOG, 3)
-            await house.until(lambda: ("night", "1") in house.mount)
+            await house.sent("1")
             self.assertEqual(process.log.gaps, [(2, 3)])
 
         self.in_house(test)
@@ -827,7 +845,7 @@ class LostRequestTests(DeskCase):
             await pause(0.01)
             self.assertEqual(house.mount, [])
             process.log.bound = NO_POSITION
-            self.assertEqual((await house.outcome("1"))["explanation"], "not sent: overtaken by a stop")
+            await self.overtaken(house, "1")
             self.assertEqual(house.mount, [("night", "stop")])
 
         self.in_house(test)
@@ -838,8 +856,7 @@ class LostRequestTests(DeskCase):
 
         async def test(house: House) -> None:
             for id in "12":
-                body = claim_body(id, Source("t1", "a"), 1, 1, house.time)
-                await house.log.append(SUBJECTS.life("night", id), body, after=0)
+                await house.claim(id)
             await house.ask("1")
             lost = await house.ask("2")
             process = house.process(epoch=2)
@@ -853,8 +870,7 @@ class LostRequestTests(DeskCase):
                 await house.until(lambda id=id: Recall("night", id) in process.handed)  # type: ignore[misc]
                 process.ends(id)
                 await house.until(lambda id=id: id in process.written)  # type: ignore[misc]
-            await house.ask("last")
-            await house.until(lambda: ("night", "last") in house.mount)
+            await house.run("last")
             self.assertEqual(house.life("last")[0]["data"]["settled"], lost)
 
         self.patch(desk_module, "MOST_TAKEN", 1)
@@ -873,13 +889,11 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             [command] = process.handed
             self.assertEqual(command.body, {"command": "AzimuthAxisMove", "parameters": {"position": 5}})
             self.assertTrue(command.read_at <= moment() <= command.until <= command.read_at + 10)
-            process.ends("1")
-            await house.outcome("1")
+            await process.finish("1")
             claim, outcome = house.life("1")
             head = {"specversion": "1.0", "source": "/mount/t1/node/a", "id": "1", "epoch": 1}
             for each in claim, outcome:
@@ -944,10 +958,9 @@ class JudgementTests(DeskCase):
             for number, body in enumerate(bodies):
                 id = f"n{number}"
                 fitting = body.replace(b'"id": "1"', b'"id": "n%d"' % number)
-                await house.log.append(SUBJECTS.request("night", id), fitting, after=0)
+                await house.ask(id, fitting)
                 self.assertEqual((await house.outcome(id))["state"], "malformed", body[:80])
-            await house.ask("last")
-            await house.until(lambda: house.mount)
+            await house.run("last")
             self.assertEqual((house.mount, process.told), ([("night", "last")], []))
 
         self.in_house(test)
@@ -973,8 +986,7 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             process.desk.wall_clock = lambda: house.time - 3600
             house.time -= 11.0  # the broker's stamp of a request that was stored 11 s ago
             await house.ask("2")
@@ -987,14 +999,11 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("1", STOP)
-            await house.until(lambda: ("night", "1") in house.mount)
-            process.ends("1")
-            await house.outcome("1")
+            await house.run("1", STOP)
+            await process.finish("1")
             house.broker.step = -30.0
             house.seen.clear()
-            await house.ask("2", STOP)
-            await house.until(lambda: ("night", "2") in house.mount)
+            await house.run("2", STOP)
             process.ends("2")
             self.assertEqual((await house.outcome("2"))["state"], "done")
 
@@ -1006,13 +1015,12 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            key, body = SUBJECTS.request("night", "1"), request_body("night", "1", MOVE)
-            await house.log.append(key, body)
-            await house.log.append(key, body)
+            for _ in range(2):
+                await house.ask("1", after=None)
             await house.ask("2")
             await house.until(lambda: len(house.mount) == 2)
             process.ends("1")
-            await house.log.append(key, body)
+            await house.ask("1", after=None)
             await house.ask("3")
             await house.until(lambda: len(house.mount) == 3)
             self.assertEqual(house.mount, [("night", id) for id in "123"])
@@ -1026,33 +1034,23 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("0")
-            await house.until(lambda: house.mount)
+            await house.run("0")
             house.broker.swallow()
             for id in "12":
-                sent = await house.log.send(
-                    SUBJECTS.request("night", id), request_body("night", id, MOVE), None, 0
-                )
-                sent.add_done_callback(lambda future: future.exception())
+                await house.send(id)
             await house.until(lambda: house.kinds("1") == ["claim"])
             for id in "12":  # the first is claimed, and the second waits
-                key, body = SUBJECTS.request("night", id), request_body("night", id, STOP)
-                sent = await house.log.send(key, body)
-                sent.add_done_callback(lambda future: future.exception())
+                await house.send(id, STOP, after=None)
             await pause(0.01)
             house.broker.cut()
             house.broker.restore()
-            for id in "12":
-                self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
-            process.ends("0")
-            await house.outcome("0")
+            await self.overtaken(house, *"12")
+            await process.finish("0")
             self.assertEqual(house.mount, [("night", "0")])
             self.assertEqual([house.kinds(id) for id in "12"], [["claim", "not_sent"], ["not_sent"]])
-            position = await house.ask("last")
-            await house.until(lambda: ("night", "last") in house.mount)
+            position = await house.run("last")
             self.assertEqual(house.life("last")[0]["data"]["settled"], position)
-            process.ends("last")
-            await house.outcome("last")
+            await process.finish("last")
             await house.until(lambda: process.desk.is_done)
 
         self.in_house(test)
@@ -1060,7 +1058,7 @@ class JudgementTests(DeskCase):
     async def stops(self, house: House, process: Process, id: str) -> None:
         """A stop of the user is sent, and has its outcome."""
         sent, written = len(house.mount), len(process.written)
-        await house.log.append(SUBJECTS.request("night", id), request_body("night", id, STOP))
+        await house.ask(id, STOP, after=None)
         await house.until(lambda: house.mount[sent:] == [("night", id)])
         process.ends(id)
         await house.until(lambda: len(process.written) > written)
@@ -1072,10 +1070,10 @@ class JudgementTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             await self.stops(house, process, "1")
-            await house.log.append(SUBJECTS.request("night", "2"), b"{")
+            await house.ask("2", b"{", after=None)
             await house.outcome("2")
             for id in "12":
-                await house.log.append(SUBJECTS.request("night", id), request_body("night", id, STOP))
+                await house.ask(id, STOP, after=None)
             await self.stops(house, process, "3")
             await self.stops(house, process, "1")
             sent = [("night", id) for id in "131"]
@@ -1096,9 +1094,8 @@ class JudgementTests(DeskCase):
                 process = house.process()
                 await self.stops(house, process, "1")
                 if again:
-                    process.desk.settle_tenure(1, False)
-                    await pause(0.01)
-                    process.desk.settle_tenure(2, True)
+                    await process.end_tenure()
+                    process.begin_tenure(2)
                     process.log.read = 0
                     await house.until(lambda: process.log.read == 1)
                 house.broker.lose_tail(LOG, 3)
@@ -1114,10 +1111,9 @@ class JudgementTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             await self.stops(house, process, "1")
-            process.desk.settle_tenure(1, False)
-            await pause(0.01)
+            await process.end_tenure()
             house.broker.lose_tail(LOG, 3)
-            process.desk.settle_tenure(2, True)
+            process.begin_tenure(2)
             await self.stops(house, process, "1")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
 
@@ -1130,7 +1126,7 @@ class JudgementTests(DeskCase):
             process = house.process()
             await self.stops(house, process, "1")
             house.seen.clear()
-            await house.log.append(SUBJECTS.request("night", "1"), b"")
+            await house.ask("1", b"", after=None)
             await house.until(lambda: house.seen)
             self.assertEqual(house.mount, [("night", "1")])
 
@@ -1142,18 +1138,15 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("0")
-            await house.until(lambda: house.mount)
+            await house.run("0")
             house.broker.swallow()
-            for body in (b"{", request_body("night", "1", STOP)):
-                sent = await house.log.send(SUBJECTS.request("night", "1"), body)
-                sent.add_done_callback(lambda future: future.exception())
+            for body in (b"{", STOP):
+                await house.send("1", body, after=None)
             await house.until(lambda: house.kinds("1") == ["malformed"])
             await pause(0.01)
             house.broker.cut()
             house.broker.restore()
-            process.ends("0")
-            await house.outcome("0")
+            await process.finish("0")
             self.assertEqual((house.mount, house.kinds("1")), ([("night", "0")], ["malformed"]))
 
         self.in_house(test)
@@ -1167,23 +1160,18 @@ class JudgementTests(DeskCase):
             for id in life:
                 await house.ask(id)
             for id in life:
-                body = claim_body(id, Source("t1", "a"), 1, 1, house.time)
-                await house.log.append(SUBJECTS.life("night", id), body, after=0)
+                await house.claim(id)
             process = house.process(epoch=2)
-            await house.ask("stop", STOP)
-            await house.until(lambda: house.mount)
+            await house.run("stop", STOP)
             await house.until(lambda: len(process.handed) == 4)
             recalls = [each for each in process.handed if isinstance(each, Recall)]
             self.assertEqual(recalls, [Recall("night", id) for id in life[:3]])
             for id in life:
                 await house.until(lambda id=id: Recall("night", id) in process.handed)  # type: ignore[misc]
-                process.ends(id)
-                await house.outcome(id)
-            process.ends("stop")
-            await house.outcome("stop")
+                await process.finish(id)
+            await process.finish("stop")
             self.assertEqual([house.kinds(id) for id in life], [["claim", "done"]] * 10)
-            position = await house.ask("last")
-            await house.until(lambda: ("night", "last") in house.mount)
+            position = await house.run("last")
             self.assertEqual(house.life("last")[0]["data"]["settled"], position)
 
         self.patch(desk_module, "MOST_TAKEN", 3)
@@ -1193,14 +1181,12 @@ class JudgementTests(DeskCase):
         """An empty request says that its user is there, and has no outcome; an old one says nothing."""
 
         async def test(house: House) -> None:
-            day = house.requester.log(commands_name("day"))
-            await day.append(SUBJECTS.request("day", "here"), b"")
+            await house.ask("here", b"", "day")
             house.time += 60
             house.process()
-            await house.log.append(SUBJECTS.request("night", "here"), b"")
+            await house.ask("here", b"", after=None)
             await house.until(lambda: house.seen)
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             self.assertEqual((house.seen, house.kinds("here")), (["night"], []))
 
         self.in_house(test)
@@ -1210,19 +1196,16 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("1")
-            await house.until(lambda: house.mount)
-            process.desk.settle_tenure(1, False)
-            await pause(0.01)
+            await house.run("1")
+            await process.end_tenure()
             await house.ask("2")
             await pause(0.01)
             self.assertEqual((house.kinds("2"), len(house.mount)), ([], 1))
-            process.desk.settle_tenure(3, True)
+            process.begin_tenure(3)
             await house.until(lambda: len(house.mount) == 2)
             self.assertEqual(house.life("2")[0]["data"]["session"], "a.3")
             self.assertEqual(house.kinds("1"), ["claim"])  # the command of the first tenure still goes on
-            process.ends("1")
-            await house.outcome("1")
+            await process.finish("1")
             self.assertEqual(house.kinds("1"), ["claim", "done"])
 
         self.in_house(test)
@@ -1231,30 +1214,24 @@ class JudgementTests(DeskCase):
         """An outcome of the tenure before settles no request that only waited: each has an outcome."""
 
         async def test(house: House) -> None:
-            process = house.process()
-            for number in range(MOST_OPEN):
-                await house.ask(f"{number}")
-            await house.until(lambda: len(house.mount) == MOST_OPEN)
+            process = await house.busy_process()
             await house.ask("waits", ASK)
             for id in ("stop", "other"):
                 await house.ask(id, STOP)
             await house.until(lambda: house.kinds("other"))
-            process.desk.settle_tenure(1, False)
-            await pause(0.01)
+            await process.end_tenure()
             for number in range(MOST_OPEN):
-                process.ends(f"{number}")
-                await house.outcome(f"{number}")
+                await process.finish(f"{number}")
             process.log.sees.clear()
-            process.desk.settle_tenure(2, True)
+            process.begin_tenure(2)
             await pause(0.01)
-            process.ends("stop")
-            await house.outcome("stop")
+            await process.finish("stop")
             waits = next(
                 each for each in house.broker.log(LOG).messages if each.key.endswith("req.night.waits")
             )
             self.assertEqual(house.life("stop")[-1]["data"]["settled"], waits.position)
             process.log.sees.set()
-            await house.until(lambda: ("night", "waits") in house.mount)
+            await house.sent("waits")
             self.assertEqual(house.life("waits")[0]["data"]["settled"], waits.position)
             process.ends("waits")
             self.assertEqual((await house.outcome("waits"))["state"], "done")
@@ -1280,8 +1257,7 @@ class JudgementTests(DeskCase):
 
         async def test(house: House) -> None:
             process = house.process()
-            await house.ask("0")
-            await house.until(lambda: house.mount)
+            await house.run("0")
             await house.ask("1", Wanted("AzimuthAxisMove", {"position": 5}, expires_s=0.3))
             house.broker.fill(LOG)
             await house.until(lambda: process.told)
@@ -1332,8 +1308,7 @@ class ErrorTests(DeskCase):
                 patcher.restore()
                 heir = house.process()
                 await house.until(lambda: heir.handed == [Recall("night", "1")])
-                heir.ends("1")
-                await house.outcome("1")
+                await heir.finish("1")
                 self.assertEqual(house.kinds("1"), ["claim", "done"])
 
             self.in_house(test)
@@ -1350,8 +1325,7 @@ class FloodTests(DeskCase):
                 await house.ask(f"{number}")
             house.time += 3600
             house.process()
-            await house.ask("now", STOP, "day")
-            await house.until(lambda: house.mount)
+            await house.run("now", STOP, "day")
             ended = sum(".life." in each.key for each in house.broker.log(LOG).messages)
             self.assertLess(ended, 5000)
 
@@ -1399,12 +1373,10 @@ class FloodTests(DeskCase):
             await house.until(lambda: len(house.mount) == MOST_OPEN)
             states = [house.kinds(f"{each}") for each in range(number)]
             self.assertTrue(states.count(["busy"]) >= 4)
-            await house.ask("stop", STOP)
-            await house.until(lambda: ("night", "stop") in house.mount)
+            await house.run("stop", STOP)
             self.assertEqual(len(house.mount), MOST_OPEN + 1)
             waiting = [f"{each}" for each in range(number) if not house.kinds(f"{each}")]
-            for id in waiting:
-                self.assertEqual((await house.outcome(id))["explanation"], "not sent: overtaken by a stop")
+            await self.overtaken(house, *waiting)
             for id in ("next", "last"):
                 await house.ask(id)
             await pause(0.01)
@@ -1433,13 +1405,10 @@ class FloodTests(DeskCase):
         async def test(house: House) -> None:
             process = house.process()
             for id in "123":
-                position = await house.ask(id)
-                await house.until(lambda id=id: ("night", id) in house.mount)  # type: ignore[misc]
+                position = await house.run(id)
                 if id != "2":
-                    process.ends(id)
-                    await house.outcome(id)
-            await house.ask("4")
-            await house.until(lambda: ("night", "4") in house.mount)
+                    await process.finish(id)
+            await house.run("4")
             last = await house.log.last(SUBJECTS.life("night", "*"))
             assert last is not None
             second = next(each for each in house.broker.log(LOG).messages if each.key.endswith("req.night.2"))
@@ -1461,8 +1430,7 @@ class FloodTests(DeskCase):
             process = house.process()
             house.broker.fill(commands_name("day"))
             await house.until(lambda: process.desk.full == ["day"])
-            await house.ask("1", STOP)
-            await house.until(lambda: ("night", "1") in house.mount)
+            await house.run("1", STOP)
             process.ends("1")
             self.assertEqual((await house.outcome("1"))["state"], "done")
             house.broker.empty(commands_name("day"))
@@ -1478,8 +1446,7 @@ class FloodTests(DeskCase):
             process = house.process()
             for id in ("é", "a b", "", "x" * 65):
                 await house.ask(id)
-            await house.ask("1")
-            await house.until(lambda: house.mount)
+            await house.run("1")
             self.assertEqual((house.mount, process.desk.ignored), ([("night", "1")], 4))
             self.assertEqual(len(process.told), 1)
             lives = {each.key for each in house.broker.log(LOG).messages if ".life." in each.key}
