@@ -559,11 +559,10 @@ class DeathTests(DeskCase):
             self.assertEqual(process.written, [])
             process.log.sees.set()
             await house.until(lambda: Recall("night", "1") in process.handed)
-            process.ends("1")
+            await process.finish("1")
             await house.sent("2")
-            process.ends("2")
+            await process.finish("2")
             for id in "12":
-                await house.outcome(id)
                 self.assertEqual(house.kinds(id), ["claim", "done"])
             await house.until(lambda: process.written == ["1", "2"])
             process.ends("1")  # told once more
