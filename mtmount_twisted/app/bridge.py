@@ -699,7 +699,7 @@ def _broker_service(
     if wrong:
         daemon.stop_all(DAEMON, wrong)
     from mtmount_twisted.frontends.broker.service import BrokerService
-    from mtmount_twisted.frontends.broker.words import Begin, Outcome, StationUser
+    from mtmount_twisted.frontends.broker.words import Begin, Outcome, StationUser, Stopped
 
     broker = config.broker or BrokerSettings()
     users = [
@@ -722,7 +722,7 @@ def _broker_service(
         election=station.one_peer is not None,
     )
 
-    def desk(send: Callable[[Outcome], bool]) -> Desk:
+    def desk(send: Callable[[Outcome | Stopped], bool]) -> Desk:
         from twisted.internet import reactor
 
         from mtmount_twisted.frontends.broker.desk import Desk

@@ -29,6 +29,7 @@ from mtmount_twisted.frontends.broker.words import (
     Pong,
     Question,
     Search,
+    Stopped,
     Telemetry,
     Tenure,
     Took,
@@ -162,6 +163,8 @@ class Child:
                     self.telemetry.keep(map(str.encode, lines))
                 case Tenure(epoch, active) if self.desk is not None:
                     self.desk.settle_tenure(epoch, active)
+                case Stopped() as stopped if self.desk is not None:
+                    self.desk.note_stops(stopped)
                 case Outcome() as outcome if self.desk is not None:
                     self.desk.note_outcome(outcome)
                 case Question() as question if self.keeper is not None:

@@ -6,7 +6,8 @@ daemon after its claim is confirmed. A stop goes to the daemon first, and its cl
 except a stop is ever sent twice. A new session gives ``outcome_unknown`` to each claim of another bridge that
 has no outcome, asks the daemon about its own claims, and judges a request without a claim anew. A stop
 overtakes the requests of its user that are before it in the log: a new session reads all that wait before it
-claims one.
+claims one. A stop of another commander is in no log that the next bridge reads. So the desk ends the requests
+that such a stop overtakes at once: the next bridge finds their outcomes.
 
 Every user has a log, a reading and a queue of its own: the requests of one user never delay the requests
 of another, and never take their room. Each claim and outcome has the position up to which all requests of its
@@ -38,12 +39,14 @@ from mtmount_twisted.dialects.dialect import Dialect
 from mtmount_twisted.dialects.sources import Source as CommandSource
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable
 from mtmount_twisted.frontends.broker.words import (
+    NO_STOP,
     Command,
     OfDesk,
     Outcome,
     Recall,
     Seen,
     StationUser,
+    Stopped,
     Written,
     moment,
 )
@@ -144,7 +147,7 @@ class _Item:
     :ivar stage: its stage on its way.
     :ivar position: its position in the log; 0 if the position is not known.
     :ivar epoch: the epoch of the session that read it.
-    :ivar is_overtaken: True if it is to be sent no more, because a stop of the user is behind it in the log.
+    :ivar is_overtaken: True if it is to be sent no more, because of a stop.
     :ivar read_at: the time when it was read (`moment`).
     :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`.
     :ivar until: the time after which the request is too old (`moment`).
@@ -276,6 +279,7 @@ class Desk:
     :ivar ended: the number of outcomes that the broker has confirmed.
     :ivar full: the users whose logs have no room, as far as is known while the desk serves.
     :ivar ignored: the number of requests whose subject ends in no word: they have no outcome.
+    :ivar stopped: the last stops that the daemon knows.
     """
 
     def __init__(
@@ -298,6 +302,7 @@ class Desk:
         self.subjects: Subjects = Subjects(source.mount)
         self.ended: int = 0
         self.ignored: int = 0
+        self.stopped: Stopped = NO_STOP
         self.full: list[str] = []
         self.epoch: int = 0
         self.active: bool = False
@@ -314,6 +319,12 @@ class Desk:
         if (epoch, active) != (self.epoch, self.active):
             self.epoch, self.active = epoch, active
             self._notify()
+
+    def note_stops(self, stopped: Stopped) -> None:
+        """End the requests that stops of any commander overtake, now and as soon as they are read."""
+        self.stopped = stopped
+        for desk in self._users.values():
+            desk.note_stops()
 
     def fail(self, error: BaseException) -> None:
         """End `run` with an unexpected error: a request would have no outcome before the next session."""
@@ -553,6 +564,8 @@ class _UserDesk:
 
     def _leave(self) -> None:
         """Forget what only the session has. The positions of its requests stay unsettled."""
+        if self._claiming is not None and self._claiming.is_overtaken:  # its claim may not be stored
+            self._write_end(self._claiming, OVERTAKEN)
         self._lives, self._knows_claims = Lives(0), False
         self._waiting.clear()
         self._claiming = None
@@ -655,6 +668,8 @@ class _UserDesk:
         except Exception as error:  # or it would come again to each process after this one
             self._desk.tell(f"a request can't be read:\n{traceback.format_exc()}")
             why = f"malformed: the bridge can't read it ({type(error).__name__})"
+        if not why and self._is_overtaken(item):
+            why = OVERTAKEN
         if item.is_stop:  # also one that is too old, or busy: the user wants no earlier move
             self._overtake()
         if why:
@@ -688,10 +703,29 @@ class _UserDesk:
 
     def _overtake(self) -> None:
         """End the requests before a stop of the user that were not handed over, except asks for command."""
-        for item in self._waiting:
-            item.is_overtaken = not item.is_ask
+        self._end_overtaken(lambda item: not item.is_ask)
+
+    def note_stops(self) -> None:
+        """End the requests that a stop of any commander has overtaken and that were not handed over."""
+        self._end_overtaken(self._is_overtaken)
+
+    def _is_overtaken(self, item: _Item) -> bool:
+        """Return True if a stop that the daemon knows overtakes a request."""
+        moves = not (item.is_ask or item.is_stop)
+        return moves and self._desk.stopped.overtakes(item.read_at, item.stored_at)
+
+    def _end_overtaken(self, is_overtaken: Callable[[_Item], bool]) -> None:
+        """End requests that were not handed over: at once while there is room for their outcomes, so that the
+        next bridge finds these, and the others in their turn."""
+        waiting, self._waiting = self._waiting, deque()
+        for item in waiting:
+            item.is_overtaken = item.is_overtaken or is_overtaken(item)
+            if item.is_overtaken and len(self._ending) < MOST_ENDING:
+                self._write_end(item, OVERTAKEN)
+            else:
+                self._waiting.append(item)
         if self._claiming is not None:
-            self._claiming.is_overtaken = not self._claiming.is_ask
+            self._claiming.is_overtaken = self._claiming.is_overtaken or is_overtaken(self._claiming)
         self._more.set()
 
     async def gap(self, first: int, last: int) -> None:
@@ -905,6 +939,10 @@ class _UserDesk:
         written."""
         while len(self._ending) >= MOST_ENDING:
             await asyncio.wait(tuple(self._ending), return_when=asyncio.FIRST_COMPLETED)
+        self._write_end(item, why)
+
+    def _write_end(self, item: _Item, why: str) -> None:
+        """Begin to write the outcome of a request that is not claimed."""
 
         async def write() -> None:
             desk = self._desk

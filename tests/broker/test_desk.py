@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.config.loading import MOST_USERS
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.frontends.broker import desk as desk_module
-from mtmount_twisted.frontends.broker.desk import MOST_KEPT, Desk
+from mtmount_twisted.frontends.broker.desk import MOST_KEPT, STOPS_INTERVAL, Desk
 from mtmount_twisted.frontends.broker.service import BrokerService
 from mtmount_twisted.frontends.broker.words import (
     Command,
@@ -17,6 +17,7 @@ from mtmount_twisted.frontends.broker.words import (
     Recall,
     Seen,
     StationUser,
+    Stopped,
     Tenure,
     Written,
     encode,
@@ -50,6 +51,7 @@ class DeskCase(SynchronousTestCase):
         self.house = WebHouse(**rules)
         self.reads = True
         self.outcomes: list[Outcome] = []
+        self.stops: list[Stopped] = []
         self.time = 100.0  # `moment`
         house = self.house
         self.desk = Desk(
@@ -58,12 +60,13 @@ class DeskCase(SynchronousTestCase):
             self.send,
             lambda: self.time,
         )
-        self.desk.active = True
+        self.desk.settle_tenure(True)
 
-    def send(self, outcome: Outcome) -> bool:
+    def send(self, line: Outcome | Stopped) -> bool:
         """What the child gets."""
+        told = read_to_child(encode(line))
         if self.reads:
-            self.outcomes.append(read_to_child(encode(outcome)))
+            (self.stops if isinstance(told, Stopped) else self.outcomes).append(told)
         return self.reads
 
     def command(self, id: str, name: str, user: str = "night", **parameters: Any) -> None:
@@ -146,7 +149,7 @@ class CommandTests(DeskCase):
 
     def test_standby(self) -> None:
         """Without the tenure nothing is sent."""
-        self.desk.active = False
+        self.desk.settle_tenure(False)
         self.command("1", "AzimuthAxisStop")
         [outcome] = self.outcomes
         self.assertEqual((outcome.explanation, self.house.link.codes()), ("not sent: standby", []))
@@ -210,6 +213,39 @@ class CommandTests(DeskCase):
                 self.house.link.finish_all()
                 self.assertEqual(self.states(), [(id, state)])
                 self.desk.received(Written("night", id))
+
+    def test_stops_for_the_child(self) -> None:
+        """The child hears of each stop, with the times of the last ones; many stops at once are two lines. A
+        child that did not read, and a new one, hear of them later."""
+        eui = self.house.client("eui", Source.EUI)
+
+        def stop(at: float) -> None:
+            self.time = at
+            eui.command(CommandCode.AZIMUTH_AXIS_STOP)
+
+        for at in (100.0, 101.0, 102.0):
+            stop(at)
+        first, last = (Stopped(read_at=at, stored_at=at) for at in (100.0, 102.0))
+        self.assertEqual(self.stops, [first])
+        self.house.clock.advance(STOPS_INTERVAL)
+        self.assertEqual(self.stops, [first, last])
+        self.house.clock.advance(STOPS_INTERVAL)
+        body = {"command": "AzimuthAxisStop"}
+        self.desk.received(Command(user="day", id="1", body=body, read_at=103, stored_at=90, until=300))
+        self.assertEqual(self.stops[2:], [Stopped(read_at=103.0, stored_at=102.0)])
+        self.house.clock.advance(STOPS_INTERVAL)
+        self.reads = False
+        stop(104.0)
+        self.reads = True
+        self.desk.child_ready()
+        self.desk.child_ready()
+        self.assertEqual(self.stops[3:], [Stopped(read_at=104.0, stored_at=104.0)])
+        self.house.clock.advance(STOPS_INTERVAL)
+        self.desk.child_started()
+        self.assertEqual(self.stops[4:], self.stops[3:4])
+        self.desk.close()
+        self.house.clock.advance(STOPS_INTERVAL)
+        self.assertEqual(len(self.stops), 5)
 
     def test_stop_without_command(self) -> None:
         """Anybody may stop."""
@@ -318,7 +354,8 @@ class ServiceTests(SynchronousTestCase):
     """The desk within the service."""
 
     def test_lines(self) -> None:
-        """The tenure goes to each child, the child's lines to the desk, and the outcomes back."""
+        """The tenure and the last stops go to each child, the child's lines to the desk, and the outcomes
+        back."""
         house = WebHouse()
         reactor = ChildClock()
 
@@ -337,11 +374,12 @@ class ServiceTests(SynchronousTestCase):
         child.says(Command(user="night", id="1", body=body, read_at=now, stored_at=now, until=now + 60))
         house.link.finish_all()
         house.clock.advance(0)
-        [outcome] = child.got
+        stopped, outcome = child.got
+        self.assertEqual(stopped, Stopped(read_at=now, stored_at=now))
         self.assertEqual((outcome.id, outcome.state), ("1", "done"))
         child.ends(9)
         reactor.pass_time(1)
-        self.assertEqual(reactor.children[-1].got, [begin(users=USERS), Tenure(3, True)])
+        self.assertEqual(reactor.children[-1].got, [begin(users=USERS), stopped, Tenure(3, True)])
         service.stopService()
 
     def test_many_commands(self) -> None:

@@ -56,6 +56,7 @@ class Life:
     """The life of a process.
 
     :ivar sees: is clear while no answer about the last message of a key reaches the process.
+    :ivar writes: is clear while the broker gets no message of the process.
     :ivar unseen: keys with which no such answer reaches the process.
     :ivar bound: no message behind this position reaches the process.
     :ivar read: the position of the last message that the process has read.
@@ -70,6 +71,8 @@ class Life:
         self.gaps: list[tuple[int, int]] = []
         self.sees = asyncio.Event()
         self.sees.set()
+        self.writes = asyncio.Event()
+        self.writes.set()
 
 
 class BoundReceiver:
@@ -101,6 +104,7 @@ class MortalLog:
 
     async def append(self, *args: Any, **more: Any) -> int:
         await self._live()
+        await self._life.writes.wait()
         position: int = await self._log.append(*args, **more)
         await self._live()
         return position

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from mtmount_twisted.dialects.sources import Source
@@ -27,11 +27,26 @@ from mtmount_twisted.interfaces import IBridge, IEventBus
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.records import CommandRecord
 
-from .words import Command, OfDesk, Outcome, Recall, Seen, StationUser, Written, moment
+from .words import (
+    NO_STOP,
+    Command,
+    OfDesk,
+    Outcome,
+    Recall,
+    Seen,
+    StationUser,
+    Stopped,
+    Written,
+    moment,
+)
 
 MOST_KEPT = 64
 """The largest number of commands of one user that are kept: commands in flight, and commands with an outcome
 that the broker lacks."""
+
+STOPS_INTERVAL = 0.01
+"""The shortest time between two lines to the child about stops, in seconds: a flood of stops delays no other
+line."""
 
 WAIT = 3600.0
 """The time of one wait for the end of a command, in seconds; then the desk waits again."""
@@ -61,10 +76,10 @@ class _Kept:
 class Desk:
     """The users of the broker.
 
-    :param send: sends the child a line; False if it does not read now.
+    :param send: sends the child a line; return False if the child does not read now.
     :param absent_after: the time without a request after which a user is absent, in seconds.
     :param now: return the time on the clock that the child shares (`words.moment`).
-    :ivar active: True while the bridge takes commands from the broker.
+    :ivar active: True while the bridge takes commands from the broker; see `settle_tenure`.
     """
 
     def __init__(
@@ -76,7 +91,7 @@ class Desk:
         wall_clock: Callable[[], float],
         log: logging.Logger,
         absent_after: float,
-        send: Callable[[Outcome], bool],
+        send: Callable[[Outcome | Stopped], bool],
         now: Callable[[], float] = moment,
     ) -> None:
         self.active = False
@@ -99,8 +114,9 @@ class Desk:
         self._names = {user.commander for user in self._users.values()}
         self._kept: dict[str, dict[str, _Kept]] = {name: {} for name in self._users}
         self._stops: dict[tuple[str, int], Command] = {}  # our stops
-        # Commands that were read, or stored at the broker, before these times (`moment`) are overtaken.
-        self._stop_read_at = self._stop_stored_at = float("-inf")
+        self._stopped = self._told_stopped = NO_STOP
+        self._clock = clock
+        self._pause: IDelayedCall | None = None  # before the next line about stops
         self._closed = False
         bus.subscribe(self._step, CommandRecord, unbounded=True)
 
@@ -110,8 +126,25 @@ class Desk:
             return
         ours = self._stops.get((record.peer, record.sequence_id)) if record.peer in self._names else None
         now = self._now()
-        self._stop_read_at = max(self._stop_read_at, now if ours is None else ours.read_at)
-        self._stop_stored_at = max(self._stop_stored_at, now if ours is None else ours.stored_at)
+        before = self._stopped
+        self._stopped = Stopped(
+            read_at=max(before.read_at, now if ours is None else ours.read_at),
+            stored_at=max(before.stored_at, now if ours is None else ours.stored_at),
+        )
+        self._tell_stops()
+
+    def _tell_stops(self) -> None:
+        """Tell the child the last stops. The next bridge does not know them: so the child ends at once the
+        requests that they overtake."""
+        if self._stopped == self._told_stopped or (self._pause is not None and self._pause.active()):
+            return
+        if self._send(self._stopped):
+            self._told_stopped = self._stopped
+            self._pause = self._clock.callLater(STOPS_INTERVAL, self._tell_stops)
+
+    def _end_pause(self) -> None:
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
 
     def received(self, line: OfDesk) -> None:
         """Process a line of the child."""
@@ -131,8 +164,22 @@ class Desk:
             case Seen(user):
                 self._commanders.seen(self._users[user])
 
+    def child_started(self) -> None:
+        """Tell a new child the last stops, before it serves."""
+        self._told_stopped = NO_STOP
+        self.settle_tenure(self.active)
+
+    def settle_tenure(self, active: bool) -> None:
+        """Take commands from the broker, or take no more. The child must hear of the stops before the end of
+        its session."""
+        self.active = active
+        self._end_pause()
+        if not self._closed:
+            self._tell_stops()
+
     def child_ready(self) -> None:
-        """Send the child the outcomes that it did not take."""
+        """Send the child the stops and the outcomes that it did not take."""
+        self._tell_stops()
         for kept in [each for user in self._kept.values() for each in user.values()]:
             if kept.outcome is not None and not kept.is_told:
                 self._tell(kept)
@@ -194,10 +241,8 @@ class Desk:
         kind = dialect.kind_of(given.command.command_code) if given.header is None else given.header.kind
         if kind.is_stop:
             self._stops[user.commander, sequence_id] = told
-        elif not kind.is_ask and (
-            told.read_at < self._stop_read_at or told.stored_at < self._stop_stored_at
-        ):  # a request that a new child reads again was stored before a stop that the daemon knows
-            raise RequestError(409, OVERTAKEN)
+        elif not kind.is_ask and self._stopped.overtakes(told.read_at, told.stored_at):
+            raise RequestError(409, OVERTAKEN)  # the child did not know the stop yet
         return given
 
     async def _end(self, told: Command, life: TrackedCommand) -> None:
@@ -231,8 +276,10 @@ class Desk:
     def close(self) -> None:
         """Disconnect all users, and take no more commands. It can be called twice."""
         if not self._closed:
+            self.settle_tenure(False)
             self._closed = True
             self._bus.unsubscribe(self._step)
+            self._end_pause()
             self._commanders.close()
             self._lives.close()
 

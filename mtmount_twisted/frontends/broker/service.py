@@ -34,6 +34,7 @@ from .words import (
     Outcome,
     Pong,
     Question,
+    Stopped,
     Telemetry,
     Tenure,
     ToChild,
@@ -110,7 +111,7 @@ class BrokerService(Service):
         log: logging.Logger,
         telemetry: Callable[[], ITelemetry | None] = lambda: None,
         reactor: object = None,
-        desk: Callable[[Callable[[Outcome], bool]], Desk] | None = None,
+        desk: Callable[[Callable[[Outcome | Stopped], bool]], Desk] | None = None,
     ) -> None:
         self._begin = begin
         self._log = log
@@ -229,7 +230,7 @@ class BrokerService(Service):
         self._supervisor = Supervisor(self, self._log, self._reactor)
         if self._make_desk is not None:
             self._desk = self._make_desk(self._supervisor.send)
-            self._desk.active = self._tenure.active
+            self._desk.settle_tenure(self._tenure.active)
         self._supervisor.start()
         if self._telemetry is not None:
             self._round = clock.callLater(TELEMETRY_INTERVAL, self._send_telemetry)
@@ -243,7 +244,7 @@ class BrokerService(Service):
         """Tell the child the tenure, now and after each start of one; take commands while it is active."""
         self._tenure = tenure
         if self._desk is not None:
-            self._desk.active = tenure.active
+            self._desk.settle_tenure(tenure.active)
         self._send_tenure()
 
     def _send_tenure(self) -> None:
@@ -280,6 +281,8 @@ class BrokerService(Service):
         self._supervisor.send(self._begin)
         self._sent_settled, self._sent_tenure = 0, NO_TENURE
         self._losses_of_child = 0
+        if self._desk is not None:
+            self._desk.child_started()  # before the tenure: the child begins to serve with the stops
         self._send_tenure()
         if self._elector is not None:
             self._elector.child_started()

@@ -159,6 +159,25 @@ class Outcome(Struct, tag="outcome", frozen=True, kw_only=True):
     steps: list[dict[str, str]] = []
 
 
+class Stopped(Struct, tag="stopped", frozen=True, kw_only=True):
+    """The last stops that the bridge has accepted, of any commander.
+
+    :ivar read_at: a command that the child read before this time is overtaken (`moment`).
+    :ivar stored_at: a command that the broker stored before this time is overtaken, too (`moment`).
+    """
+
+    read_at: float
+    stored_at: float
+
+    def overtakes(self, read_at: float, stored_at: float) -> bool:
+        """Return True if these stops overtake a command with these times, unless it is a stop or an ask."""
+        return read_at < self.read_at or stored_at < self.stored_at
+
+
+NO_STOP: Stopped = Stopped(read_at=float("-inf"), stored_at=float("-inf"))
+"""The value before the first stop: it overtakes nothing. JSON can't have it."""
+
+
 class Question(Struct, tag="question", frozen=True, kw_only=True):
     """A question about the election; the `Answer` has the same number.
 
@@ -279,8 +298,8 @@ class Command(Struct, tag="command", frozen=True, kw_only=True):
     :ivar id: the id of its request; a second command with the same id is not sent.
     :ivar body: the command as in a request of the API: ``command`` and ``parameters``.
     :ivar read_at: the time when the child read the request (`moment`).
-    :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`. A stop that
-        was read after `read_at`, or stored after `stored_at`, overtakes the command.
+    :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`. `Stopped`
+        tells the stops that overtake the command.
     :ivar until: the time after which it is too old to be sent (`moment`).
     """
 
@@ -358,7 +377,19 @@ class Searched(Struct, tag="searched", frozen=True, kw_only=True):
 
 
 ToChild: TypeAlias = (
-    Begin | More | Ping | Telemetry | Tenure | Question | Outcome | Follow | Took | Search | Forget | End
+    Begin
+    | More
+    | Ping
+    | Telemetry
+    | Tenure
+    | Stopped
+    | Question
+    | Outcome
+    | Follow
+    | Took
+    | Search
+    | Forget
+    | End
 )
 OfDesk: TypeAlias = Command | Recall | Written | Seen
 OfStream: TypeAlias = Other | Missing | Found | Searched
