@@ -216,7 +216,7 @@ class CommandTests(DeskCase):
 
     def test_stops_for_the_child(self) -> None:
         """The child hears of each stop, with the times of the last ones; many stops at once are two lines. A
-        child that did not read, and a new one, hear of them later."""
+        child that did not read, and a new one, hear of them later; the end of the tenure waits for none."""
         eui = self.house.client("eui", Source.EUI)
 
         def stop(at: float) -> None:
@@ -243,9 +243,14 @@ class CommandTests(DeskCase):
         self.house.clock.advance(STOPS_INTERVAL)
         self.desk.child_started()
         self.assertEqual(self.stops[4:], self.stops[3:4])
-        self.desk.close()
+        for at, end in ((105.0, lambda: self.desk.settle_tenure(False)), (106.0, self.desk.close)):
+            stop(at)
+            end()
+            self.assertEqual(self.stops[-1], Stopped(read_at=at, stored_at=at))
+        stop(107.0)
+        self.desk.settle_tenure(False)
         self.house.clock.advance(STOPS_INTERVAL)
-        self.assertEqual(len(self.stops), 5)
+        self.assertEqual(len(self.stops), 7)
 
     def test_stop_without_command(self) -> None:
         """Anybody may stop."""

@@ -9,11 +9,21 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.frontends.broker.words import Begin, Command, Outcome, StationUser, Tenure
+from mtmount_twisted.frontends.broker.words import (
+    Begin,
+    Command,
+    Outcome,
+    StationUser,
+    Stopped,
+    Tenure,
+    moment,
+)
 from mtmount_twisted.station import desk
 from mtmount_twisted.station.child import Child
-from mtmount_twisted.station.requests import Subjects, Wanted, request_body
+from mtmount_twisted.station.contracts import Stored
+from mtmount_twisted.station.requests import Subjects, Wanted, read_outcome, request_body
 from mtmount_twisted.station.streams import commands_name
+from mtmount_twisted.station.waits import pause
 from mtmount_twisted.testing.broker import MemoryBroker, MemoryEngine
 from mtmount_twisted.wire import tai
 from tests.support.broker import in_time
@@ -40,6 +50,7 @@ class Daemon:
     def __init__(self) -> None:
         self.lines: asyncio.Queue[Any] = asyncio.Queue()
         self.lines.put_nowait(Tenure(1, True))
+        self.commands: list[str] = []
 
     async def line(self) -> Any:
         """The next line of the daemon."""
@@ -48,6 +59,7 @@ class Daemon:
     def hand(self, line: Any) -> bool:
         """A line of the desk."""
         if isinstance(line, Command):
+            self.commands.append(line.id)
             self.lines.put_nowait(Outcome(user=line.user, id=line.id, state="done"))
         return True
 
@@ -98,6 +110,36 @@ class ErrorTests(SynchronousTestCase):
 
         self.patch(desk, "place_of", failing)
         self.run_child()
+
+
+class StopTests(SynchronousTestCase):
+    """Stops that the daemon tells."""
+
+    def test_stop_of_another_commander(self) -> None:
+        """A request that such a stop overtakes has its outcome, and the daemon never gets its command."""
+        daemon: Any = Daemon()
+        later = moment() + 1000.0
+        daemon.lines.put_nowait(Stopped(read_at=later, stored_at=later))
+
+        async def run() -> Stored | None:
+            engine = MemoryEngine(MemoryBroker(time.time))
+            engine.start()
+            log, subjects = engine.log(commands_name("night")), Subjects("t1")
+            body = request_body("night", "1", Wanted("AzimuthAxisMove", {"position": 5}))
+            await log.append(subjects.request("night", "1"), body)
+            child = asyncio.create_task(Child(BEGIN, daemon, engine).run())
+            while (found := await log.last(subjects.life("night", "1"))) is None:
+                await pause(0.001)
+            daemon.lines.put_nowait(None)
+            await child
+            return found
+
+        found = in_time(run())
+        assert found is not None
+        outcome = read_outcome(found.body)
+        assert outcome is not None
+        self.assertEqual(outcome.data.explanation, "not sent: overtaken by a stop")
+        self.assertEqual(daemon.commands, [])
 
 
 class StartTests(SynchronousTestCase):
