@@ -563,9 +563,11 @@ class _UserDesk:
         return 0 if last is None else last.position
 
     def _leave(self) -> None:
-        """Forget what only the session has. The positions of its requests stay unsettled."""
-        if self._claiming is not None and self._claiming.is_overtaken:  # its claim may not be stored
-            self._write_end(self._claiming, OVERTAKEN)
+        """Forget what only the session has, and end the rest of the overtaken requests. The positions of the
+        requests stay unsettled."""
+        for item in (self._claiming, *self._waiting):  # the claim may not be stored
+            if item is not None and item.is_overtaken:
+                self._write_end(item, OVERTAKEN)
         self._lives, self._knows_claims = Lives(0), False
         self._waiting.clear()
         self._claiming = None

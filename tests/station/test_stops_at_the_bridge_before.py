@@ -170,20 +170,24 @@ class TakeOverTests(DeskCase):
         self.in_house(test)
 
     def test_many_moves(self) -> None:
-        """While the broker stores no outcome, a bounded number is under way; in the end each move has one."""
+        """While the broker stores no outcome, a bounded number is under way; in the end each move has one,
+        also if the tenure ends before."""
+        for ends in (False, True):
 
-        async def test(house: House) -> None:
-            before = await self.holder(house)
-            before.log.writes.clear()
-            ids = [f"{number}" for number in range(MOST_ENDING + 20)]
-            for id in ids:
-                position = await house.ask(id)
-            await house.until(lambda: before.log.read == position)
-            before.stop()
-            user = before.desk._users["night"]
-            self.assertEqual((len(user._ending), len(user._waiting)), (MOST_ENDING, 19))
-            before.log.writes.set()
-            await self.overtaken(house, *ids)
-            self.assertEqual(before.sent, [STOPPED])
+            async def test(house: House, ends: bool = ends) -> None:
+                before = await self.holder(house)
+                before.log.writes.clear()
+                ids = [f"{number}" for number in range(MOST_ENDING + 20)]
+                for id in ids:
+                    position = await house.ask(id)
+                await house.until(lambda: before.log.read == position)
+                before.stop()
+                user = before.desk._users["night"]
+                self.assertEqual((len(user._ending), len(user._waiting)), (MOST_ENDING, 19))
+                if ends:
+                    await before.end_tenure()
+                before.log.writes.set()
+                await self.overtaken(house, *ids)
+                self.assertEqual(before.sent, [STOPPED])
 
-        self.in_house(test)
+            self.in_house(test)
