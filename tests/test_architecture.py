@@ -437,15 +437,17 @@ BOUNDS = {
     f"{size(command_queue.MAX_BYTES)}",
     "commands that wait behind asks": f"{waiting_asks.MOST_COMMANDS} of all commanders, "
     f"{waiting_asks.MOST_ASKS} asks",
-    "sockets that a turn serves": f"{event_order.MOST_EVENTS}, {event_order.LEAST_EVENTS} after long turns, "
-    "and those of the mount, the pairs and the holder",
+    "sockets from which a turn reads": f"{event_order.LEAST_EVENTS}, more for "
+    f"{event_order.READ_TIME * 1000:g} ms, up to {event_order.MOST_EVENTS}, and those of the mount, the "
+    "pairs and the holder",
     "connections that timers end": f"{endings.MOST_ENDS} in a turn",
     "work for clients without rights": f"{turn_time.LONGEST * 1000:g} ms of a turn",
     "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
-    "connections set up by a socket": f"{accepts.ACCEPTS} in a turn, "
-    f"{accepts.MORE_ACCEPTS} more in a short one",
+    "connections set up by a socket": f"{accepts.MOST_ACCEPTS} in a turn; {accepts.SETUP_TIME * 1000:g} ms "
+    "of each count for a sixteenth of the time in used-up turns",
+    "addresses with a connection lately": f"{accepts.MOST_SEEN:,}, with neighbourhoods",
     "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",
     "open files that a peer sends": "0",
     "connections that such a thread closes": f"{unix_sockets.MAX_CLOSING} of each socket",

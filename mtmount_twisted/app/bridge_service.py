@@ -206,11 +206,19 @@ class BridgeService(Service):
             self.telemetry, self.signals, self.motion = parts.link, parts.signals, parts.motion
             if self._recorder is not None:
                 self.telemetry.subscribe(self._recorder.keep_telemetry)
+        bus.subscribe(self._note_holder, ChangeRecord)
         if config.client_ports:
             self._find_open_port()  # at a take-over the files may be those of another version
         if leadership is None:
             self._serves = True
             self._open(config.pairs, config.client_ports.values())
+
+    def _note_holder(self, record: ChangeRecord, number: int) -> None:
+        """Tell the ports of a new holder of command."""
+        holder = self.bridge.lease.holder
+        if record.kind == "lease_granted" and holder is not None:
+            for port in self._ports.values():
+                port.note_holder(holder)
 
     # The place among several bridges
 

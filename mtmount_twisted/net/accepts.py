@@ -4,10 +4,18 @@ A connection takes a few tenths of a millisecond to set up, and the system hands
 of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
 dropped because the system's queue is full. But it takes only a hundredth of a millisecond to take a
 connection from the system and to see that its peer is gone. So the queue takes all connections at once, and
-closes the connections without a peer. In each turn of the reactor it returns one of the other connections,
-and a few more while the turn is short. Every second time it is one from a known address, if one waits. Of the
-others, those that had sent something on their arrival go first. The known addresses take turns, and so do the
-unknown ones. On a Unix socket the peer's user counts as its address.
+closes the connections without a peer. In each turn of the reactor that is not used up it returns one of the
+other connections, and a few more while the turn is short; in used-up turns both have a share of the time
+(`turn_time`). Every second time it is one from a known address, if one waits, in each turn. Of the others the
+order is:
+
+1. those that had sent something on their arrival, from neighbourhoods that had no connection lately, such as
+   192.0.2.0/24: a crowd of strangers comes back to its neighbourhoods and addresses sooner or later;
+2. those from addresses that had no connection lately;
+3. the others that had sent something;
+4. the silent ones; after `MOST_AHEAD` of the others, one of them has its turn.
+
+The addresses of each group take turns. On a Unix socket the peer's user counts as its address.
 
 It touches only the listening socket and the waiting ones. Next to read: `unix_sockets`, for other differences
 of these sockets; ``frontends.tcp.ports`` and ``frontends.web.http.site``, which accept in this way.
@@ -18,56 +26,57 @@ from __future__ import annotations
 import errno
 import itertools
 import socket
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 
 from mtmount_twisted.hosts import client_network
 
 from .liveness import CLOSE_WAIT, state_of
-from .turn_time import NEVER, turn_time_of
+from .turn_time import NEVER, PART, Share, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
-ACCEPTS = 1
-"""The number of connections of one listening socket that are set up in a turn of the reactor; of the turns
-that are used up, most set up none (`turn_time`)."""
+MOST_ACCEPTS, ACCEPT_TIME = 3, 0.0005
+"""The largest number of connections of one listening socket that are set up in a turn of the reactor, and the
+time in seconds for which it goes on. Many more at once would displace a user's connection to the page before
+its request is read."""
 
-MORE_ACCEPTS, ACCEPT_TIME = 2, 0.0005
-"""The largest number of further ones, and the time in seconds for which they are set up in a turn that is not
-used up. Many more at once would displace a user's connection to the page before its request is
-read."""
+SETUP_TIME = 0.0004
+"""The time that a connection takes to set up, as it counts in `turn_time.Share`, in seconds."""
+
+TAKEN_TIME = 0.00003
+"""The time in which a connection is taken from the system, and perhaps closed, as it counts in
+`turn_time.Share`, in seconds."""
 
 MOST_AHEAD = 3
 """The largest number of connections in a row that had sent something, while one waits that had not."""
 
 TAKE_TIME = 0.002
-"""The time for which a queue takes connections from the system in one turn, in seconds.
+"""The time for which a queue takes connections from the system in one turn that is not used up, in seconds.
 
 A fixed number would be too small after a late turn: a program on this machine can connect 15,000 times a
 second.
 """
 
 MIN_TAKEN, MAX_TAKEN = 64, 1024
-"""The smallest and the largest number of connections that a queue takes in one turn. The smallest number
+"""The smallest and the largest number of connections that a queue takes in one such turn. The smallest number
 holds however long they take: else the system's queue would overflow, and a user's connection would be made a
 second later."""
 
-LATE_TAKEN = 16
-"""The number of connections that a queue takes in a turn that other work has used up. Most of these turns
-take none (`turn_time`)."""
-
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
-queue closes one, so that the system's queue has room for other addresses. If an address is unknown, its
-connections that had sent something on their arrival are one group, and its silent ones another. The queue
-closes the newest connection of the largest group; of equal groups, a silent one gives way, and the newest.
-Known addresses give way only if no unknown one waits.
+queue closes one, so that the system's queue has room for other addresses. It closes the newest connection of
+the unknown address with the largest number; of equal ones, of the group with the last turn, and in it of the
+newest address. Known addresses give way only if no unknown one waits.
 """
 
+MOST_SEEN = 16_384
+"""The largest number of addresses and neighbourhoods whose connections were set up or closed lately. The
+first one is forgotten first. They take 3 MB."""
 
 LONGEST_HEAD = 16 * 1024
 """The number of bytes in which the head of a request ends: the page refuses a longer one."""
@@ -82,56 +91,32 @@ class _Waiting(NamedTuple):
 
     On a Unix socket the address is that of `user_of`.
 
-    :ivar number: how many connections the queue had taken from the system before.
+    :ivar network: the address, as `hosts.client_network` names it.
     """
 
-    number: int
+    network: str
     socket: socket.socket
     address: Any
 
 
-class _AddressQueue:
-    """The connections from one address that wait.
+_Networks: TypeAlias = dict[str, deque[_Waiting]]
+"""The connections that wait, oldest first, by network. The network with the next turn comes first."""
 
-    :param network: the address, as `hosts.client_network` names it.
-    :ivar size: their number.
 
-    All are in the order of their arrival.
+def neighbourhood(network: str) -> str:
+    """Return the first 24 bits of an IPv4 address, or the first 48 bits of an IPv6 network, as text.
+
+    :param network: as `hosts.client_network` names it.
     """
-
-    def __init__(self, network: str) -> None:
-        self.network = network
-        self._silent: deque[_Waiting] = deque()  # their peers had sent nothing when they were taken
-        self._others: deque[_Waiting] = deque()
-        self.size = 0
-
-    def add(self, taken: _Waiting, has_sent: bool) -> None:
-        """Add the newest connection.
-
-        :param has_sent: True if the peer had sent data when the connection was taken from the system.
-        """
-        (self._others if has_sent else self._silent).append(taken)
-        self.size += 1
-
-    def pop_first(self) -> _Waiting:
-        """Remove the oldest connection."""
-        self.size -= 1
-        return min(filter(None, (self._silent, self._others))).popleft()
-
-    def pop_last(self) -> _Waiting:
-        """Remove the newest silent connection, or the newest of all if none is silent."""
-        self.size -= 1
-        return (self._silent or self._others).pop()
-
-
-_SIZE = attrgetter("size")
+    mark = ":" if ":" in network else "."
+    return mark.join(network.split(mark, 3)[:3]) + mark
 
 
 class AcceptQueue:
     """Stands in for the socket of a listening port: `accept` returns the connection that has its turn.
 
     :param listening: the socket; it does not block.
-    :param reactor: each of its turns has room for `ACCEPTS` connections; see `turn_time`, too.
+    :param reactor: each of its turns has room for `MOST_ACCEPTS` connections; see `turn_time`, too.
     :param accept_on: called in a later turn while connections wait, to call `accept`.
     :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
     :param clients_begin: True if a client sends before the server does. A connection whose peer has ended its
@@ -157,18 +142,17 @@ class AcceptQueue:
         self._closer = closer if listening.family == socket.AF_UNIX else None
         if self._closer is not None:
             refuse_files(listening)
-        self._known: dict[str, _AddressQueue] = {}  # by network; the network with the next turn comes first
-        self._others: dict[str, _AddressQueue] = {}
-        self._silent: dict[str, _AddressQueue] = {}  # unknown, and had sent nothing on arrival
-        self._ahead = 0  # the number of `_others` before one of `_silent`
+        self._known: _Networks = {}
+        self._talking: tuple[_Networks, _Networks, _Networks] = ({}, {}, {})  # the groups 1 to 3
+        self._silent: _Networks = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()  # unknown networks, and their neighbourhoods
+        self._ahead = 0  # the number of others before one of `_silent`
         self._count = 0
-        self._numbers = itertools.count()
-        self._is_late = False  # other work had used up the turn before this queue took connections
-        self._turn = NEVER  # the number of the reactor's turn in which `_left` is counted
-        self._accepted_in = NEVER  # the number of the latest turn in which connections were taken
-        self._left = ACCEPTS
-        self._more = MORE_ACCEPTS
-        self._accepting_since = 0.0  # the time of the first of them in this turn (reactor, s)
+        self._setups = Share(self._time, reactor, PART, begins=True)
+        self._takes = Share(self._time, reactor, 2 * PART, begins=True)
+        self._turn = NEVER  # the number of the reactor's turn that the following are about
+        self._accepted = 0  # the number of connections that were returned
+        self._accepting_since = 0.0  # the time of the first of them (reactor, s)
         self._taken = 0  # in this turn
         self._began = 0.0  # the time of the first of them (reactor, s)
         self._prefers_known = False
@@ -185,52 +169,52 @@ class AcceptQueue:
         """
         if self._next is None:
             self._begin_turn()
-        if (self._left and self._has_time()) or self._goes_on():
-            self._take()
-            while self._count:
-                _, peer, address = self._pop()
-                if self._has_sent(peer) is not None and not self._is_over(peer):
-                    self._note_accepted()
-                    return peer, address
-                peer.close()
+        self._take()
+        while (networks := self._next_networks()) is not None:
+            waiting = self._pop(networks)
+            if self._has_sent(waiting.socket) is not None and not self._is_over(waiting.socket):
+                if not self._accepted:
+                    self._accepting_since = self._reactor.seconds()
+                self._accepted += 1
+                if networks is not self._known:
+                    self._setups.spend(SETUP_TIME)
+                return waiting.socket, waiting.address
+            waiting.socket.close()
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
-    def _note_accepted(self) -> None:
-        if self._left:
-            self._left -= 1
-            self._accepting_since = self._reactor.seconds()
-        else:
-            self._more -= 1
+    def _next_networks(self) -> _Networks | None:
+        """Return those from which a connection has its turn; None if none has, or if the turn has no time."""
+        if self._accepted and (
+            self._accepted >= MOST_ACCEPTS
+            or not self._setups.has_time
+            or self._reactor.seconds() - self._accepting_since >= ACCEPT_TIME
+        ):
+            return None
+        unknown: _Networks | None = None
+        if any((*self._talking, self._silent)) and self._setups.has_time:
+            unknown = self._next_unknown()
+        self._prefers_known = not self._prefers_known
+        return self._known if self._known and (self._prefers_known or not unknown) else unknown
 
-    def _goes_on(self) -> bool:
-        """Return True if this turn has time for a further connection."""
-        if self._left or not self._more or self._time is None or self._time.is_used_up:
-            return False
-        return self._reactor.seconds() - self._accepting_since < ACCEPT_TIME
+    def _next_unknown(self) -> _Networks:
+        talking = next(filter(None, self._talking), None)
+        return talking if talking and not (self._silent and self._ahead >= MOST_AHEAD) else self._silent
 
     def close(self) -> None:
         """Close the socket, and the connections that wait."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        while self._count:
-            self._pop().socket.close()
+        for networks in (self._known, *self._talking, self._silent):
+            for waiting in itertools.chain(*networks.values()):
+                waiting.socket.close()
+            networks.clear()
         if self._closer is not None:  # its end would end the files of all connections in it
             with suppress(OSError):
                 self._listening.shutdown(socket.SHUT_RDWR)
                 while True:
                     UnixPeer(self._listening.accept()[0], self._closer.close).close()
         self._listening.close()
-
-    def _has_time(self) -> bool:
-        time = self._time
-        if time is None:
-            return True
-        self._is_late = time.is_used_up
-        if not time.allows(self._accepted_in):
-            return False
-        self._accepted_in = time.number
-        return True
 
     def _begin_turn(self) -> None:
         self._next = self._reactor.callLater(0, self._next_turn)
@@ -242,8 +226,7 @@ class AcceptQueue:
             self._begin_turn()
             return
         self._next = None
-        self._left, self._more = ACCEPTS, MORE_ACCEPTS
-        self._taken = 0
+        self._accepted = self._taken = 0
         if self._count:
             self._accept_on()
 
@@ -251,6 +234,7 @@ class AcceptQueue:
         """Take connections from the system."""
         while self._may_take() and not (self._closer is not None and self._closer.is_full):
             self._taken += 1
+            self._takes.spend(TAKEN_TIME)
             try:
                 accepted, address = self._listening.accept()
             except OSError:
@@ -264,57 +248,64 @@ class AcceptQueue:
             if self._closer is not None:
                 address = user_of(accepted)
                 accepted = UnixPeer(accepted, self._closer.close)
-            self._add(_Waiting(next(self._numbers), accepted, address), has_sent)
+            network = client_network(address[0]) if isinstance(address, tuple) else address
+            self._add(_Waiting(network, accepted, address), has_sent)
 
     def _may_take(self) -> bool:
         now = self._reactor.seconds()
         if not self._taken:
             self._began = now
-        if self._is_late:
-            return self._taken < LATE_TAKEN
-        return self._taken < (MAX_TAKEN if now - self._began < TAKE_TIME else MIN_TAKEN)
+        most = MAX_TAKEN if now - self._began < TAKE_TIME else MIN_TAKEN
+        return self._taken < most and self._takes.has_time
 
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
-        address = taken.address
-        network = client_network(address[0]) if isinstance(address, tuple) else address
-        unknown = self._others if has_sent else self._silent
-        networks = self._known if self._is_known(network) else unknown
-        line = networks.get(network)
-        if line is None:
-            line = networks[network] = _AddressQueue(network)
-        line.add(taken, has_sent)
+        if self._is_known(taken.network):
+            networks = self._known
+        elif not has_sent:
+            networks = self._silent
+        else:
+            networks = self._talking[
+                sum(name in self._seen for name in (taken.network, neighbourhood(taken.network)))
+            ]
+        networks.setdefault(taken.network, deque()).append(taken)
         self._count += 1
         if self._count > MAX_WAITING:
             self._drop_one()
 
     def _drop_one(self) -> None:
-        unknown = [*self._others.values(), *self._silent.values()]
-        line = max(reversed(unknown or self._known.values()), key=_SIZE)  # the oldest has its turn next
-        line.pop_last().socket.close()
-        for networks in (self._known, self._others, self._silent):
-            if not line.size and networks.get(line.network) is line:
-                del networks[line.network]
-        self._count -= 1
+        unknown = [self._silent, *reversed(self._talking)]
+        groups = unknown if any(unknown) else [self._known]
+        if self._count == sum(map(len, groups)):  # the usual case: one for each network
+            networks = next(filter(None, groups))
+            network = next(reversed(networks))
+        else:
+            sizes = [(len(each[name]), each, name) for each in groups for name in reversed(each)]
+            _, networks, network = max(sizes, key=itemgetter(0))
+        newest = networks[network].pop()
+        self._note_gone(networks, network)
+        newest.socket.close()
 
-    def _pop(self) -> _Waiting:
-        self._prefers_known = not self._prefers_known
-        networks = self._known
-        if not networks or (not self._prefers_known and (self._others or self._silent)):
-            networks = self._next_unknown()
-        network = next(iter(networks))
-        line = networks.pop(network)
-        found = line.pop_first()
-        if line.size:
-            networks[network] = line  # behind the other networks
+    def _note_gone(self, networks: _Networks, network: str) -> None:
+        """Note that a connection waits no more."""
         self._count -= 1
+        if not networks[network]:
+            del networks[network]
+        if networks is not self._known:
+            for name in (network, neighbourhood(network)):
+                self._seen[name] = None
+                self._seen.move_to_end(name)
+            while len(self._seen) > MOST_SEEN:
+                self._seen.popitem(last=False)
+
+    def _pop(self, networks: _Networks) -> _Waiting:
+        """Remove the connection that has its turn."""
+        if networks is not self._known:
+            self._ahead = 0 if networks is self._silent else self._ahead + 1
+        network, queue = next(iter(networks.items()))
+        found = queue.popleft()
+        networks[network] = networks.pop(network)  # behind the other networks
+        self._note_gone(networks, network)
         return found
-
-    def _next_unknown(self) -> dict[str, _AddressQueue]:
-        if self._others and not (self._silent and self._ahead >= MOST_AHEAD):
-            self._ahead += 1
-            return self._others
-        self._ahead = 0
-        return self._silent
 
     def _has_sent(self, peer: socket.socket) -> bool | None:
         """Return whether data of a peer waits; None if its connection is reset, or ended for nothing."""
@@ -329,16 +320,17 @@ class AcceptQueue:
         return None if self._clients_begin and not has_sent else has_sent
 
     def _is_over(self, peer: socket.socket) -> bool:
-        """Return True if a client that begins has ended its side before it sent the head of a request.
+        """Return True if a peer has ended its side behind a part of a request or line.
 
         A TLS handshake can't end any more then, either.
         """
-        if not self._clients_begin or self._closer is not None or state_of(peer) != CLOSE_WAIT:
+        if self._closer is not None or state_of(peer) != CLOSE_WAIT:
             return False
         try:
-            return b"\r\n\r\n" not in peer.recv(LONGEST_HEAD, LOOK)
+            sent = peer.recv(LONGEST_HEAD, LOOK)
         except OSError:
             return True
+        return bool(sent) and (b"\r\n\r\n" if self._clients_begin else b"\n") not in sent
 
 
 def accept_in_turns(

@@ -2,56 +2,62 @@
 
 A thousand clients may send at the same moment. In the order of the kernel, the bytes of the mount and of the
 holder of command would wait behind all of them. So the sockets have groups. A turn reads from all sockets
-that go first, some of the page, most of these of users, and from so many others that they are `MOST_EVENTS`;
-after turns that took long, they are fewer. In a group, the sockets that were read least lately go first: the
-stop of a quiet client goes before a crowd that sends on and on, and so does the next message of a new client.
+that go first, and then from the others until the turn has lasted for `READ_TIME`. The other groups have
+shares of these reads, and each group has lanes that take turns (`LANES`):
+
+* The fair lane: a client with few messages goes before a crowd that sends on and on, also if it sends ten
+  messages a second.
+* The lane of new connections, in the order of their first messages.
+* The lane of all: the socket that was read least lately goes first. So each one waits for a round at most,
+  whatever it sends.
+
 What this side has to send never waits behind what others have sent: a turn also writes to `MOST_WRITES`
 sockets, from which it does not read.
 
-Values only: no Twisted. Next to read: `reactors`, which polls; `halves`, ``frontends.tcp.ports`` and
-``frontends.web.http.site``, whose sockets have groups.
+It looks at the bytes of a socket without reading them. Next to read: `reactors`, which polls; `halves`,
+``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets have groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
+from heapq import heappop, heappush
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any, TypeAlias
 
 MOST_EVENTS = 32
-"""The most sockets that are served in one turn of the reactor, but for those that go first. The end of a TLS
+"""The most sockets from which a turn of the reactor reads, but for those that go first. The end of a TLS
 connection takes 0.3 ms."""
 
+LEAST_EVENTS = 4
+"""The number of these sockets from which a turn reads, however long it has lasted."""
+
+READ_TIME = 0.003
+"""The time after which a turn reads from no further one, in seconds. The rest of the time of `turn_time` is
+left for the work that timers begin."""
+
 MOST_LOOKED_AT = 512
-"""The most sockets that are ready and looked at in a turn. The kernel returns the others in the next turns,
-and those that were returned behind them (``epoll(7)``)."""
-
-LEAST_EVENTS = 16
-"""The most of these sockets in a turn after several that were used up (`turn_time`)."""
-
-PAGE_SHARE = 2
-"""The page has one of so many of these sockets while connections to other ports wait."""
-
-STRANGERS_SHARE = 4
-"""A stranger at the page has one of so many of these sockets while connections to other ports wait, and one
-of so many of the page's while connections of users wait."""
+"""The most sockets of which the kernel tells in a turn that they are ready. It tells of the others in the
+next turns, in their order (``epoll(7)``). To give each its place takes a microsecond or two."""
 
 MOST_WRITES = 32
 """The most sockets to which a turn only writes. The reply to a stop may be there. A write takes 20 µs."""
 
-HALF_LIFE = 0.5
-"""The time after which a read from a socket counts half, in seconds. If 900 sockets are always ready, a
-second has some two reads of each."""
+MOST_COST = 32
+"""The largest cost of a read in the fair lane, and the lead that a client has after a rest. The cost is a
+quarter of the square of the number of messages, and at least 1: a client that is served as fast as it sends
+has one or two of them, and a client of a crowd that saturates this process has more."""
 
-MOST_USE = 2.0
-"""The largest count of reads: the former holder of command, which tracked, waits no longer for a crowd than
-the others do."""
+LOOKED_AT, MESSAGE_SIZE = 2048, 128
+"""The most bytes of a socket in which messages are counted, and the size of a message if its bytes have no
+ends of lines, as under TLS."""
 
-_OUT, _ENDED = 0x4, 0x8 | 0x10
-"""``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
+_IN, _OUT, _ENDED = 0x1, 0x4, 0x8 | 0x10
+"""``EPOLLIN``; ``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
 
-_Use: TypeAlias = tuple[float, int, int]
-"""How much was read from a socket lately, its file number, and its event."""
+_Event: TypeAlias = tuple[int, int]
+"""A file number, and what it is ready for."""
 
 
 class Group(IntEnum):
@@ -68,91 +74,201 @@ class Group(IntEnum):
     """Clients of ports, and accepted connections that have named no group."""
 
 
+FIRST, USERS, PAGE, CROWD = Group
+
+SHARES: Mapping[Group, int] = {USERS: 4, PAGE: 2, CROWD: 4}
+"""How many of ten reads a group has, if sockets of all groups wait. The others have the reads of a group of
+which none waits."""
+
+FAIR, NEW, ALL = range(3)
+LANES = (FAIR, NEW, ALL, NEW)
+"""The lane of each of four reads of a group. If no socket waits in the lane, the fair one has the read."""
+
+_Lane: TypeAlias = list[tuple[int, int, _Event]]
+"""A heap of sockets that wait for a read: the least number goes first, and of equal ones the first that came.
+A socket is in two lanes; so some in a lane wait no more."""
+
+
 def set_group(transport: object, group: Callable[[], Group]) -> None:
     """Name the group of a connection's socket.
 
     :param transport: its transport, maybe above TLS.
-    :param group: returns its present group.
+    :param group: returns its present group. If that becomes `FIRST`, `note_first` must be called.
     """
+    setattr(_lowest(transport), "event_group", group)
+
+
+def note_first(transport: object) -> None:
+    """Note that a connection's socket goes first from now on. It may be waiting behind others already.
+
+    :param transport: its transport, maybe above TLS.
+    """
+    lowest = _lowest(transport)
+    order: EventOrder | None = getattr(lowest, "event_order", None)
+    if order is not None:
+        order.note_first(lowest)
+
+
+def _lowest(transport: object) -> object:
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
-    setattr(transport, "event_group", group)
+    return transport
 
 
 class EventOrder:
     """The sockets that are ready and wait for their turn.
 
-    The transport of each accepted connection has the attribute ``event_use``: a count of the reads from it,
-    and the time of the last one. The count halves in `HALF_LIFE`. ``event_written`` is the time of the last
-    turn that only wrote to it.
+    The fair lane has the order of start-time fair queueing (Goyal, Vin, Cheng, 1996): the read of a socket
+    starts at the end of its last one, but at most `MOST_COST` before the start of the latest read in its
+    group. Its end is its cost later. The socket with the earliest start goes first.
+
+    The transport of an accepted connection has the attributes ``event_end``, the end of its last read, if
+    there was one; ``event_turn``, the turn of this read, or of the first wait for it; and ``event_order``,
+    this object.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
+    :param seconds: returns the monotonic clock, in seconds.
     """
 
-    def __init__(self, selectables: Mapping[int, Any], crowd: type | tuple[type, ...]) -> None:
+    def __init__(
+        self,
+        selectables: Mapping[int, Any],
+        crowd: type | tuple[type, ...],
+        seconds: Callable[[], float],
+    ) -> None:
         self._selectables = selectables
         self._crowd = crowd
-        self._most = MOST_EVENTS
+        self._seconds = seconds
+        self._first: dict[int, int] = {}  # what those that go first are ready for, by file number
+        self._reads: dict[Group, dict[int, _Event]] = {group: {} for group in SHARES}  # the others that wait
+        self._lanes: dict[Group, tuple[_Lane, _Lane, _Lane]] = {group: ([], [], []) for group in SHARES}
+        self._writes: dict[Group, dict[int, None]] = {group: {} for group in SHARES}
+        self._latest = dict.fromkeys(Group, 0)  # the start of the latest read in the fair lane
+        self._served = dict.fromkeys(Group, 0)  # the number of reads
+        self._turn = 0
+        self._count = 0  # of the waits so far
 
-    def choose(self, events: list[tuple[int, int]], was_long: bool, now: float) -> list[tuple[int, int]]:
-        """Return the events that this turn serves.
+    @property
+    def waits(self) -> bool:
+        """True while a socket waits."""
+        return bool(self._first) or any((*self._reads.values(), *self._writes.values()))
 
-        The kernel returns the others again: ``epoll(7)``, level-triggered.
+    def held(self, file: int) -> int:
+        """Return for what a socket waits here: the kernel need not tell of that again."""
+        reads, writes = (
+            any(file in waiting for waiting in each.values()) for each in (self._reads, self._writes)
+        )
+        return (_IN if reads else 0) | (_OUT if writes else 0)
 
-        :param events: all that are ready, each with its file number.
-        :param was_long: True if the last turn was used up.
-        :param now: the monotonic clock, in seconds.
+    def forget(self, file: int) -> None:
+        """Let a socket wait no more: the kernel tells again what it is ready for."""
+        self._first.pop(file, None)
+        for group in SHARES:
+            self._reads[group].pop(file, None)
+            self._writes[group].pop(file, None)
+
+    def note_first(self, selectable: Any) -> None:
+        """Let a socket that may wait go first from now on."""
+        file = selectable.fileno()
+        self._first.update(reads.pop(file) for reads in self._reads.values() if file in reads)
+
+    def choose(self, events: Iterable[_Event]) -> Iterator[_Event]:
+        """Yield the events that this turn serves, which begins now. The others wait.
+
+        :param events: those of which the kernel has told now.
         """
-        most = max(LEAST_EVENTS, self._most // 2) if was_long else min(MOST_EVENTS, self._most * 2)
-        self._most = most
-        if len(events) > most:
-            events = self._some_of(events, most, now)
-        for file, event in events:
-            selectable = self._selectables.get(file)
-            if not isinstance(selectable, self._crowd):
-                continue
-            if event == _OUT:
-                setattr(selectable, "event_written", now)
-            else:
-                setattr(selectable, "event_use", (min(MOST_USE, 1.0 + _use_of(selectable, now)), now))
-        return events
+        began = self._seconds()
+        self._turn += 1
+        self._put_in_places(events)
+        while self._first:
+            yield self._first.popitem()
+        yield from self._next_writes()
+        served = dict.fromkeys(SHARES, 0)
+        for count in range(MOST_EVENTS):
+            groups = [group for group in SHARES if self._reads[group]]
+            if not groups or (count >= LEAST_EVENTS and self._seconds() - began >= READ_TIME):
+                return
+            group = min(groups, key=lambda each: served[each] / SHARES[each])
+            served[group] += 1
+            event = self._next_read(group)
+            self._note_read(self._selectables.get(event[0]), group)
+            yield event
 
-    def _some_of(self, events: list[tuple[int, int]], most: int, now: float) -> list[tuple[int, int]]:
-        lists = [list[_Use]() for _ in Group]
-        writes: list[tuple[Group, float, int]] = []
-        for file, event in events:
+    def _next_read(self, group: Group) -> _Event:
+        """Remove the one that has its turn."""
+        lanes, reads = self._lanes[group], self._reads[group]
+        preferred = LANES[self._served[group] % len(LANES)]
+        self._served[group] += 1
+        for number in (preferred, FAIR, NEW):
+            while lanes[number]:
+                place, _, event = heappop(lanes[number])
+                if reads.get(event[0]) is not event:
+                    continue
+                del reads[event[0]]
+                if number == FAIR:
+                    self._latest[group] = max(self._latest[group], place)
+                if not reads:
+                    for lane in lanes:
+                        lane.clear()
+                return event
+        raise AssertionError("each socket that waits has places")
+
+    def _put_in_places(self, events: Iterable[_Event]) -> None:
+        for file, ready in events:
             selectable = self._selectables.get(file)
             group = self._group_of(selectable)
-            if group is not Group.FIRST and event & _OUT and not event & _ENDED:
-                writes.append((group, getattr(selectable, "event_written", 0.0), file))
-            if group is Group.FIRST or event != _OUT:
-                lists[group].append((_use_of(selectable, now), file, event))
-        first, users, page, crowd = lists
-        of_page = max(most // PAGE_SHARE, most - len(crowd))
-        of_users = min(len(users), max(of_page - of_page // STRANGERS_SHARE, of_page - len(page)))
-        most_strangers = max(most // STRANGERS_SHARE, most - of_users - len(crowd))
-        of_strangers = min(len(page), of_page - of_users, most_strangers)
-        others: list[_Use] = []
-        of_crowd = most - of_users - of_strangers
-        for waiting, count in ((users, of_users), (page, of_strangers), (crowd, of_crowd)):
-            waiting.sort()
-            others += waiting[:count]
-        read = {file: event for _, file, event in others}
-        writes = sorted(each for each in writes if each[2] not in read)[:MOST_WRITES]
-        return [
-            *((file, event) for _, file, event in first),
-            *((file, _OUT) for *_, file in writes),
-            *read.items(),
-        ]
+            if group is FIRST:
+                self._first[file] = ready
+                continue
+            if ready & _OUT and not ready & _ENDED:
+                self._writes[group][file] = None
+                ready &= ~_OUT
+            if ready and not self.held(file) & _IN:
+                self._add_read(group, selectable, (file, ready))
+
+    def _add_read(self, group: Group, selectable: Any, event: _Event) -> None:
+        self._reads[group][event[0]] = event
+        self._count += 1
+        turn: int | None = getattr(selectable, "event_turn", None)
+        if turn is None:
+            turn = self._turn
+            setattr(selectable, "event_turn", turn)
+            setattr(selectable, "event_order", self)
+        end: int | None = getattr(selectable, "event_end", None)
+        fair, new, all_ = self._lanes[group]
+        heappush(all_, (turn, self._count, event))
+        if end is None:
+            heappush(new, (turn, self._count, event))
+        else:
+            heappush(fair, (end, self._count, event))
 
     def _group_of(self, selectable: object) -> Group:
         group: Callable[[], Group] | None = getattr(selectable, "event_group", None)
         if group is not None:
             return group()
-        return Group.CROWD if isinstance(selectable, self._crowd) else Group.FIRST
+        return CROWD if isinstance(selectable, self._crowd) else FIRST
+
+    def _next_writes(self) -> Iterator[_Event]:
+        """Yield the events of sockets to which the turn only writes."""
+        waiting = [(files, file) for files in self._writes.values() for file in files]
+        for files, file in waiting[:MOST_WRITES]:
+            if file in files:
+                del files[file]
+                yield file, _OUT
+
+    def _note_read(self, selectable: Any, group: Group) -> None:
+        latest = self._latest[group]
+        start = max(latest - MOST_COST, getattr(selectable, "event_end", latest))
+        setattr(selectable, "event_end", start + _cost(selectable))
+        setattr(selectable, "event_turn", self._turn)
 
 
-def _use_of(selectable: object, now: float) -> float:
-    count, at = getattr(selectable, "event_use", (0.0, now))
-    return float(count * 2.0 ** min(0.0, (at - now) / HALF_LIFE))  # a clock may go back
+def _cost(selectable: Any) -> int:
+    """Return the cost of the next read from a socket."""
+    try:
+        waiting: bytes = selectable.socket.recv(LOOKED_AT, MSG_PEEK | MSG_DONTWAIT)
+    except (AttributeError, OSError):  # no socket, or its connection has ended
+        return 1
+    messages = max(1, waiting.count(b"\r\n"), len(waiting) // MESSAGE_SIZE)
+    return min(MOST_COST, max(1, messages * messages // 4))

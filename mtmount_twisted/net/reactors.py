@@ -6,6 +6,8 @@ Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, the subclasse
 
 from __future__ import annotations
 
+import select
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.tcp import Server
@@ -35,20 +37,59 @@ class ReactorLayer:
 
 
 class _FewEvents:
-    """Passes each call to an ``epoll`` object; a poll returns the events of one turn, and begins it."""
+    """Stands in for an ``epoll`` object; a poll returns the events of one turn, and begins it.
+
+    The kernel tells of each event once (``EPOLLONESHOT``, epoll_ctl(2)). Then a socket waits for its turn in
+    an `EventOrder`; once it is served, the kernel is asked again. So a turn costs no more if hundreds wait.
+
+    :ivar wanted: what the reactor wants to know of each file.
+    """
 
     def __init__(self, poller: Any, order: EventOrder, time: TurnTime) -> None:
         self._poller = poller
         self._order = order
         self._time = time
+        self._wanted: dict[int, int] = {}
+        self._told = set[int]()  # the files of which the kernel tells no more
 
-    def poll(self, timeout: float, most: int) -> Any:
-        was_long = self._time.is_used_up
+    def register(self, file: int, wanted: int) -> None:
+        """Begin to watch a file."""
+        self._want(file, wanted)
+        self._poller.register(file, wanted | select.EPOLLONESHOT)
+
+    def modify(self, file: int, wanted: int) -> None:
+        """Watch a file for other events."""
+        self._want(file, wanted)
+        self._poller.modify(file, wanted | select.EPOLLONESHOT)
+
+    def unregister(self, file: int) -> None:
+        """Watch a file no more."""
+        self._want(file, 0)
+        del self._wanted[file]
+        self._poller.unregister(file)
+
+    def _want(self, file: int, wanted: int) -> None:
+        self._wanted[file] = wanted
+        self._told.discard(file)
+        self._order.forget(file)
+
+    def poll(self, timeout: float, most: int) -> Iterator[tuple[int, int]]:
+        self._time.end_turn()
         try:
-            events = self._poller.poll(timeout, min(most, MOST_LOOKED_AT))
+            events = self._poller.poll(0 if self._order.waits else timeout, min(most, MOST_LOOKED_AT))
         finally:
             self._time.begin_turn()
-        return self._order.choose(events, was_long, self._time.began)
+        self._told.update(file for file, _ in events if file in self._wanted)
+        return self._serve(events)
+
+    def _serve(self, events: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        for file, ready in self._order.choose(events):
+            yield file, ready
+            if file in self._told:  # else it was registered anew meanwhile
+                held = self._order.held(file)
+                if not held:
+                    self._told.discard(file)
+                self._poller.modify(file, self._wanted[file] & ~held | select.EPOLLONESHOT)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)
@@ -70,6 +111,6 @@ def bound_turns(reactor: Any) -> bool:
     if not isinstance(poller, _FewEvents):  # two daemons of one process have one reactor
         reactor.turn_time = TurnTime(reactor)
         reactor.endings = Endings(reactor, reactor.turn_time)
-        order = EventOrder(reactor._selectables, Server)
+        order = EventOrder(reactor._selectables, Server, reactor.seconds)
         reactor._poller = _FewEvents(poller, order, reactor.turn_time)
     return True

@@ -4,9 +4,10 @@ Each kind of their work has a bound of its own for a turn: bytes, steps of a han
 Several kinds at once would add up to a turn of tens of milliseconds, and a holder's command waits for three
 turns until its reply is sent. So these kinds look at one clock: accepted connections, handshakes, records of
 TLS, lines of clients without rights, refusals, and requests to the page beyond their first 2 KiB. If a turn
-is used up, a kind does one piece of work in it only if it has done none in the last few turns. Connections
-of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes. The ends of connections by
-timers (`endings`) and the number of sockets in the next turn (`event_order`) depend on this clock, too.
+is used up, a kind does a piece of work in it only if it has had less than its `Share` of the time lately.
+Connections of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes. The ends of
+connections by timers (`endings`) depend on this clock, too; the number of reads from sockets has a time of
+its own (`event_order`).
 
 It touches only a clock. Next to read: `turns` and `accepts`, which look at it; `reactors`, which begins the
 turns.
@@ -23,11 +24,18 @@ LONGEST = 0.004
 percentile of a command, 20 ms (``docs/explanation/reliability.rst``), also if each ends with a few pieces of
 work."""
 
-MOST_MISSED = 2
-"""The number of used-up turns without a piece of a kind of work, before it does one piece in such a turn."""
+PART = 1 / 16
+"""The part of the time that each kind of work has, though turns are used up. There are six kinds of it."""
 
-NEVER = -1 - MOST_MISSED
-"""The number of the latest turn of a kind of work that has not begun."""
+MOST_SAVED = 0.01
+"""The time of which a kind of work may have its share left from turns before, in seconds: a piece, such as a
+step of a handshake."""
+
+MOST_OWED = -0.01
+"""The least time left, in seconds: a piece may have taken long because the process was suspended."""
+
+NEVER = -1
+"""The number of a turn before the first one."""
 
 
 class TurnTime:
@@ -36,12 +44,18 @@ class TurnTime:
     :param reactor: the clock.
     :ivar began: the time at which the turn began (reactor, s).
     :ivar number: the number of turns so far.
+    :ivar was_used_up: True if the turn before was used up.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor
         self.began: float = reactor.seconds()
         self.number: int = 0
+        self.was_used_up: bool = False
+
+    def end_turn(self) -> None:
+        """Note that a turn ends: the reactor may sleep now."""
+        self.was_used_up = self.is_used_up
 
     def begin_turn(self) -> None:
         """Note that a turn begins."""
@@ -53,12 +67,41 @@ class TurnTime:
         """True if the turn has lasted for `LONGEST`, with all its work, also that of peers with rights."""
         return self._reactor.seconds() - self.began >= LONGEST
 
-    def allows(self, latest: int) -> bool:
-        """Return True if a kind of work may do a piece in this turn.
 
-        :param latest: the number of the turn with its latest piece, or `NEVER`.
-        """
-        return self.number - latest > MOST_MISSED or not self.is_used_up
+class Share:
+    """The share of the time that a kind of work has in turns that are used up.
+
+    :param time: the turns of the reactor; None if they are not measured: there is always time then.
+    :param reactor: the clock.
+    :param part: the share.
+    :param begins: True for work that begins the turns: as a turn is like the one before, that one must not be
+        used up, either.
+    """
+
+    def __init__(
+        self, time: TurnTime | None, reactor: IReactorTime, part: float = PART, begins: bool = False
+    ) -> None:
+        self._time = time
+        self._part = part
+        self._begins = begins
+        self._reactor = reactor
+        self._left = self._most = MOST_SAVED * part  # of the share, in seconds
+        self._at: float = reactor.seconds()  # the time up to which it has grown
+
+    @property
+    def has_time(self) -> bool:
+        """True if a piece of work may begin: the turn is not used up, or the share is not."""
+        time = self._time
+        if time is None or not (time.is_used_up or (self._begins and time.was_used_up)):
+            return True
+        now = self._reactor.seconds()
+        self._left = min(self._most, self._left + max(0.0, now - self._at) * self._part)
+        self._at = now
+        return self._left > 0.0
+
+    def spend(self, seconds: float) -> None:
+        """Note how long a piece of work took."""
+        self._left = max(MOST_OWED, self._left - seconds)
 
 
 def turn_time_of(reactor: Any) -> TurnTime | None:

@@ -5,8 +5,8 @@ Twisted reads up to 64 KiB from each socket in one turn of the reactor, and a pa
 it. A hostile client can make that thousands of lines. Here all connections together have a budget of bytes
 per turn, and the connections are read in slices, one after another. A slice that counts more than the turn
 has left reduces the budget of the next turns, except for connections of a higher rank. If other work has
-used up the reactor's turn (`turn_time`), only slices of a higher rank are read in it, and one other slice in
-every third such turn.
+used up the reactor's turn (`turn_time`), slices of a higher rank are read in it, and the others have a share
+of the time.
 
 Values only: no Twisted. Next to read: `protocol` and ``frontends.web.http.site``, whose connections take
 turns.
@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, Protocol
 
-from .turn_time import NEVER, turn_time_of
+from .turn_time import NEVER, Share, turn_time_of
 
 LEAST = 64
 """Smallest number of bytes that a slice, or a line in it, counts as. To reject a short line costs as much as
@@ -69,7 +69,7 @@ class Turns:
         self._owed = 0  # bytes of earlier turns beyond their budgets; connections of the usual rank pay them
         self._reading = False
         self._time = turn_time_of(reactor)
-        self._read_in = NEVER  # the number of the reactor's turn with the latest slice of the usual rank
+        self._share = Share(self._time, reactor)
         self._turn = NEVER  # the number of the reactor's turn in which this turn began
         self._again: Any = None  # timer to go on in the reactor's next turn
 
@@ -111,11 +111,7 @@ class Turns:
 
     def _has_time(self) -> bool:
         """Return True if the reactor's turn has time for a slice; else go on in the next turn."""
-        time = self._time
-        if time is None:
-            return True
-        if time.allows(self._read_in):
-            self._read_in = time.number
+        if self._share.has_time:
             return True
         if self._again is None:
             self._again = self._reactor.callLater(0, self._go_on)
@@ -151,6 +147,9 @@ class Turns:
                 is_first = queue is self._waiting[Rank.FIRST]
                 reader = next(reversed(queue) if is_first else iter(queue))
                 del queue[reader]
+                began = self._reactor.seconds()
                 self._left -= max(LEAST, reader.read_slice(self._slice_size))
+                if queue is self._waiting[Rank.USUAL]:
+                    self._share.spend(self._reactor.seconds() - began)
         finally:
             self._reading = False

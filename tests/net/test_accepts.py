@@ -11,22 +11,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
+from mtmount_twisted.net import accepts
 from mtmount_twisted.net.accepts import (
     ACCEPT_TIME,
-    ACCEPTS,
-    LATE_TAKEN,
     MAX_TAKEN,
     MAX_WAITING,
     MIN_TAKEN,
-    MORE_ACCEPTS,
+    MOST_ACCEPTS,
     MOST_AHEAD,
+    MOST_SEEN,
+    SETUP_TIME,
     TAKE_TIME,
+    TAKEN_TIME,
     AcceptQueue,
     accept_in_turns,
+    neighbourhood,
 )
-from mtmount_twisted.net.turn_time import LONGEST, MOST_MISSED, TurnTime
+from mtmount_twisted.net.turn_time import LONGEST, MOST_SAVED, PART, TurnTime
 from mtmount_twisted.net.unix_sockets import MAX_CLOSING, SO_PASSRIGHTS
 from mtmount_twisted.testing import HOST
 from tests.support.folders import scratch_folder
@@ -100,9 +103,9 @@ class AcceptTests(TestCase):
         hosts = [f"127.0.1.{number}" for number in range(1, 11)]
         self.connect(*hosts)
         self.accept()
-        self.assertEqual(self.accepted, hosts[:ACCEPTS])
+        self.assertEqual(self.accepted, hosts[:MOST_ACCEPTS])
         for _ in hosts:
-            self.assertLessEqual(len(self.turn()), ACCEPTS)
+            self.assertLessEqual(len(self.turn()), MOST_ACCEPTS)
         self.assertEqual(self.accepted, hosts)
 
     def test_peers_that_are_gone(self) -> None:
@@ -134,27 +137,51 @@ class AcceptTests(TestCase):
             self.assertEqual(listening.taken, taken)
 
     def test_used_up(self) -> None:
-        """Of the turns that other work has used up, every third one takes a few connections."""
+        """In turns that other work uses up, connections are taken and set up for a share of the time."""
         listening = CountingSocket.listen()
         clock = SlowClock()
         time = vars(clock)["turn_time"] = TurnTime(clock)
         waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
         self.addCleanup(waiting.close)
-        for _ in range(2 * LATE_TAKEN):
+        for _ in range(400):
             self.addCleanup(socket.create_connection(listening.getsockname()).close)
-        clock.advance(LONGEST)
-        waiting.accept()[0].close()
-        self.assertEqual(listening.taken, LATE_TAKEN)
-        for _ in range(MOST_MISSED):
+        began, set_up = clock.seconds(), 0
+        for _ in range(20):
+            clock.advance(1.5 * LONGEST)
+            time.end_turn()
+            time.begin_turn()
+            with suppress(BlockingIOError):
+                while True:
+                    waiting.accept()[0].close()
+                    set_up += 1
+        share = PART * (clock.seconds() - began + MOST_SAVED)
+        self.assertLess(listening.taken, 2 * share / TAKEN_TIME + 2)
+        self.assertGreater(listening.taken, share / TAKEN_TIME)
+        self.assertLess(set_up, share / SETUP_TIME + 2)
+        self.assertGreater(set_up, 0.8 * share / SETUP_TIME)
+
+    def test_known_address_in_a_used_up_turn(self) -> None:
+        """A known address has a connection set up in each turn, however many unknown ones wait."""
+        listening = CountingSocket.listen()
+        clock = SlowClock()
+        time = vars(clock)["turn_time"] = TurnTime(clock)
+        known = {"127.0.2.1"}
+        waiting = AcceptQueue(listening, clock, lambda: None, known.__contains__, True)
+        self.addCleanup(waiting.close)
+        self.address = listening.getsockname()
+        self.connect(*["127.0.1.1"] * 20, *["127.0.2.1"] * 4)
+        hosts = []
+        for _ in range(8):
+            clock.advance(LONGEST)
+            time.end_turn()
             time.begin_turn()
             clock.advance(LONGEST)
-            with self.assertRaises(BlockingIOError):
-                waiting.accept()
-        self.assertEqual(listening.taken, LATE_TAKEN)
-        time.begin_turn()
-        clock.advance(LONGEST)
-        waiting.accept()[0].close()
-        self.assertEqual(listening.taken, 2 * LATE_TAKEN)
+            with suppress(BlockingIOError):
+                while True:
+                    peer, (host, _) = waiting.accept()
+                    self.addCleanup(peer.close)
+                    hosts.append(host)
+        self.assertEqual(hosts[:8].count("127.0.2.1"), 4)
 
     def test_most_of_a_turn(self) -> None:
         """A turn takes no more than so many, however fast."""
@@ -191,7 +218,7 @@ class AcceptTests(TestCase):
         self.connect(*["127.0.1.1"] * 10, "127.0.1.2")
         self.accept()
         self.turn()
-        self.assertEqual(self.accepted, ["127.0.1.1", "127.0.1.2"])
+        self.assertEqual(self.accepted[:2], ["127.0.1.1", "127.0.1.2"])
 
     def test_more_than_wait_here(self) -> None:
         """Of a flood from one address some are closed, so that the connection of another address comes in.
@@ -269,9 +296,64 @@ class AcceptTests(TestCase):
 
         for _ in range(20):
             self.addCleanup(socket.create_connection(listening.getsockname()).close)
-        self.assertEqual(accepted(0.0), ACCEPTS + MORE_ACCEPTS)
-        self.assertEqual(accepted(ACCEPT_TIME), ACCEPTS)
-        self.assertEqual(accepted(ACCEPT_TIME / 2), ACCEPTS + 1)
+        self.assertEqual(accepted(0.0), MOST_ACCEPTS)
+        self.assertEqual(accepted(ACCEPT_TIME), 1)
+        self.assertEqual(accepted(ACCEPT_TIME / 2), 2)
+
+    def visit(self, *hosts: str) -> list[str]:
+        """Connect from these addresses, send something, and return the order in which they are set up."""
+        before = len(self.accepted)
+        for peer in self.connect(*hosts):
+            peer.sendall(b"GET /")
+        self.accept()
+        while self.turn():
+            pass
+        return self.accepted[before:]
+
+    def test_addresses_that_come_again(self) -> None:
+        """New neighbourhoods go before new addresses, and these before those that had a connection lately."""
+        crowd = [f"127.0.1.{number}" for number in range(1, 30)]
+        self.visit(*crowd)
+        order = self.visit(*crowd, "127.0.1.200", "127.0.9.1")
+        self.assertEqual(order[:2], ["127.0.9.1", "127.0.1.200"])
+        self.assertEqual(len(order), 31)
+
+    def test_addresses_that_are_forgotten(self) -> None:
+        """Few addresses are kept: the first one is forgotten first."""
+        self.visit("127.0.1.1")
+        with mock.patch.object(accepts, "MOST_SEEN", 8):
+            self.visit(*[f"127.0.{number}.1" for number in range(2, 20)])
+            self.assertEqual(self.visit("127.0.19.1", "127.0.1.1"), ["127.0.1.1", "127.0.19.1"])
+        self.assertGreater(MOST_SEEN, 10_000)
+
+    def test_neighbours(self) -> None:
+        """IPv6 addresses are neighbours in 48 bits, those of IPv4 in 24."""
+        for one, other, are in (
+            ("192.0.2.1", "192.0.2.77", True),
+            ("192.0.2.1", "192.0.3.1", False),
+            ("2001:db8:1:2::/64", "2001:db8:1:3::/64", True),
+            ("2001:db8:1:2::/64", "2001:db8:2:2::/64", False),
+        ):
+            self.assertEqual(neighbourhood(one) == neighbourhood(other), are, (one, other))
+
+    def test_half_a_line(self) -> None:
+        """A peer that ended its side within its first line is not set up; one without a line may observe."""
+        listening = CountingSocket.listen()
+        waiting = AcceptQueue(listening, self.reactor, lambda: None, lambda network: False, False)
+        self.addCleanup(waiting.close)
+        self.address = listening.getsockname()
+        half, whole, silent = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3")
+        half.sendall(b"{")
+        whole.sendall(b"stop\r\n")
+        for peer in (half, whole, silent):
+            peer.shutdown(socket.SHUT_WR)
+        hosts = []
+        with suppress(BlockingIOError):
+            while True:
+                peer, (host, _) = waiting.accept()
+                self.addCleanup(peer.close)
+                hosts.append(host)
+        self.assertEqual(sorted(hosts), ["127.0.1.2", "127.0.1.3"])
 
     def test_half_a_request(self) -> None:
         """A peer that ended its side within the head of a request is not set up; one behind the head is."""

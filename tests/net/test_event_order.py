@@ -8,13 +8,17 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.net.event_order import (
+    LANES,
     LEAST_EVENTS,
+    LOOKED_AT,
+    MESSAGE_SIZE,
     MOST_EVENTS,
     MOST_WRITES,
-    PAGE_SHARE,
-    STRANGERS_SHARE,
+    READ_TIME,
+    SHARES,
     EventOrder,
     Group,
+    note_first,
     set_group,
 )
 
@@ -23,134 +27,182 @@ IN, OUT, HANG_UP = 0x1, 0x4, 0x10
 
 
 class Accepted(SimpleNamespace):
-    """An accepted connection."""
+    """An accepted connection, which is its own socket.
+
+    :ivar waiting: the bytes that can be read.
+    """
+
+    def __init__(self, file: int) -> None:
+        super().__init__(file=file, waiting=b"")
+
+    @property
+    def socket(self) -> Accepted:
+        return self
+
+    def recv(self, most: int, flags: int) -> bytes:
+        return bytes(self.waiting[:most])
+
+    def fileno(self) -> int:
+        return int(self.file)
 
 
 class EventOrderTests(SynchronousTestCase):
     """File numbers below 100 are of ports, those below 200 of the page, the others of what goes first."""
 
     def setUp(self) -> None:
-        self.selectables: dict[int, Any] = {file: Accepted() for file in range(200)}
+        self.selectables: dict[int, Any] = {file: Accepted(file) for file in range(200)}
         for file in range(100, 200):
             set_group(self.selectables[file], lambda: Group.PAGE)
         self.selectables |= {file: SimpleNamespace() for file in range(200, 210)}
-        self.order = EventOrder(self.selectables, Accepted)
         self.now = 1000.0
+        self.order = EventOrder(self.selectables, Accepted, lambda: self.now)
 
-    def choose(self, *ready: int, was_long: bool = False) -> list[int]:
-        """The file numbers from which the next turn reads, a hundredth of a second later."""
-        events = [(file, IN) for file in ready]
+    def choose(self, *ready: int, takes: float = 0.0) -> list[int]:
+        """The file numbers from which the next turn reads, a hundredth of a second later.
+
+        :param ready: the sockets that are ready. The kernel tells of those that do not wait already.
+        :param takes: the time that a read takes, in seconds.
+        """
         self.now += 0.01
-        chosen = self.order.choose(events, was_long, self.now)
-        self.assertLessEqual(set(chosen), set(events))
-        return [file for file, _ in chosen]
+        chosen = []
+        for file, event in self.order.choose([(file, IN) for file in ready if not self.order.held(file)]):
+            self.assertEqual(event, IN)
+            chosen.append(file)
+            self.now += takes
+        return chosen
+
+    def settle(self, *files: int, messages: int = 1) -> None:
+        """Let sockets be read from a few times, so that they are no new ones."""
+        for file in files:
+            self.selectables[file].waiting = b"stop\r\n" * messages
+        for _ in range(3):
+            left = set(files)
+            while left:
+                left -= set(self.choose(*left))
+
+    def waited(self, *files: int, crowd: range, takes: float = 0.0) -> int:
+        """Return the number of turns until all these are read, while a crowd is always ready."""
+        left = set(files)
+        for turn in range(1000):
+            left -= set(self.choose(*crowd, *left, takes=takes))
+            if not left:
+                return turn
+        raise AssertionError(f"not read: {left}")
 
     def test_few(self) -> None:
-        """If few are ready, a turn serves all in the order of the kernel."""
-        self.assertEqual(self.choose(5, 200, 101), [5, 200, 101])
+        """If few are ready, a turn serves all."""
+        self.assertEqual(self.choose(5, 200, 101), [200, 101, 5])
+        self.assertFalse(self.order.waits)
 
     def test_first(self) -> None:
         """The mount's sockets are served in each turn, before a hundred clients, and all clients in time."""
-        crowd = list(range(100))
-        served: list[int] = []
-        while len(served) < 100:
-            ready = [file for file in crowd if file not in served] + [200, 201]
-            chosen = self.choose(*ready)
-            self.assertEqual({200, 201}, set(chosen) - set(crowd))
-            served += [file for file in chosen if file in crowd]
-        self.assertEqual(sorted(served), crowd)
+        served: set[int] = set()
+        for _ in range(-(-100 // MOST_EVENTS)):
+            chosen = self.choose(*range(100), 200, 201)
+            self.assertEqual({200, 201}, set(chosen[:2]))
+            served |= set(chosen[2:])
+        self.assertEqual(served, set(range(100)))
 
     def test_holder(self) -> None:
-        """A connection's group may change: the holder's goes first."""
+        """A client that gets command goes first, also if it waits already."""
+        holder = SimpleNamespace(transport=self.selectables[99])
         holds = False
-        set_group(
-            SimpleNamespace(transport=self.selectables[99]), lambda: Group.FIRST if holds else Group.CROWD
-        )
-        self.assertNotIn(99, self.choose(*range(100)))
+        set_group(holder, lambda: Group.FIRST if holds else Group.CROWD)
+        self.settle(*range(100))
+        self.choose(*range(100))
+        self.assertTrue(self.order.held(99))
         holds = True
+        note_first(holder)
+        self.assertEqual(self.choose(*range(99))[0], 99)
         self.assertEqual(self.choose(*range(100))[0], 99)
+        self.assertNotIn(99, self.choose(*range(99)))
 
-    def test_page(self) -> None:
-        """Of the page some are served in each turn, whatever the ports' clients do, and some of them."""
-        for _ in range(3):
-            chosen = self.choose(*range(200))
-            self.assertEqual(len([file for file in chosen if file >= 100]), MOST_EVENTS // STRANGERS_SHARE)
-            self.assertEqual(len(chosen), MOST_EVENTS)
-        self.assertEqual(len(self.choose(*range(100, 200), 1, 2)), MOST_EVENTS)
-
-    def test_users(self) -> None:
-        """Users of the page go before its strangers, who have a part of each turn, and a turn stays short."""
+    def test_shares(self) -> None:
+        """Each group has its share of a turn, and the share of a group of which none waits."""
         for file in range(150, 200):
             set_group(self.selectables[file], lambda: Group.USERS)
-        chosen = self.choose(*range(200))
-        users, strangers = (
-            sum(file in part for file in chosen) for part in (range(150, 200), range(100, 150))
-        )
-        self.assertEqual(len(chosen), MOST_EVENTS)
-        self.assertEqual(users + strangers, MOST_EVENTS // PAGE_SHARE)
-        self.assertEqual(strangers, users // (STRANGERS_SHARE - 1))
-        self.assertEqual(self.choose(*range(100), 150)[0], 150)
+        for ready, groups in (
+            ((*range(50), *range(120, 190)), (Group.USERS, Group.PAGE, Group.CROWD)),
+            ((*range(50), *range(100, 150)), (Group.PAGE, Group.CROWD)),
+            ((*range(50),), (Group.CROWD,)),
+        ):
+            chosen = self.choose(*ready)
+            self.assertEqual(len(chosen), MOST_EVENTS)
+            counts = {
+                Group.CROWD: sum(file < 100 for file in chosen),
+                Group.PAGE: sum(100 <= file < 150 for file in chosen),
+                Group.USERS: sum(file >= 150 for file in chosen),
+            }
+            whole = sum(SHARES[group] for group in groups)
+            for group in groups:
+                self.assertLessEqual(abs(counts[group] - MOST_EVENTS * SHARES[group] / whole), 1)
+            for file in range(200):
+                self.order.forget(file)
 
-    def test_in_turn(self) -> None:
-        """If all are ready all the time, each has its turn; one that waits keeps its place."""
-        served: list[int] = []
-        for _ in range(4):
-            served += self.choose(*range(3 * MOST_EVENTS))
-        self.assertEqual(sorted(served[: 3 * MOST_EVENTS]), list(range(3 * MOST_EVENTS)))
+    def test_time(self) -> None:
+        """A turn reads for a while, and from a few sockets in any case."""
+        self.assertEqual(len(self.choose(*range(100), takes=READ_TIME)), LEAST_EVENTS)
+        self.assertEqual(len(self.choose(*range(100), takes=READ_TIME / 7.9)), 8)
+        self.assertEqual(len(self.choose(*range(100))), MOST_EVENTS)
 
-    def test_long_turns(self) -> None:
-        """After long turns fewer sockets are served in a turn, but always some; after short ones as many as
-        before."""
-        counts = [len(self.choose(*range(100), was_long=True)) for _ in range(5)]
-        self.assertEqual(counts[-1], LEAST_EVENTS)
-        self.assertEqual(counts, sorted(counts, reverse=True))
-        self.assertEqual(len(self.choose(200, *range(100), was_long=True)), LEAST_EVENTS + 1)
-        counts = [len(self.choose(*range(100))) for _ in range(5)]
-        self.assertEqual(counts[-1], MOST_EVENTS)
+    def test_each_in_turn(self) -> None:
+        """If all are ready all the time, each is read about as often as the others."""
+        counts = dict.fromkeys(range(90), 0)
+        for _ in range(90):
+            for file in self.choose(*range(90)):
+                counts[file] += 1
+        self.assertLess(max(counts.values()), 1.5 * min(counts.values()))
 
     def test_quiet_client(self) -> None:
-        """A client that was not served lately goes before a crowd that sends on and on."""
+        """The message of a quiet client goes before those of a crowd, also after hours."""
+        self.settle(*range(100))
+        for _ in range(500):
+            self.choose(*range(90))
+        for quiet in (91, 92):
+            self.assertEqual(self.waited(quiet, crowd=range(90), takes=READ_TIME), 0)
+
+    def test_active_client(self) -> None:
+        """A client that sends ten messages a second waits for no crowd with more than it can be served."""
+        self.settle(*range(91))
+        for file in range(90):
+            self.selectables[file].waiting = b"move\r\n" * 12
+        waited = []
+        for _ in range(60):
+            waited.append(self.waited(90, crowd=range(90), takes=READ_TIME))
+            for _ in range(10):  # a tenth of a second
+                self.choose(*range(90), takes=READ_TIME)
+        self.assertLessEqual(sorted(waited)[-3], 1)
+
+    def test_messages_without_ends(self) -> None:
+        """A client whose bytes are encrypted is known by their number."""
+        self.settle(*range(91))
+        for file in range(90):
+            self.selectables[file].waiting = bytes(MESSAGE_SIZE * 12)
+        self.selectables[90].waiting = bytes(MESSAGE_SIZE)
+        waited = []
+        for _ in range(40):
+            waited.append(self.waited(90, crowd=range(90), takes=READ_TIME))
+            for _ in range(10):
+                self.choose(*range(90), takes=READ_TIME)
+        self.assertLessEqual(sorted(waited)[-3], 1)
+
+    def test_a_round_at_most(self) -> None:
+        """A client with more messages than all others waits for a round of the lane of all at most."""
+        self.settle(*range(91))
+        self.selectables[90].waiting = b"move\r\n" * LOOKED_AT
         for _ in range(10):
-            self.choose(*range(90))
-        self.assertEqual(self.choose(*range(91))[0], 90)
-
-    def test_reads_of_the_last_second(self) -> None:
-        """A client that was read from a moment ago goes before a crowd that was read from more often."""
-        for _ in range(30):
-            self.choose(*range(90))
-        self.choose(90)
-        self.assertEqual(self.choose(*range(91))[0], 90)
-
-    def test_reads_of_long_ago(self) -> None:
-        """Many reads of long ago count less than one of this second, also after days."""
-        for seconds in (20.0, 1000.0, 1e6):
-            for _ in range(50):
-                self.choose(90)
-            self.now += seconds
-            for _ in range(3):
-                self.choose(*range(80))
-            self.assertEqual(self.choose(*range(80), 90)[0], 90)
-
-    def test_former_holder(self) -> None:
-        """A client that was read from a thousand times in a second waits for a round of a crowd at most."""
-        for _ in range(1000):
-            self.now -= 0.009
-            self.choose(90)
-        waited = 0
-        while 90 not in self.choose(*range(91)):
-            waited += 1
-        self.assertLessEqual(waited, 2 * 90 // MOST_EVENTS)
+            self.waited(90, crowd=range(90), takes=READ_TIME)
+            most = 90 * len(LANES) // LEAST_EVENTS + 1
+            self.assertLessEqual(self.waited(90, crowd=range(90), takes=READ_TIME), most)
 
     def test_paused(self) -> None:
-        """A connection that the reactor did not watch for minutes is served as any other one."""
-        for _ in range(3):
-            self.choose(*range(91))
-        paused = self.selectables.pop(90)
-        for _ in range(6000):
-            self.now += 0.05
-            self.choose(*range(40))
-        self.selectables[90] = paused
-        self.assertEqual(self.choose(*range(40), 90)[0], 90)
+        """A connection that the reactor did not watch for minutes is served as a quiet one."""
+        self.settle(*range(91))
+        self.choose(*range(91), takes=READ_TIME)
+        self.order.forget(90)
+        for _ in range(300):
+            self.choose(*range(90), takes=READ_TIME)
+        self.assertEqual(self.waited(90, crowd=range(90), takes=READ_TIME), 0)
 
     def test_clock_that_goes_back(self) -> None:
         """A clock that goes back by any time breaks nothing."""
@@ -159,22 +211,55 @@ class EventOrderTests(SynchronousTestCase):
         self.assertEqual(len(self.choose(*range(40))), MOST_EVENTS)
 
     def test_new_connection(self) -> None:
-        """A new connection goes first, whatever was read from the one that had its file number."""
-        for _ in range(10):
-            self.choose(*range(90))
-        self.selectables[50] = Accepted()
-        self.assertEqual(self.choose(*range(90))[0], 50)
+        """A new connection waits for no crowd, whatever was read from the one that had its file number."""
+        self.settle(*range(90))
+        self.selectables[50] = Accepted(50)
+        crowd = range(50)
+        self.assertEqual(self.waited(50, crowd=crowd, takes=READ_TIME), 0)
+
+    def test_many_new_connections(self) -> None:
+        """Connections that come without end keep out neither a quiet client nor the crowd."""
+        quiet, seen = 40, set[int]()
+        self.settle(quiet)
+        self.settle(*range(40), messages=12)
+        new = 1000
+        waited = []
+        for turn in range(200):
+            for _ in range(LEAST_EVENTS):
+                new += 1
+                self.selectables[new] = Accepted(new)
+            ready = [*range(40), *range(1001, new + 1)]
+            if turn % 10 == 9:
+                ready.append(quiet)
+            chosen = self.choose(*[file for file in ready if file in self.selectables], takes=READ_TIME)
+            seen |= set(chosen)
+            for file in chosen:
+                if file > 1000:
+                    del self.selectables[file]
+            if turn % 10 == 9:
+                waited.append(quiet in chosen)
+        self.assertLessEqual(set(range(40)), seen)
+        self.assertEqual(waited, [True] * 20)
 
     def test_writes(self) -> None:
         """What is to be sent to a few of a crowd is sent in each turn, and no client is read for that."""
         crowd = [(file, IN) for file in range(80)]
         crowd[3], crowd[4], crowd[5] = (3, OUT), (4, IN | OUT), (5, IN | OUT | HANG_UP)
-        for file in (4, 5):
-            self.selectables[file].event_use = (1000.0, self.now)
-        chosen = self.order.choose([*crowd, (200, IN)], False, self.now)
+        chosen = list(self.order.choose([*crowd, (200, IN)]))
         self.assertEqual(chosen[:3], [(200, IN), (3, OUT), (4, OUT)])
         self.assertEqual(len(chosen), 3 + MOST_EVENTS)
-        self.assertNotIn(5, [file for file, _ in chosen])
+        self.assertIn((4, IN), chosen)
+        self.assertIn((5, IN | OUT | HANG_UP), chosen)
+
+    def test_writes_to_a_socket_that_waits(self) -> None:
+        """A socket that waits for a read can be written to meanwhile, and is read once."""
+        self.settle(*range(80))
+        list(self.order.choose([(file, IN) for file in range(80)]))
+        [waits, *_] = [file for file in range(80) if self.order.held(file)]
+        self.assertEqual(self.order.held(waits), IN)
+        self.assertEqual(next(iter(self.order.choose([(waits, IN | OUT)]))), (waits, OUT))
+        read = [each for _ in range(3) for each in self.order.choose([]) if each == (waits, IN)]
+        self.assertEqual(len(read), 1)
 
     def test_few_writes(self) -> None:
         """Of many sockets that can be written to without end, a turn writes to some, and to each in time.
@@ -183,9 +268,19 @@ class EventOrderTests(SynchronousTestCase):
         """
         set_group(self.selectables[150], lambda: Group.USERS)
         served: list[int] = []
-        for _ in range(5):
-            self.now += 0.01
-            chosen = self.order.choose([(file, OUT) for file in (*range(90), 150)], False, self.now)
-            self.assertEqual((len(chosen), chosen[0]), (MOST_WRITES, (150, OUT)))
-            served += [file for file, _ in chosen]
-        self.assertEqual(set(served), {*range(90), 150})
+        for _ in range(-(-100 // MOST_WRITES)):
+            ready = [(file, OUT) for file in (*range(99), 150) if not self.order.held(file)]
+            chosen = [file for file, _ in self.order.choose(ready)]
+            self.assertEqual(len(chosen), MOST_WRITES)
+            self.assertEqual(chosen[0], 150)
+            served += chosen
+        self.assertLessEqual(set(range(99)), set(served))
+
+    def test_nothing_is_left(self) -> None:
+        """If no socket waits, nothing is kept of those that did."""
+        self.settle(*range(100))
+        for _ in range(20):
+            self.choose(*range(100))
+        while self.order.waits:
+            self.choose()
+        self.assertFalse(any(lane for lanes in self.order._lanes.values() for lane in lanes))

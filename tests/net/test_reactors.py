@@ -94,9 +94,59 @@ class FewEventsTests(SynchronousTestCase):
             few.register(near.fileno(), select.EPOLLIN)
             vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)  # an accepted connection
             far.send(b"xx")
-        found = [[file for file, _ in few.poll(0, 1000)] for _ in range(3)]
-        self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 3)
+        found = [[file for file, _ in few.poll(0, 1000)] for _ in range(5)]
+        self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 5)
         self.assertEqual(len({file for files in found for file in files}), 3 * MOST_EVENTS)
+
+    def served(self, few: Any) -> dict[int, int]:
+        """What the next polls serve, by file number, until nothing can be read."""
+        found: dict[int, int] = {}
+        while files := list(few.poll(0, 1000)):
+            for file, ready in files:
+                found[file] = found.get(file, 0) | ready
+                if ready & select.EPOLLIN:
+                    few.unregister(file)
+        return found
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_changes_while_sockets_wait(self) -> None:
+        """What the reactor wants of a socket may change while it waits."""
+        reactor = self.reactor()
+        bound_turns(reactor)
+        few = vars(reactor)["_poller"]
+        pairs = [socket.socketpair() for _ in range(2 * MOST_EVENTS)]
+        for near, far in pairs:
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            few.register(near.fileno(), select.EPOLLIN)
+            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)
+            far.send(b"xx")
+        first = [file for file, _ in few.poll(0, 1000)]
+        waiting = [near.fileno() for near, _ in pairs if near.fileno() not in first]
+        paused, writes, gone, *others = waiting
+        few.modify(paused, 0)
+        few.modify(writes, select.EPOLLIN | select.EPOLLOUT)
+        few.unregister(gone)
+        found = self.served(few)
+        self.assertEqual(found[writes], select.EPOLLIN | select.EPOLLOUT)
+        self.assertEqual(set(found), {*first, *others, writes})
+        few.modify(paused, select.EPOLLIN)
+        self.assertEqual(list(few.poll(0, 1000)), [(paused, select.EPOLLIN)])
+        self.assertEqual(list(few.poll(0, 1000)), [(paused, select.EPOLLIN)])  # it was not read
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_registered_before(self) -> None:
+        """What was watched before is watched as before."""
+        reactor = self.reactor()
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        vars(reactor)["_poller"].register(near.fileno(), select.EPOLLIN)
+        vars(reactor)["_selectables"][near.fileno()] = object()
+        bound_turns(reactor)
+        far.send(b"x")
+        for _ in range(3):
+            self.assertEqual(list(vars(reactor)["_poller"].poll(0, 10)), [(near.fileno(), select.EPOLLIN)])
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_twice(self) -> None:

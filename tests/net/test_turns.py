@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.turn_time import LONGEST, MOST_MISSED, TurnTime
+from mtmount_twisted.net.turn_time import LONGEST, MOST_SAVED, PART, Share, TurnTime
+from mtmount_twisted.net.turn_time import MOST_OWED as MOST_OVERDRAWN
 from mtmount_twisted.net.turns import MOST_OWED, Rank, Turns
 from tests.support.slow_clock import SlowClock
 
@@ -14,16 +17,19 @@ class Reader:
     """A connection that notes its slices.
 
     :ivar counts: the number of bytes that its next slices count as.
+    :ivar take_time: called in each slice.
     """
 
     def __init__(self, turns: Turns, counts: list[int]) -> None:
         self.turns = turns
         self.counts = counts
         self.slices = 0
+        self.take_time: Callable[[], object] = lambda: None
 
     def read_slice(self, most: int) -> int:
         """Read one slice."""
         self.slices += 1
+        self.take_time()
         count = self.counts.pop(0)
         if self.counts:
             self.turns.add(self)
@@ -98,17 +104,54 @@ class TimeTests(SynchronousTestCase):
         self.time.begin_turn()
         self.clock.advance(SlowClock.TURN)
 
-    def test_used_up(self) -> None:
-        """Of the turns that other work has used up, every third one has a slice."""
+    def slices_in(self, turns: int, takes: float) -> int:
+        """The number of slices in turns that other work has used up, if each slice takes so long."""
+        reader = Reader(self.turns, [64] * 10_000)
+        self.clock.advance(10 * MOST_SAVED)
+
+        def take_time() -> None:
+            self.clock.rightNow += takes
+
+        reader.take_time = take_time
         self.used_up()
-        reader = Reader(self.turns, [100] * 5)
         self.turns.add(reader)
-        seen = []
-        for _ in range(2 * (1 + MOST_MISSED)):
-            seen.append(reader.slices)
+        for _ in range(turns):
             self.time.begin_turn()
             self.used_up()
-        self.assertEqual(seen, [1] * (1 + MOST_MISSED) + [2] * (1 + MOST_MISSED))
+        return reader.slices
+
+    def test_used_up(self) -> None:
+        """In turns that other work has used up, slices have a share of the time, whatever each takes."""
+        began = self.clock.seconds()
+        for takes in (0.0002, 0.001):
+            slices = self.slices_in(400, takes)
+            whole = self.clock.seconds() - began
+            began = self.clock.seconds()
+            self.assertGreater(slices * takes, 0.9 * PART * whole - takes)
+            self.assertLess(slices * takes, 1.1 * PART * whole + MOST_SAVED * PART + takes)
+            self.turns.close()
+
+    def test_suspended(self) -> None:
+        """A slice in which the process was suspended delays the others briefly."""
+        share = Share(self.time, self.clock)
+        share.spend(100.0)
+        self.used_up()
+        self.assertFalse(share.has_time)
+        self.clock.advance(-1.1 * MOST_OVERDRAWN / PART)
+        self.assertTrue(share.has_time)
+
+    def test_begins(self) -> None:
+        """Work that begins the turns has its share in a turn behind one that was used up."""
+        share, late = Share(self.time, self.clock, begins=True), Share(self.time, self.clock)
+        for each in (share, late):
+            each.spend(-MOST_OVERDRAWN)
+        self.used_up()
+        self.time.end_turn()
+        self.time.begin_turn()
+        self.assertEqual([share.has_time, late.has_time], [False, True])
+        self.time.end_turn()
+        self.time.begin_turn()
+        self.assertTrue(share.has_time)
 
     def test_goes_on(self) -> None:
         """In the reactor's next turn the rest is read, without a wait for the end of the pause."""
@@ -119,24 +162,27 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(reader.slices, 5)
 
     def test_other_kinds(self) -> None:
-        """Each scheduler reads a slice of its own."""
+        """Each scheduler has a share of its own."""
         self.used_up()
         readers = [Reader(turns, [100] * 3) for turns in (self.turns, Turns(self.clock, 1000, 100))]
+
+        def take_time() -> None:
+            self.clock.rightNow += MOST_SAVED
+
         for reader in readers:
+            reader.take_time = take_time
             reader.turns.add(reader)
         self.assertEqual([reader.slices for reader in readers], [1, 1])
 
     def test_rank(self) -> None:
         """A connection of a higher rank does not wait for the next turn."""
-        self.used_up()
-        self.turns.add(Reader(self.turns, [100] * 3))
+        self.assertLess(self.slices_in(1, MOST_SAVED), 10)
         ask = Reader(self.turns, [100])
         self.turns.add(ask, Rank.FIRST)
         self.assertEqual(ask.slices, 1)
 
     def test_close(self) -> None:
         """The end leaves no timer."""
-        self.used_up()
-        self.turns.add(Reader(self.turns, [100] * 3))
+        self.slices_in(1, MOST_SAVED)
         self.turns.close()
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -23,7 +23,7 @@ from mtmount_twisted.errors import LineTooLongError, UnfinishedLineError
 from mtmount_twisted.interfaces import IClient, ILineReaderOwner
 from mtmount_twisted.net.admission import address_of
 from mtmount_twisted.net.deadlines import PeerDeadline
-from mtmount_twisted.net.event_order import Group, set_group
+from mtmount_twisted.net.event_order import Group, note_first, set_group
 from mtmount_twisted.net.liveness import watch_window
 from mtmount_twisted.net.machines import next_state
 from mtmount_twisted.net.protocol import CLOSE_TIMEOUT, LineReader, receive_little
@@ -159,6 +159,11 @@ class PortClient:
     def has_command(self) -> bool:
         """True while the client is the holder of command."""
         return self._bridge.lease.holder is self
+
+    def note_command(self) -> None:
+        """Read from the client first, because it is the holder of command now."""
+        if self._is_served:
+            note_first(self._reader.transport)
 
     @property
     def is_needed(self) -> bool:
