@@ -74,9 +74,9 @@ the unknown address with the largest number; of equal ones, of the group with th
 newest address. Known addresses give way only if no unknown one waits.
 """
 
-MOST_SEEN = 16_384
-"""The largest number of addresses and neighbourhoods whose connections were set up or closed lately. The
-first one is forgotten first. They take 3 MB."""
+LATELY, MOST_SEEN = 60.0, 16_384
+"""The time for which the addresses and neighbourhoods of connections that were set up or closed are known to
+have come, in seconds, and their largest number. The first one is forgotten first. They take 3 MB."""
 
 LONGEST_HEAD = 16 * 1024
 """The number of bytes in which the head of a request ends: the page refuses a longer one."""
@@ -145,7 +145,7 @@ class AcceptQueue:
         self._known: _Networks = {}
         self._talking: tuple[_Networks, _Networks, _Networks] = ({}, {}, {})  # the groups 1 to 3
         self._silent: _Networks = {}
-        self._seen: OrderedDict[str, None] = OrderedDict()  # unknown networks, and their neighbourhoods
+        self._seen: OrderedDict[str, float] = OrderedDict()  # when, by unknown network and neighbourhood
         self._ahead = 0  # the number of others before one of `_silent`
         self._count = 0
         self._setups = Share(self._time, reactor, PART, begins=True)
@@ -264,9 +264,9 @@ class AcceptQueue:
         elif not has_sent:
             networks = self._silent
         else:
-            networks = self._talking[
-                sum(name in self._seen for name in (taken.network, neighbourhood(taken.network)))
-            ]
+            since = self._reactor.seconds() - LATELY
+            names = taken.network, neighbourhood(taken.network)
+            networks = self._talking[sum(self._seen.get(name, since) > since for name in names)]
         networks.setdefault(taken.network, deque()).append(taken)
         self._count += 1
         if self._count > MAX_WAITING:
@@ -291,8 +291,9 @@ class AcceptQueue:
         if not networks[network]:
             del networks[network]
         if networks is not self._known:
+            now = self._reactor.seconds()
             for name in (network, neighbourhood(network)):
-                self._seen[name] = None
+                self._seen[name] = now
                 self._seen.move_to_end(name)
             while len(self._seen) > MOST_SEEN:
                 self._seen.popitem(last=False)

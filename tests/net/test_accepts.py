@@ -16,6 +16,7 @@ from unittest import TestCase, mock
 from mtmount_twisted.net import accepts
 from mtmount_twisted.net.accepts import (
     ACCEPT_TIME,
+    LATELY,
     MAX_TAKEN,
     MAX_WAITING,
     MIN_TAKEN,
@@ -317,6 +318,8 @@ class AcceptTests(TestCase):
         order = self.visit(*crowd, "127.0.1.200", "127.0.9.1")
         self.assertEqual(order[:2], ["127.0.9.1", "127.0.1.200"])
         self.assertEqual(len(order), 31)
+        self.reactor.advance(LATELY)
+        self.assertEqual(self.visit("127.0.1.1", "127.0.10.1"), ["127.0.1.1", "127.0.10.1"])
 
     def test_addresses_that_are_forgotten(self) -> None:
         """Few addresses are kept: the first one is forgotten first."""
