@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import IntEnum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any, TypeAlias
 
@@ -86,7 +86,10 @@ LANES = (FAIR, NEW, ALL, NEW)
 
 _Lane: TypeAlias = list[tuple[int, int, _Event]]
 """A heap of sockets that wait for a read: the least number goes first, and of equal ones the first that came.
-A socket is in two lanes; so some in a lane wait no more."""
+A socket is in two lanes; so some in a lane wait no more: at most as many as wait, and `MOST_LEFT`."""
+
+MOST_LEFT = 64
+"""The number of sockets in a lane that wait no more and need not be removed from it."""
 
 
 def set_group(transport: object, group: Callable[[], Group]) -> None:
@@ -156,17 +159,24 @@ class EventOrder:
 
     def held(self, file: int) -> int:
         """Return for what a socket waits here: the kernel need not tell of that again."""
+        if file in self._first:
+            return self._first[file] & (_IN | _OUT)
         reads, writes = (
             any(file in waiting for waiting in each.values()) for each in (self._reads, self._writes)
         )
         return (_IN if reads else 0) | (_OUT if writes else 0)
 
-    def forget(self, file: int) -> None:
-        """Let a socket wait no more: the kernel tells again what it is ready for."""
-        self._first.pop(file, None)
+    def keep(self, file: int, wanted: int) -> None:
+        """Let a socket wait for nothing but this. The kernel tells of the rest again when it is wanted."""
+        if file in self._first and not self._first[file] & wanted:
+            del self._first[file]
+        elif file in self._first:
+            self._first[file] &= wanted | _ENDED
         for group in SHARES:
-            self._reads[group].pop(file, None)
-            self._writes[group].pop(file, None)
+            if not wanted & _IN:
+                self._reads[group].pop(file, None)
+            if not wanted & _OUT:
+                self._writes[group].pop(file, None)
 
     def note_first(self, selectable: Any) -> None:
         """Let a socket that may wait go first from now on."""
@@ -236,6 +246,10 @@ class EventOrder:
             setattr(selectable, "event_turn", turn)
             setattr(selectable, "event_order", self)
         end: int | None = getattr(selectable, "event_end", None)
+        for lane in self._lanes[group]:
+            if len(lane) > MOST_LEFT + 2 * len(self._reads[group]):
+                lane[:] = [place for place in lane if self._reads[group].get(place[2][0]) is place[2]]
+                heapify(lane)
         fair, new, all_ = self._lanes[group]
         heappush(all_, (turn, self._count, event))
         if end is None:

@@ -6,7 +6,6 @@ Next to read: `tls.ConnectsWith` and `privileged.PrivilegedPorts`, the subclasse
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,9 @@ from zope.interface import directlyProvides, providedBy
 from .endings import Endings
 from .event_order import MOST_LOOKED_AT, EventOrder
 from .turn_time import TurnTime
+
+_ONCE = 1 << 30
+"""``EPOLLONESHOT`` (``sys/epoll.h``); not all systems have it."""
 
 
 class ReactorLayer:
@@ -42,38 +44,37 @@ class _FewEvents:
     The kernel tells of each event once (``EPOLLONESHOT``, epoll_ctl(2)). Then a socket waits for its turn in
     an `EventOrder`; once it is served, the kernel is asked again. So a turn costs no more if hundreds wait.
 
-    :ivar wanted: what the reactor wants to know of each file.
     """
 
     def __init__(self, poller: Any, order: EventOrder, time: TurnTime) -> None:
         self._poller = poller
         self._order = order
         self._time = time
-        self._wanted: dict[int, int] = {}
-        self._told = set[int]()  # the files of which the kernel tells no more
+        self._wanted: dict[int, int] = {}  # the events that the reactor wants, by file number
+        self._told = set[int]()  # the files with an event of which the kernel tells no more
 
     def register(self, file: int, wanted: int) -> None:
         """Begin to watch a file."""
-        self._want(file, wanted)
-        self._poller.register(file, wanted | select.EPOLLONESHOT)
+        self._order.keep(file, 0)
+        self._told.discard(file)
+        self._wanted[file] = wanted
+        self._poller.register(file, wanted | _ONCE)
 
     def modify(self, file: int, wanted: int) -> None:
-        """Watch a file for other events."""
-        self._want(file, wanted)
-        self._poller.modify(file, wanted | select.EPOLLONESHOT)
+        """Watch a file for other events. It keeps its place while it waits for one of them."""
+        self._order.keep(file, wanted)
+        self._wanted[file] = wanted
+        self._arm(file)
 
     def unregister(self, file: int) -> None:
         """Watch a file no more."""
-        self._want(file, 0)
-        del self._wanted[file]
+        self._order.keep(file, 0)
+        self._told.discard(file)
+        self._wanted.pop(file, None)
         self._poller.unregister(file)
 
-    def _want(self, file: int, wanted: int) -> None:
-        self._wanted[file] = wanted
-        self._told.discard(file)
-        self._order.forget(file)
-
     def poll(self, timeout: float, most: int) -> Iterator[tuple[int, int]]:
+        """Begin a turn, and return what it serves."""
         self._time.end_turn()
         try:
             events = self._poller.poll(0 if self._order.waits else timeout, min(most, MOST_LOOKED_AT))
@@ -86,10 +87,16 @@ class _FewEvents:
         for file, ready in self._order.choose(events):
             yield file, ready
             if file in self._told:  # else it was registered anew meanwhile
-                held = self._order.held(file)
-                if not held:
-                    self._told.discard(file)
-                self._poller.modify(file, self._wanted[file] & ~held | select.EPOLLONESHOT)
+                self._arm(file)
+
+    def _arm(self, file: int) -> None:
+        """Let the kernel tell again of the events for which a file does not wait here."""
+        held = self._order.held(file)
+        if held:
+            self._told.add(file)
+        else:
+            self._told.discard(file)
+        self._poller.modify(file, self._wanted[file] & ~held | _ONCE)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._poller, name)

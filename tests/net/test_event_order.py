@@ -13,6 +13,7 @@ from mtmount_twisted.net.event_order import (
     LOOKED_AT,
     MESSAGE_SIZE,
     MOST_EVENTS,
+    MOST_LEFT,
     MOST_WRITES,
     READ_TIME,
     SHARES,
@@ -137,7 +138,7 @@ class EventOrderTests(SynchronousTestCase):
             for group in groups:
                 self.assertLessEqual(abs(counts[group] - MOST_EVENTS * SHARES[group] / whole), 1)
             for file in range(200):
-                self.order.forget(file)
+                self.order.keep(file, 0)
 
     def test_time(self) -> None:
         """A turn reads for a while, and from a few sockets in any case."""
@@ -199,7 +200,7 @@ class EventOrderTests(SynchronousTestCase):
         """A connection that the reactor did not watch for minutes is served as a quiet one."""
         self.settle(*range(91))
         self.choose(*range(91), takes=READ_TIME)
-        self.order.forget(90)
+        self.order.keep(90, 0)
         for _ in range(300):
             self.choose(*range(90), takes=READ_TIME)
         self.assertEqual(self.waited(90, crowd=range(90), takes=READ_TIME), 0)
@@ -275,6 +276,15 @@ class EventOrderTests(SynchronousTestCase):
             self.assertEqual(chosen[0], 150)
             served += chosen
         self.assertLessEqual(set(range(99)), set(served))
+
+    def test_lanes_stay_small(self) -> None:
+        """While sockets wait without end, a lane keeps few of those that wait no more."""
+        self.settle(*range(40))
+        self.settle(*range(40, 90), messages=1000)
+        for _ in range(1000):
+            self.choose(*range(90), takes=READ_TIME)
+            lanes = self.order._lanes[Group.CROWD]
+            self.assertLessEqual(max(map(len, lanes)), 2 * 90 + MOST_LEFT + 1)
 
     def test_nothing_is_left(self) -> None:
         """If no socket waits, nothing is kept of those that did."""

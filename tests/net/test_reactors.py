@@ -135,6 +135,28 @@ class FewEventsTests(SynchronousTestCase):
         self.assertEqual(list(few.poll(0, 1000)), [(paused, select.EPOLLIN)])  # it was not read
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_written_to_without_end(self) -> None:
+        """A socket to which each turn writes is read from."""
+        reactor = self.reactor()
+        bound_turns(reactor)
+        few = vars(reactor)["_poller"]
+        near, far = socket.socketpair()
+        for each in (near, far):
+            self.addCleanup(each.close)
+        file = near.fileno()
+        vars(reactor)["_selectables"][file] = object.__new__(Server)
+        few.register(file, select.EPOLLIN)
+        far.send(b"stop")
+        read = 0
+        for _ in range(4):
+            few.modify(file, select.EPOLLIN | select.EPOLLOUT)  # something is to be written
+            for _, ready in few.poll(0, 10):
+                if ready & select.EPOLLOUT:
+                    few.modify(file, select.EPOLLIN)  # it was written
+                read += bool(ready & select.EPOLLIN)
+        self.assertGreaterEqual(read, 3)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_registered_before(self) -> None:
         """What was watched before is watched as before."""
         reactor = self.reactor()
