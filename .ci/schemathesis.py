@@ -42,8 +42,9 @@ def installed(folder: Path) -> Path:
     """Install schemathesis, unless it is, and tell where its program is."""
     program = folder / "bin" / "schemathesis"
     if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", REQUIREMENT], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python")
+        subprocess.run([*pip, "install", "-q", REQUIREMENT], check=True)
     return program
 
 

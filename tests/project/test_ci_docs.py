@@ -101,3 +101,24 @@ class DocsTests(SynchronousTestCase):
             (".venv/bin/mtmount-commander", False),
         ):
             self.assertEqual(self.docs.goes_on(command + "\n"), expected, command)
+
+    def test_installs_once(self) -> None:
+        """A page that repeats the README's first command gets the daemon, and what is installed already."""
+        program = self.folder / ".venv" / "bin" / "twistd"
+        program.parent.mkdir(parents=True)
+        program.write_text(
+            f"#!{sys.executable}\n"
+            "from signal import SIG_BLOCK, SIGINT, pthread_sigmask, sigwait\n"
+            "pthread_sigmask(SIG_BLOCK, {SIGINT})\n"
+            "print('the controller is connected', flush=True)\n"
+            "sigwait({SIGINT})\n"
+            "print('Server Shut Down.')\n"
+        )
+        program.chmod(0o755)
+        run = ".venv/bin/twistd -n mtmount-bridge"
+        self.patch(self.docs, "INSTALL_AND_RUN", f"echo once >> installed && {run}\n")
+        self.patch(self.docs, "RUN_DAEMON", f" {run}\n")
+        block = f".. code-block:: sh\n\n   {self.docs.INSTALL_AND_RUN}"
+        self.assertEqual(self.wrongs(block, block), ["", ""])
+        self.assertEqual(self.wrongs(block), [""])
+        self.assertEqual((self.folder / "installed").read_text(), "once\n")
