@@ -29,7 +29,7 @@ from mtmount_twisted.net.protocol import LineReader
 from tests.support.strategies import any_message, line_of, mutated_lines
 
 MESSAGES = 200
-PORT_MESSAGES = 40  # a client of a port takes longer, and each split point has all of them
+PORT_MESSAGES = 20  # a client of a port takes longer, and each split point has all of them
 EXAMPLES = 6
 LOG = logging.getLogger("mtmount_twisted.tests.split_points")
 LOG.propagate = False
@@ -162,7 +162,7 @@ class SplitPointTests(SynchronousTestCase):
             for decode in (decode_command, decode_reply):
                 self.assertEqual(meaning(line, decode), meaning(expected, decode))
 
-    @settings(max_examples=EXAMPLES)
+    @settings(max_examples=2 * EXAMPLES)
     @given(streams(PORT_MESSAGES))
     def test_bridge(self, stream: bytes) -> None:
         """A client of the bridge has the same commands taken, wherever its stream is cut."""
