@@ -1,4 +1,4 @@
-"""``.ci/run``: two steps at a time, and a last line that sums what the test runners reported."""
+"""``.ci/run``: three steps at a time, and a last line that sums what the test runners reported."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ class RunTests(SynchronousTestCase):
 
 
 class BesideTests(SynchronousTestCase):
-    """Two steps at a time, in a tree whose Python says what it is asked and waits for the test."""
+    """Three steps at a time, in a tree whose Python says what it is asked and waits for the test."""
 
     def setUp(self) -> None:
         self.tree = scratch_folder(self)
         shutil.copytree(ROOT / ".ci", self.tree / ".ci")
         self.temporary = self.tree / "tmp"
         self.temporary.mkdir()
-        for name in ("lint", "types"):
+        for name in ("lint", "types", "site"):
             os.mkfifo(self.tree / name)
         self.programs = self.tree / "programs"
         link_programs(self.programs)
@@ -141,6 +141,7 @@ class BesideTests(SynchronousTestCase):
             'echo "asked: $*"\ncase "$*" in\n'
             '*"ruff check"*) read -r word <lint; echo "lint: $word";;\n'
             '*mypy*) read -r word <types; echo "types: $word"; [ "$word" != fail ] || exit 3;;\n'
+            '*site.py*) read -r word <site; echo "site: $word";;\n'
             "esac",
         )
 
@@ -198,13 +199,15 @@ class BesideTests(SynchronousTestCase):
         self.assertEqual((run.returncode, os.listdir(self.temporary)), (0, []))
 
     def test_failure(self) -> None:
-        """After a failure the step beside it goes on to its end, no other starts, and the run fails."""
-        run = self.start("lint", "types", "packaging", "chaos")
+        """After a failure the steps beside it go on to their ends, no other starts, and the run fails."""
+        run = self.start("lint", "types", "site", "packaging", "chaos")
         self.let("types", "fail")
         self.read_until(run, "== types: failed with status 3")
         self.let("lint", "pass")
+        self.let("site", "pass")
         rest, _ = run.communicate()
         self.assertIn("\n== lint: passed after ", rest)
+        self.assertIn("\n== site: passed after ", rest)
         self.assertNotIn("packaging", rest)
         self.assertNotIn("chaos", rest)
         self.assertIn("\n== types: failed with status 3 after ", rest)
