@@ -12,9 +12,11 @@ turns. Of one server's connections the order is:
    turn, and a newcomer behind them would be, too.
 
 After `MOST_AHEAD` steps of the first group, one of the other two has its turn, and after as many of the
-second, one of the third: peers that send their flights byte by byte would keep all newcomers out. In the
-first two groups the addresses take turns. In the last one, an address that has had its turn goes behind the
-others.
+second, one of the third: peers that send their flights in many small records would keep all newcomers out. In
+the first two groups the addresses take turns. In the last one, an address that has had its turn goes behind
+the others.
+
+A step begins with a whole record; see `records`.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the handshakes.
 """

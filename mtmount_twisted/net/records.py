@@ -1,9 +1,9 @@
 """Turns for decrypting: the bytes that strangers send on established TLS connections are decrypted in slices.
 
 A record may hold one byte, and costs as much to decrypt as a long one: 4 KiB of such records take 4 ms. So a
-peer without command is decrypted in slices of `SLICE` bytes. All slices share the steps of `handshakes`: a
-whole slice is a step, and a short one, such as a stop, an eighth of a step, or its time if that is more. The
-slices go in this order:
+peer without command is decrypted in slices: whole records of `SLICE` bytes together, or a longer one. All
+slices share the steps of `handshakes`: a whole slice is a step, and a short one, such as a stop, an eighth of
+a step, or its time if that is more. The slices go in this order:
 
 1. of commanders that had no slice for `REST`, so that the stop or the ask of a quiet commander waits for no
    crowd: a turn of the reactor has time for a stop of each socket that it serves;
@@ -14,6 +14,10 @@ slices go in this order:
 
 In the last four groups the addresses take turns. The first two groups go before all handshakes. A connection
 is in them once in `REST`, and a new connection must shake hands before, so they can't keep handshakes out.
+
+A part of a record decrypts to nothing. So a connection requests a turn when a record is whole
+(`whole_records`), during its handshake, too: a peer that sends a record byte by byte has one turn for it, and
+not one for each byte.
 
 Values only: no Twisted. Next to read: `tls_connections`, which has the bytes.
 """
@@ -27,7 +31,8 @@ from .by_network import ByNetwork
 from .turns import Rank, Turns
 
 SLICE = 512
-"""The largest number of bytes of one connection that are decrypted at once: 23 records of one byte."""
+"""The largest number of bytes of one connection that are decrypted at once: 22 records of one byte. A single
+record may be longer."""
 
 STEP_TIME = 0.0005
 """The time that counts as one step, in seconds; a step that takes longer counts as several."""
@@ -36,6 +41,13 @@ STEP_TIME = 0.0005
 REST = 1.0
 """The time since its last slice after which a connection of a commander, or from a known address, goes first
 again, in seconds."""
+
+HEADER = 5
+"""The number of bytes before the content of a record: its type, two bytes of version, two of its length (RFC
+8446, 5.1; RFC 5246, 6.2.1)."""
+
+MOST_CONTENT = 2**14 + 2048
+"""The largest length of the content of a record (RFC 5246, 6.2.3)."""
 
 MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""
@@ -56,10 +68,10 @@ class Records(Protocol):
         """True until it has had its first slice."""
 
     def read_records(self, most: int) -> int:
-        """Decrypt at most `most` bytes. If more are there, add this connection to the queue again. It must
-        not raise.
+        """Decrypt the whole records that fit into `most` bytes, or a longer one. If more are there, add this
+        connection to the queue again. It must not raise.
 
-        :returns: the number of bytes that were decrypted or dropped.
+        :returns: the number that it counts as, at most `most`.
         """
 
 
@@ -69,6 +81,28 @@ def as_steps(least: int, seconds: float) -> int:
     :param least: the smallest number that it counts as.
     """
     return max(least, int(SLICE * seconds / STEP_TIME))
+
+
+def whole_records(data: bytes, most: int = SLICE) -> int:
+    """Return the length of the first records that are whole: of those that fit into `most` bytes together, or
+    of the first one, however long it is; 0 if not even the first one is whole.
+
+    If `data` begins with bytes that can't begin a record, the result is as if they were whole: OpenSSL ends
+    the connection as soon as it has read `HEADER` of them. The type of a record says nothing here: OpenSSL
+    refuses an unknown type only when it has read the whole record.
+
+    :param data: begins with a record.
+    """
+    end = 0
+    while len(data) >= end + HEADER:
+        content = int.from_bytes(data[end + 3 : end + HEADER], "big")
+        after = end + HEADER + content
+        if data[end + 1] != 3 or content > MOST_CONTENT:  # each version of TLS begins with 3
+            return end or min(len(data), most)
+        if after > len(data) or (end and after > most):
+            break
+        end = after
+    return end
 
 
 class RecordQueue:

@@ -24,7 +24,7 @@ from mtmount_twisted.hosts import client_network
 from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
-from .records import SLICE
+from .records import SLICE, whole_records
 from .unix_sockets import LOOK
 
 _log = Logger()
@@ -44,13 +44,17 @@ SHAKING, SHAKEN, GONE = TLSState
 class ServerConnection(BufferingTLSTransport):
     """A connection to a server of ours.
 
-    During the handshake, received bytes wait for a turn, and until then no more is received. No step is
+    Received bytes are collected until a record is whole. Until then they cost no turn, and more is received.
+
+    During the handshake, whole records wait for a turn, and until then no more is received. No step is
     computed for a peer that is gone, unless it closed the connection in good order. A peer that sends
     `MAX_HANDSHAKE` bytes without an end of the handshake is cut off: OpenSSL would take 100 KB of
     certificates, and 30 ms to look through them.
 
     After the handshake each slice waits for a turn too, unless the peer has command; see `records`. Once this
     side has closed, one more slice is decrypted, because the peer may close in it, too. The rest is dropped.
+
+    :ivar due: the bytes that OpenSSL has not read; they begin with a record.
     """
 
     factory: ServerFactory
@@ -107,11 +111,13 @@ class ServerConnection(BufferingTLSTransport):
         queue = self.factory.handshakes
         if self.state is SHAKEN:
             self._go_on()
+        elif not self._next_step():
+            pass
         elif queue is None:
             self.take_step()
         else:
             queue.add(self, self.network)
-            if self.due and self.state is SHAKING:  # receive no more until then, not even the end
+            if self.state is SHAKING and self._next_step():  # receive no more until then, not even the end
                 self.transport.pauseProducing()
 
     def take_step(self) -> None:
@@ -122,10 +128,16 @@ class ServerConnection(BufferingTLSTransport):
             return
         if self.factory.handshakes is not None:
             self.transport.resumeProducing()  # before the protocol above may pause
-        while self.due and self.state is SHAKING and not self.transport.disconnecting:
-            self._shake(min(SLICE, MAX_HANDSHAKE - self.shaken_bytes))
+        while self.state is SHAKING and not self.transport.disconnecting and (size := self._next_step()):
+            self._shake(size)
         if self.due and self.state is SHAKEN:
             self._go_on()
+
+    def _next_step(self) -> int:
+        """Return how many of the bytes OpenSSL reads in the next step; 0 if this side waits for more."""
+        left = MAX_HANDSHAKE - self.shaken_bytes
+        whole = whole_records(self.due)
+        return min(whole, left) if whole or len(self.due) < left else left
 
     def _is_gone(self) -> bool:
         """Return True if the peer has reset the connection, or ended it behind its first bytes.
@@ -142,8 +154,8 @@ class ServerConnection(BufferingTLSTransport):
         except OSError:
             return True
 
-    def _shake(self, most: int) -> None:
-        data, self.due = self.due[:most], self.due[most:]
+    def _shake(self, size: int) -> None:
+        data, self.due = self.due[:size], self.due[size:]
         self.shaken_bytes += len(data)
         self._decrypt(data)
         if self.state is GONE or self.transport.disconnecting:
@@ -159,29 +171,37 @@ class ServerConnection(BufferingTLSTransport):
         """Decrypt the received bytes: at once, or in turn. Receive no more until then, not even the end."""
         queue = self.factory.handshakes
         is_free = not (self.disconnecting or self._is_paused) and self._reads_freely()
-        if self.due and (queue is None or is_free):
-            due, self.due = self.due, b""
+        if self._is_due and (queue is None or is_free):
+            size = whole_records(self.due, len(self.due))
+            due, self.due = self.due[:size], self.due[size:]
             super().dataReceived(due)  # type: ignore[no-untyped-call]
-        elif self.due and queue is not None and not self._is_paused:
+        elif self._is_due and queue is not None and not self._is_paused:
             queue.records.add(self, self.network)
-        if self.due and not self._waits:
+        if self._is_due and not self._waits:
             self._waits = True
             self.transport.pauseProducing()
-        elif self._waits and not self.due:
+        elif self._waits and not self._is_due:
             self._waits = False
             if not self._is_paused:
                 self.transport.resumeProducing()
+
+    @property
+    def _is_due(self) -> bool:
+        """True if there is something to decrypt, or, once this side has closed, to drop."""
+        return bool(self.due if self.disconnecting else whole_records(self.due, 1))
 
     def read_records(self, most: int) -> int:
         """Decrypt a slice; see `records.Records`."""
         if self._is_paused:
             return 0
         self.is_new = False
-        data, self.due = self.due[:most], self.due[most:]
-        taken = len(data)
+        taken = min(len(self.due), most)
         if self.disconnecting:
-            data, self.due = data[: self._last_bytes], b""
+            data, self.due = self.due[: min(most, self._last_bytes)], b""
             self._last_bytes -= len(data)
+        else:
+            size = whole_records(self.due, most)
+            data, self.due = self.due[:size], self.due[size:]
         if data:
             self._decrypt(data)
         if self.state is SHAKEN:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import random
 import weakref
 from typing import Any
 from unittest import skipIf
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,12 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from mtmount_twisted.errors import HandshakeTooLongError
 from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEPS, HandshakeQueue, handshake_turns
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
-from mtmount_twisted.net.records import STEP_TIME
+from mtmount_twisted.net.records import HEADER, STEP_TIME
 from mtmount_twisted.net.tls import Server, encrypted, load_credentials
 from mtmount_twisted.net.turns import Turns
 from tests.support.certificates import Authority
 from tests.support.folders import scratch_folder
-from tests.support.handshakes import TURN, Peer, TurnClock, with_certificates
+from tests.support.handshakes import TURN, Peer, TurnClock, client_context, with_certificates
 
 try:
     from OpenSSL import SSL
@@ -29,6 +31,16 @@ except ImportError:  # the extra is not installed
 needs_tls = skipIf(SSL is None, "mtmount_twisted[tls] is not installed")
 
 USER, STRANGER = "192.0.2.1", "198.51.100.7"
+
+
+LONG = b"\x17\x03\x03\x20\x00"
+"""The header of a record of 8 KiB (RFC 8446, 5.1)."""
+
+
+def in_tiny_records(flight: bytes) -> list[bytes]:
+    """The first record of a flight, with each byte in a record of its own."""
+    length = int.from_bytes(flight[3:HEADER], "big")
+    return [flight[:3] + b"\x00\x01" + bytes([byte]) for byte in flight[HEADER : HEADER + length]]
 
 
 class Ear(Protocol):
@@ -170,31 +182,33 @@ class TurnTests(HandshakeCase):
         self.clock.advance(TURN)
         self.assertEqual(ear.heard, b"stop")
 
-    def test_answers_byte_by_byte_keep_no_newcomer_out(self) -> None:
-        """Peers that send their answers a byte at a time leave turns for a peer that begins."""
-        slow = [self.connect(self.port, f"203.0.113.{number}") for number in range(3 * STEPS)]
+    def test_answers_in_tiny_records_keep_no_newcomer_out(self) -> None:
+        """Peers that send their answers in records of one byte leave turns for a peer that begins."""
+        old = client_context()
+        old.set_max_proto_version(SSL.TLS1_2_VERSION)  # the answers of TLS 1.3 are encrypted
+        slow = [self.connect(self.port, f"203.0.113.{number}", old) for number in range(3 * STEPS)]
         for peer in slow:
             peer.send(peer.flight())
         self.pass_turns(4)
         self.assertTrue(all(peer.is_answered for peer in slow))
-        answers = [peer.flight() for peer in slow]
+        answers = [in_tiny_records(peer.flight()) for peer in slow]
         newcomer = None
         for count in range(3):
             for peer, answer in zip(slow, answers):
-                peer.send(answer[count : count + 1])
+                peer.send(answer[count])
             newcomer = newcomer or self.come(self.port)
             self.clock.advance(TURN)
         assert newcomer is not None
         self.assertTrue(newcomer.is_answered)
 
     def test_known_addresses_keep_no_newcomer_out(self) -> None:
-        """Peers at known addresses that send their flights a byte at a time leave turns for a stranger."""
+        """Peers at known addresses that send flights in records of one byte leave turns for a stranger."""
         slow = [self.connect(self.port, USER) for _ in range(3 * STEPS)]
-        flights = [peer.flight() for peer in slow]
+        flights = [in_tiny_records(peer.flight()) for peer in slow]
         newcomer = None
         for count in range(4):
             for peer, flight in zip(slow, flights):
-                peer.send(flight[count : count + 1])
+                peer.send(flight[count])
             newcomer = newcomer or self.come(self.port)
             self.clock.advance(TURN)
         assert newcomer is not None
@@ -304,6 +318,113 @@ class TurnTests(HandshakeCase):
         self.assertFalse(peer.wire.connected)
         self.assertTrue(other.wire.connected)
         self.assertTrue(other.is_answered)
+
+
+@needs_tls
+class PartTests(HandshakeCase):
+    """A part of a record takes no step: this side waits for the whole record."""
+
+    def test_bytes_take_no_step(self) -> None:
+        """However many peers send their records byte by byte, a newcomer has its steps at once."""
+        slow = [self.come(self.port, f"203.0.113.{number}") for number in range(3 * STEPS)]
+        self.pass_turns(4)
+        for byte in LONG + b"x" * 10:
+            for peer in slow:
+                peer.send(bytes([byte]))
+        self.assertEqual({peer.wire.producerState for peer in slow}, {"producing"})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        newcomer = self.connect(self.port)
+        newcomer.send(newcomer.flight())
+        newcomer.send(newcomer.flight() + newcomer.say(b"stop"))
+        self.assertEqual(self.ear.heard, b"stop")
+
+    def test_two_segments(self) -> None:
+        """A first flight in two segments is answered when the second one is there, and not behind others."""
+        for turns in (self.turns, None):
+            peer = self.connect(self.factory(turns))
+            flight = peer.flight()
+            for size in (1, HEADER, 20, len(flight) - 1):
+                peer.send(flight[len(peer.protocol.due) : size])
+                self.assertEqual((peer.protocol.shaken_bytes, peer.wire.producerState), (0, "producing"))
+            peer.send(flight[-1:])
+            self.assertTrue(peer.is_answered)
+            self.clock.advance(TURN)
+
+    def test_no_record(self) -> None:
+        """A peer that does not speak TLS is refused when the header of a record is there, by OpenSSL."""
+        for turns in (self.turns, None):
+            for header in (b"GET /", b"\x16\x02\x01\x00\x10", b"\x16\x03\x01\xff\xff"):
+                peer = self.connect(self.factory(turns))
+                peer.send(header[:-1])
+                self.assertTrue(peer.wire.connected)
+                peer.send(header[-1:])
+                self.assertFalse(peer.wire.connected)
+                assert self.ear.reason is not None
+                self.assertTrue(self.ear.reason.check(SSL.Error))
+                self.clock.advance(TURN)
+
+    def test_unknown_type(self) -> None:
+        """A record of an unknown type is refused when it is whole: OpenSSL would wait for it, too."""
+        peer = self.connect(self.port)
+        peer.send(b"\x63\x03\x03\x00\x10" + b"x" * 15)
+        self.assertEqual((peer.wire.connected, peer.protocol.shaken_bytes), (True, 0))
+        peer.send(b"x")
+        self.assertFalse(peer.wire.connected)
+        assert self.ear.reason is not None
+        self.assertTrue(self.ear.reason.check(SSL.Error))
+
+    def test_bound(self) -> None:
+        """A record that does not end is cut off when `MAX_HANDSHAKE` bytes of the handshake are there."""
+        for turns in (self.turns, None):
+            peer = self.connect(self.factory(turns))
+            peer.send(peer.flight())
+            left = MAX_HANDSHAKE - peer.protocol.shaken_bytes
+            for byte in (b"\x17\x03\x03\x40\x00" + bytes(left))[: left - 1]:
+                peer.send(bytes([byte]))
+            self.assertTrue(peer.wire.connected)
+            peer.send(b"x")
+            assert self.ear.reason is not None
+            self.assertTrue(self.ear.reason.check(HandshakeTooLongError))
+            self.clock.advance(TURN)
+
+    def test_end_behind_a_part(self) -> None:
+        """A peer that ends behind a part of a record is lost, as one that ends behind nothing."""
+        for flights in range(2):
+            for size in (0, 3, 20):
+                peer = self.connect(self.port)
+                for _ in range(flights):
+                    peer.send(peer.flight())
+                peer.send(peer.flight()[:size])
+                peer.wire.loseConnection()
+                assert self.ear.reason is not None
+                self.assertTrue(self.ear.reason.check(ConnectionLost))
+                self.clock.advance(TURN)
+
+    def test_any_cuts(self) -> None:
+        """A handshake with a client's certificate ends well, however its bytes are cut."""
+        certificate = self.authority.issue("ann")
+        dice = random.Random(0)
+        for number in range(100):
+            context = with_certificates(certificate, 1)
+            context.set_max_proto_version((SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)[number % 2])
+            peer = self.connect(self.factory((self.turns, None)[number % 3 == 0], ask=True), context=context)
+            for last in (b"", b"stop"):
+                data = peer.flight()
+                if last and number % 2:  # a client of TLS 1.2 speaks after the server's last flight
+                    data += peer.say(last)
+                cuts = sorted(dice.randrange(len(data)) for _ in range(dice.randrange(8)))
+                for start, end in zip([0, *cuts], [*cuts, len(data)]):
+                    peer.send(data[start:end])
+                    self.pass_turns(dice.randrange(2))
+                self.pass_turns(2)
+            if number % 2 == 0:
+                peer.tls.bio_write(peer.wire.value())
+                peer.tls.do_handshake()
+                for byte in peer.say(b"stop"):
+                    peer.send(bytes([byte]))
+                self.pass_turns(1)
+            self.assertEqual(self.ear.heard, b"stop", number)
+            peer.wire.loseConnection()
 
 
 @needs_tls

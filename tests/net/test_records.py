@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
-from mtmount_twisted.net.records import REST, SLICE, STEP_TIME
+from mtmount_twisted.net.records import HEADER, MOST_CONTENT, REST, SLICE, STEP_TIME, whole_records
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
 from tests.support.handshakes import TURN, Peer
 
@@ -19,6 +21,37 @@ PER_SLICE = SLICE // RECORD
 def tiny(peer: Peer, data: bytes) -> bytes:
     """The records of a peer that puts each byte in one of its own."""
     return b"".join(peer.say(bytes([byte])) for byte in data)
+
+
+def record(length: int, kind: int = 23) -> bytes:
+    """A record whose content has this length."""
+    return bytes([kind, 3, 3]) + length.to_bytes(2, "big") + b"x" * length
+
+
+class WholeTests(SynchronousTestCase):
+    """`whole_records`: how much of what was received is worth a slice."""
+
+    def test_part(self) -> None:
+        """Of a part of a record nothing is; with its last byte, all of it, of each type and length."""
+        for data in (record(0), record(1, 22), record(MOST_CONTENT), record(3, 99)):
+            for size in {0, 1, HEADER - 1, len(data) - 1}:
+                self.assertEqual(whole_records(data[:size]), 0, size)
+            self.assertEqual(whole_records(data), len(data))
+
+    def test_few(self) -> None:
+        """As many records as fit into the slice, or one that is longer."""
+        data = record(10) * 100
+        self.assertEqual(whole_records(data, 50), 45)
+        self.assertEqual(whole_records(data, 1), 15)
+        self.assertEqual(whole_records(data, len(data)), len(data))
+        self.assertEqual(whole_records(data[:40]), 30)
+
+    def test_no_record(self) -> None:
+        """What can't begin a record is not waited for; it goes behind the records before it."""
+        for data in (b"GET /", record(10)[:1] + b"\x04" + record(10)[2:], record(MOST_CONTENT + 1)[:HEADER]):
+            self.assertEqual(whole_records(data), len(data))
+            self.assertEqual(whole_records(record(10) + data), 15)
+            self.assertEqual(whole_records(data, 3), 3)
 
 
 @needs_tls
@@ -223,6 +256,45 @@ class RecordTests(HandshakeCase):
         self.assertLessEqual(len(ear.heard), STEPS * PER_SLICE)
         self.pass_turns(30)
         self.assertEqual(len(ear.heard), 600)
+
+    def test_parts_take_no_slice(self) -> None:
+        """Strangers that send their records byte by byte keep no other waiting; a whole record is heard."""
+        *crowd, other = (self.shake(f"203.0.113.{number}") for number in range(20))
+        records = [peer.say(b"y" * 100) for peer in crowd]
+        for count in range(20):
+            for peer, data in zip(crowd, records, strict=True):
+                peer.send(data[count : count + 1])
+        self.assertEqual({peer.wire.producerState for peer in crowd}, {"producing"})
+        other.send(other.say(b"stop"))
+        self.assertEqual(self.ears[-1].heard, b".stop")
+        for peer, data in zip(crowd, records, strict=True):
+            peer.send(data[20:])
+        self.pass_turns(5)
+        self.assertEqual({ear.heard for ear in self.ears[:-1]}, {b"." + b"y" * 100})
+
+    def test_command_that_ends_within_a_record(self) -> None:
+        """A peer that loses and gains command in the middle of its records is heard in order, all of it."""
+        peer = self.shake()
+        is_free = True
+        peer.protocol.give_precedence(lambda: is_free)
+        data = bytes(range(100))
+        sent = tiny(peer, data[:50]) + peer.say(data[50:])
+        for start in range(0, len(sent), 7):
+            is_free = not is_free
+            peer.send(sent[start : start + 7])
+            self.pass_turns(start % 2)
+        self.pass_turns(5)
+        self.assertEqual(self.ears[0].heard, b"." + data)
+        self.assertEqual(peer.wire.producerState, "producing")
+
+    def test_long_record(self) -> None:
+        """A record that is longer than a slice is decrypted in one turn, and counts as one slice."""
+        first, last = self.shake("203.0.113.1"), self.shake("203.0.113.2")
+        data = first.say(b"y" * 16_000)
+        for start in range(0, len(data), 4000):
+            first.send(data[start : start + 4000])
+        last.send(last.say(b"stop"))
+        self.assertEqual([ear.heard for ear in self.ears], [b"." + b"y" * 16_000, b".stop"])
 
     def test_slow_slice(self) -> None:
         """A slice that takes as long as all steps of a turn is the only one in its turn."""
