@@ -27,6 +27,9 @@ from .protocol import receive_little
 from .records import SLICE, whole_records
 from .unix_sockets import LOOK
 
+_READS_HELLO = b"SSLv3/TLS read client hello"
+"""How OpenSSL names its state behind a part of a ClientHello that comes in several records."""
+
 _log = Logger()
 
 
@@ -82,8 +85,8 @@ class ServerConnection(BufferingTLSTransport):
 
     @property
     def is_answered(self) -> bool:
-        """See `handshakes.Handshake`. OpenSSL leaves its first state when it has read a whole ClientHello."""
-        return self.getHandle().get_state_string() != self._begun  # type: ignore[no-untyped-call,no-any-return]
+        """See `handshakes.Handshake`. Behind four bytes of a ClientHello, OpenSSL leaves its first state."""
+        return self.getHandle().get_state_string() not in (self._begun, _READS_HELLO)  # type: ignore[no-untyped-call]
 
     def give_precedence(self, reads_freely: Callable[[], bool]) -> None:
         """From now on, let the peer go first after a rest: it has rights.

@@ -215,13 +215,13 @@ class TurnTests(HandshakeCase):
         self.assertTrue(newcomer.is_answered)
 
     def test_flight_in_two_pieces_is_none_that_was_answered(self) -> None:
-        """A peer that sends its first flight in two pieces goes with those that begin."""
+        """A peer that sends its first flight in two pieces, of whole records, goes with those that begin."""
         sly = self.connect(self.port)
-        first = sly.flight()
-        sly.send(first[:20])
+        first = in_tiny_records(sly.flight())
+        sly.send(b"".join(first[:20]))
         self.clock.advance(TURN)
         self.use_turn()
-        sly.send(first[20:])
+        sly.send(b"".join(first[20:]))
         for number in range(STEPS):
             self.come(self.port, f"203.0.113.{number}")
         self.clock.advance(TURN)
