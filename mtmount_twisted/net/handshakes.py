@@ -9,12 +9,12 @@ turns. Of one server's connections the order is:
 1. the connections from known addresses;
 2. the connections that were answered: a peer that does not send a whole first flight is never among them;
 3. the newest one of the others. If more peers begin than can be computed, an old one is displaced before its
-   turn, and a newcomer behind them would be, too.
+   turn, and a newcomer behind them would be, too;
+4. those that have had `MOST_STEPS` steps: their peers send small records, each of which takes a step.
 
-After `MOST_AHEAD` steps of the first group, one of the other two has its turn, and after as many of the
-second, one of the third: peers that send their flights in many small records would keep all newcomers out. In
-the first two groups the addresses take turns. In the last one, an address that has had its turn goes behind
-the others.
+After `MOST_AHEAD` steps of the first group, one of the others has its turn, and after as many of the second,
+one of the third: peers that send their flights in small records would keep all newcomers out. In the third
+group an address that has had its turn goes behind the others, and in the others the addresses take turns.
 
 A step begins with a whole record; see `records`.
 
@@ -35,6 +35,10 @@ MAX_HANDSHAKE = 16 * 1024
 """The largest number of bytes that a peer may send until its handshake is over. A chain of ten certificates
 of RSA 4096 has 15 KB, a usual one 3 KB."""
 
+MOST_STEPS = 8
+"""The largest number of steps that a usual handshake takes: two for ClientHellos, and one for each record of
+the next flight, if each comes alone (RFC 8446, 2.1; RFC 5246, 7.3)."""
+
 STEPS = 4
 """The largest number of steps that are computed in one turn of the reactor."""
 
@@ -45,6 +49,10 @@ class Handshake(Protocol):
     @property
     def is_answered(self) -> bool:
         """True if the peer has sent a whole first flight, and was answered."""
+
+    @property
+    def steps(self) -> int:
+        """The number of steps that it has had."""
 
     def take_step(self) -> None:
         """Compute the next step with these bytes; it must not raise."""
@@ -80,6 +88,7 @@ class HandshakeQueue:
         self._known: ByNetwork[Handshake] = ByNetwork()
         self._answered: ByNetwork[Handshake] = ByNetwork()
         self._newcomers: OrderedDict[str, dict[Handshake, None]] = OrderedDict()
+        self._slow: ByNetwork[Handshake] = ByNetwork()
         self._known_ahead = 0  # the steps of known addresses in a row
         self._ahead = 0  # the steps of answered peers in a row
 
@@ -90,6 +99,8 @@ class HandshakeQueue:
         """
         if self._is_known(network):
             self._known.add(network, handshake)
+        elif handshake.steps >= MOST_STEPS:
+            self._slow.add(network, handshake)
         elif handshake.is_answered:
             self._answered.add(network, handshake)
         else:
@@ -100,6 +111,7 @@ class HandshakeQueue:
         """Compute nothing more of a handshake."""
         self._known.discard(network, handshake)
         self._answered.discard(network, handshake)
+        self._slow.discard(network, handshake)
         newcomers = self._newcomers.get(network, {})
         newcomers.pop(handshake, None)
         if not newcomers:
@@ -109,7 +121,8 @@ class HandshakeQueue:
 
     @property
     def _waits(self) -> bool:
-        return bool(self._known.groups() or self._answered.groups() or self._newcomers)
+        groups = self._known.groups(), self._answered.groups(), self._newcomers, self._slow.groups()
+        return any(groups)
 
     def read_slice(self, most: int) -> int:
         """Compute one step, now that it is this server's turn; see `turns.Reader`."""
@@ -121,7 +134,7 @@ class HandshakeQueue:
         return as_steps(most, self._now() - began)
 
     def _next(self) -> Handshake:
-        others_wait = self._answered.groups() or self._newcomers
+        others_wait = self._answered.groups() or self._newcomers or self._slow.groups()
         if self._known.groups() and not (others_wait and self._known_ahead >= MOST_AHEAD):
             self._known_ahead += 1
             return self._known.pop()
@@ -130,6 +143,8 @@ class HandshakeQueue:
             self._ahead += 1
             return self._answered.pop()
         self._ahead = 0
+        if not self._newcomers:
+            return self._slow.pop()
         network, newcomers = self._newcomers.popitem()
         handshake = next(iter(newcomers))
         del newcomers[handshake]

@@ -74,6 +74,7 @@ class ServerConnection(BufferingTLSTransport):
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
         super().__init__(factory, protocol)
         self.shaken_bytes: int = 0
+        self.steps: int = 0
         self.due: bytes = b""
         self._reads_freely: Callable[[], bool] = lambda: False
 
@@ -125,6 +126,7 @@ class ServerConnection(BufferingTLSTransport):
 
     def take_step(self) -> None:
         """Go on with the handshake; see `handshakes.Handshake`."""
+        self.steps += 1
         if self._is_gone():
             self.due = b""
             self.abortConnection()  # type: ignore[no-untyped-call]

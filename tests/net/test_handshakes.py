@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import HandshakeTooLongError
-from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, STEPS, HandshakeQueue, handshake_turns
+from mtmount_twisted.net.handshakes import MAX_HANDSHAKE, MOST_STEPS, STEPS, HandshakeQueue, handshake_turns
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.net.records import HEADER, STEP_TIME
 from mtmount_twisted.net.tls import Server, encrypted, load_credentials
@@ -200,6 +200,36 @@ class TurnTests(HandshakeCase):
             self.clock.advance(TURN)
         assert newcomer is not None
         self.assertTrue(newcomer.is_answered)
+
+    def test_many_steps_go_last(self) -> None:
+        """Peers that send their flights in many tiny records wait for all others, answered or not."""
+        old = client_context()
+        old.set_max_proto_version(SSL.TLS1_2_VERSION)
+        slow = [self.connect(self.port, f"203.0.113.{number}", old) for number in range(6 * STEPS)]
+        for peer in slow[: 3 * STEPS]:
+            peer.send(peer.flight())
+        self.pass_turns(4)
+        flights = [in_tiny_records(peer.flight()) for peer in slow]
+        for count in range(MOST_STEPS):
+            for peer, flight in zip(slow, flights):
+                peer.send(flight[count])
+            self.pass_turns(6)
+        self.use_turn()
+        for peer, flight in zip(slow, flights):
+            peer.send(flight[MOST_STEPS])
+        newcomer = self.connect(self.port)
+        newcomer.send(newcomer.flight())
+        self.clock.advance(TURN)
+        self.assertTrue(newcomer.is_answered)
+        for peer, flight in zip(slow, flights):
+            peer.send(flight[MOST_STEPS + 1])
+        newcomer.send(newcomer.flight() + newcomer.say(b"stop"))
+        self.clock.advance(TURN)
+        self.assertEqual(self.ear.heard, b"stop")
+        self.pass_turns(12)
+        self.assertEqual(
+            {peer.wire.producerState for peer in slow}, {"producing"}, "they have had turns, too"
+        )
 
     def test_known_addresses_keep_no_newcomer_out(self) -> None:
         """Peers at known addresses that send flights in records of one byte leave turns for a stranger."""
