@@ -565,8 +565,8 @@ class _UserDesk:
     def _leave(self) -> None:
         """Forget what only the session has, and end the rest of the overtaken requests. The positions of the
         requests stay unsettled."""
-        for item in (self._claiming, *self._waiting):  # the claim may not be stored
-            if item is not None and item.is_overtaken:
+        for item in list(self._items.values()):  # also one that waits for room, or for its claim to be stored
+            if item.is_overtaken and item.stage is _Stage.WAITING:
                 self._write_end(item, OVERTAKEN)
         self._lives, self._knows_claims = Lives(0), False
         self._waiting.clear()
@@ -671,7 +671,7 @@ class _UserDesk:
             self._desk.tell(f"a request can't be read:\n{traceback.format_exc()}")
             why = f"malformed: the bridge can't read it ({type(error).__name__})"
         if not why and self._is_overtaken(item):
-            why = OVERTAKEN
+            item.is_overtaken, why = True, OVERTAKEN
         if item.is_stop:  # also one that is too old, or busy: the user wants no earlier move
             self._overtake()
         if why:

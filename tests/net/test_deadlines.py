@@ -438,6 +438,7 @@ OWN_TIMERS = {
     "net.unix_sockets:Closer._start": "a thread is asked for again, to close a connection",
     "net.halves:ServerHalf._open": "it tries again to listen",
     "app.open_port:OpenPort._listen": "it tries again to listen",
+    "frontends.broker.desk:Desk._tell_stops": "the child is told the last stops, not each one at once",
     "frontends.broker.reading:StreamReading._note_taken": "the child is told how many events were taken",
     "frontends.broker.service:BrokerService._send_telemetry": "the next round of telemetry is due",
     "frontends.broker.service:BrokerService.startService": "the first round of telemetry is due",

@@ -10,7 +10,7 @@ from mtmount_twisted.dialects.tma2020.dialect import DIALECT
 from mtmount_twisted.enums import CommandCode, Source
 from mtmount_twisted.frontends.broker.desk import Desk as DaemonDesk
 from mtmount_twisted.frontends.broker.words import OfDesk, Outcome, Stopped, encode, moment, read_from_child
-from mtmount_twisted.station.desk import MOST_ENDING
+from mtmount_twisted.station.desk import MOST_ENDING, MOST_OPEN
 from tests.support.commanders import LOG
 from tests.support.web_houses import WebHouse
 
@@ -108,6 +108,28 @@ class TakeOverTests(DeskCase):
             heir = await before.give_way()
             await self.ends_overtaken(house, before, heir, "2", "3")
             self.assertIn((await house.outcome("1"))["state"], ("not_sent", "outcome_unknown"))
+
+        self.in_house(test)
+
+    def test_moves_that_wait_for_room(self) -> None:
+        """More moves are overtaken than end at a time: those that wait for that end with the tenure."""
+
+        async def test(house: House) -> None:
+            before = await self.holder(house)
+            before.work = lambda: before.place.clock.advance(0)  # type: ignore[method-assign] # nothing ends
+            running = [f"running{number}" for number in range(MOST_OPEN)]
+            for id in running:
+                await house.ask(id)
+            await house.until(lambda: all(house.kinds(id) == ["claim"] for id in running))
+            before.log.writes.clear()
+            ids = [str(number) for number in range(MOST_ENDING + 5)]
+            positions = [await house.ask(id) for id in ids]
+            await house.until(lambda: before.log.read == positions[-1])
+            before.stop()
+            await before.end_tenure()
+            before.log.writes.set()
+            await house.until(lambda: all(house.kinds(id) for id in ids))
+            await self.overtaken(house, *ids)
 
         self.in_house(test)
 

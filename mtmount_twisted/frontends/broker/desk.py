@@ -94,7 +94,7 @@ class Desk:
         send: Callable[[Outcome | Stopped], bool],
         now: Callable[[], float] = moment,
     ) -> None:
-        self.active = False
+        self.active: bool = False
         self._bus = bus
         self._log = log
         self._limited_log = RateLimitedLog(clock, log)
