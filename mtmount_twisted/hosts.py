@@ -90,6 +90,24 @@ def client_network(host: str) -> str:
     return _network(host) if ":" in host else host  # the usual case: thousands of IPv4 addresses a second
 
 
+def neighbourhood(network: str) -> str:
+    """Return the first 24 bits of an IPv4 address, or the first 48 bits of an IPv6 network, as text.
+
+    A site gets 48 bits of IPv6 addresses or a few more (RFC 6177).
+
+    :param network: as `client_network` names it.
+    """
+    return _site(network) if ":" in network else network.rpartition(".")[0]
+
+
+@lru_cache(maxsize=1024)
+def _site(network: str) -> str:
+    try:
+        return str(ipaddress.ip_network(network).supernet(new_prefix=48))
+    except ValueError:  # longer or other text
+        return network
+
+
 @lru_cache(maxsize=1024)  # parsing takes 10 us, and each new connection needs the same network a few times
 def _network(host: str) -> str:
     plain = plain_address(host)

@@ -445,7 +445,7 @@ BOUNDS = {
     "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
-    "connections set up by a socket": f"{accepts.MOST_ACCEPTS} in a turn; {accepts.SETUP_TIME * 1000:g} ms "
+    "connections set up in a turn": f"{accepts.MOST_ACCEPTS}; {accepts.SETUP_TIME * 1000:g} ms "
     "of each count for a sixteenth of the time in used-up turns",
     "addresses with a connection lately": f"{accepts.MOST_SEEN:,}, with neighbourhoods",
     "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.hosts import host_and_port, is_address, is_loopback, parse_host_and_port
+from mtmount_twisted.hosts import host_and_port, is_address, is_loopback, neighbourhood, parse_host_and_port
 
 
 class HostAndPortTests(SynchronousTestCase):
@@ -71,3 +71,16 @@ class WhichHostTests(SynchronousTestCase):
         others = ("0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1", "fe80::1%lo")
         for host in (*others, "", "unix", "mount.example", "localhost.example"):
             self.assertFalse(is_loopback(host), host)
+
+    def test_neighbours(self) -> None:
+        """Networks are neighbours in 24 bits of IPv4, and in 48 bits of IPv6."""
+        for one, other, are in (
+            ("192.0.2.1", "192.0.2.77", True),
+            ("192.0.2.1", "192.0.3.1", False),
+            ("2001:db8:1:2::/64", "2001:db8:1:3::/64", True),
+            ("2001:db8::/64", "2001:db8:0:5::/64", True),
+            ("2001:db8:1:2::/64", "2001:db8:2:2::/64", False),
+            ("fe80::1%eth0", "fe80::2%eth0", True),
+            ("user 1000", "user 1001", True),
+        ):
+            self.assertEqual(neighbourhood(one) == neighbourhood(other), are, (one, other))

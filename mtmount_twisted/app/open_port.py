@@ -28,7 +28,6 @@ from mtmount_twisted.net import tls
 from mtmount_twisted.net.accepts import accept_in_turns
 from mtmount_twisted.net.endpoints import LISTEN_AGAIN, Endpoint
 from mtmount_twisted.net.handshakes import HandshakeQueue
-from mtmount_twisted.net.known_addresses import KnownAddresses
 from mtmount_twisted.net.rate_limited_log import RateLimitedLog
 from mtmount_twisted.net.tls import encrypted
 from mtmount_twisted.net.turns import Turns
@@ -65,8 +64,7 @@ class OpenPort:
         self._failures_log = RateLimitedLog(reactor, log)
         self._server: tls.Server | None = None
         self._reactor = reactor
-        self._commanded = KnownAddresses(reactor.seconds)  # from where a client had command
-        self._is_known: Callable[[str], bool] = self._commanded.holds
+        self._is_known: Callable[[str], bool] = factory.commanded.holds
         Deferred.fromCoroutine(self._open(settings, handshakes, reactor)).addCallbacks(
             self._opened, self._failed
         )
@@ -77,7 +75,8 @@ class OpenPort:
         if credentials is None:
             return await self._listen(partial(endpoint.listen, self.factory, reactor))
         factory = HandshakeFactory(self.factory, reactor, by_certificate=bool(settings.client_ca))
-        self._is_known = lambda network: self._commanded.holds(network) or factory.is_known(network)
+        commanded = self.factory.commanded
+        self._is_known = lambda network: commanded.holds(network) or factory.is_known(network)
         queue = HandshakeQueue(handshakes, reactor.seconds, factory.is_known)
         server = self._server = tls.Server(credentials, queue)
         if settings.certificate is None:  # TLS, if any, comes with the endpoint
@@ -146,10 +145,8 @@ class OpenPort:
 
     def note_holder(self, holder: IClient) -> None:
         """Note that a client of this port or of another one is the holder of command now."""
-        network = self.factory.places.clients.get(holder)
-        if network is not None and isinstance(holder, PortClient):
+        if isinstance(holder, PortClient) and holder in self.factory.connected:
             holder.note_command()
-            self._commanded.note(network)
 
     def close(self, why: str) -> Deferred[Any]:
         """Stop listening and close all connections.

@@ -34,16 +34,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 
-from mtmount_twisted.hosts import client_network
+from mtmount_twisted.hosts import client_network, neighbourhood
 
 from .liveness import CLOSE_WAIT, state_of
 from .turn_time import NEVER, PART, Share, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 MOST_ACCEPTS, ACCEPT_TIME = 3, 0.0005
-"""The largest number of connections of one listening socket that are set up in a turn of the reactor, and the
-time in seconds for which it goes on. Many more at once would displace a user's connection to the page before
-its request is read."""
+"""The largest number of connections that all listening sockets together set up in a turn of the reactor, but
+for one from a known address at each of them, and the time in seconds for which one goes on. Many more at once
+would displace a user's connection to the page before its request is read."""
+
+MOST_UNREAD = 8
+"""The largest number of connections that wait for their first read. Then no other one is set up, but for
+known addresses: the turns by address are here, and not in the lane of new connections (`event_order`)."""
 
 SETUP_TIME = 0.0004
 """The time that a connection takes to set up, as it counts in `turn_time.Share`, in seconds."""
@@ -55,17 +59,10 @@ TAKEN_TIME = 0.00003
 MOST_AHEAD = 3
 """The largest number of connections in a row that had sent something, while one waits that had not."""
 
-TAKE_TIME = 0.002
-"""The time for which a queue takes connections from the system in one turn that is not used up, in seconds.
-
-A fixed number would be too small after a late turn: a program on this machine can connect 15,000 times a
-second.
-"""
-
-MIN_TAKEN, MAX_TAKEN = 64, 1024
-"""The smallest and the largest number of connections that a queue takes in one such turn. The smallest number
-holds however long they take: else the system's queue would overflow, and a user's connection would be made a
-second later."""
+MOST_TAKEN = 64
+"""The largest number of connections that all listening sockets together take from the system in a turn of the
+reactor, in 2 ms. A program on this machine can connect 15,000 times a second; turns that take few connections
+are short."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
@@ -101,15 +98,6 @@ class _Waiting(NamedTuple):
 
 _Networks: TypeAlias = dict[str, deque[_Waiting]]
 """The connections that wait, oldest first, by network. The network with the next turn comes first."""
-
-
-def neighbourhood(network: str) -> str:
-    """Return the first 24 bits of an IPv4 address, or the first 48 bits of an IPv6 network, as text.
-
-    :param network: as `hosts.client_network` names it.
-    """
-    mark = ":" if ":" in network else "."
-    return mark.join(network.split(mark, 3)[:3]) + mark
 
 
 class AcceptQueue:
@@ -154,7 +142,6 @@ class AcceptQueue:
         self._accepted = 0  # the number of connections that were returned
         self._accepting_since = 0.0  # the time of the first of them (reactor, s)
         self._taken = 0  # in this turn
-        self._began = 0.0  # the time of the first of them (reactor, s)
         self._prefers_known = False
         self._next: IDelayedCall | None = None
 
@@ -169,6 +156,10 @@ class AcceptQueue:
         """
         if self._next is None:
             self._begin_turn()
+        if self._time is not None:
+            self._time.accepting.setdefault(self)
+            part = PART / len(self._time.accepting)
+            self._setups.part, self._takes.part = part, 2 * part
         self._take()
         while (networks := self._next_networks()) is not None:
             waiting = self._pop(networks)
@@ -177,34 +168,53 @@ class AcceptQueue:
                     self._accepting_since = self._reactor.seconds()
                 self._accepted += 1
                 if networks is not self._known:
-                    self._setups.spend(SETUP_TIME)
+                    self._note_set_up()
                 return waiting.socket, waiting.address
             waiting.socket.close()
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
     def _next_networks(self) -> _Networks | None:
         """Return those from which a connection has its turn; None if none has, or if the turn has no time."""
-        if self._accepted and (
-            self._accepted >= MOST_ACCEPTS
-            or not self._setups.has_time
-            or self._reactor.seconds() - self._accepting_since >= ACCEPT_TIME
-        ):
-            return None
-        unknown: _Networks | None = None
-        if any((*self._talking, self._silent)) and self._setups.has_time:
-            unknown = self._next_unknown()
+        unknown = self._next_unknown() if self._may_set_up() else None
+        known = self._known if not self._accepted or unknown else None
         self._prefers_known = not self._prefers_known
-        return self._known if self._known and (self._prefers_known or not unknown) else unknown
+        return known if known and (self._prefers_known or not unknown) else unknown
 
-    def _next_unknown(self) -> _Networks:
+    def _may_set_up(self) -> bool:
+        """Return True if this turn has time for a connection from an unknown address."""
+        if self._accepted and (
+            self._accepted >= MOST_ACCEPTS or self._reactor.seconds() - self._accepting_since >= ACCEPT_TIME
+        ):
+            return False
+        time = self._time
+        if time is not None and (
+            time.set_up >= MOST_ACCEPTS
+            or time.unread >= MOST_UNREAD
+            or self not in itertools.islice(time.accepting, MOST_ACCEPTS)
+        ):
+            return False
+        return self._setups.may_begin()
+
+    def _note_set_up(self) -> None:
+        self._setups.spend(SETUP_TIME)
+        if self._time is not None:
+            self._time.set_up += 1
+            self._time.accepting.pop(self, None)
+            self._time.accepting[self] = None  # behind the other listening sockets
+
+    def _next_unknown(self) -> _Networks | None:
         talking = next(filter(None, self._talking), None)
-        return talking if talking and not (self._silent and self._ahead >= MOST_AHEAD) else self._silent
+        if talking and not (self._silent and self._ahead >= MOST_AHEAD):
+            return talking
+        return self._silent or None
 
     def close(self) -> None:
         """Close the socket, and the connections that wait."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        if self._time is not None:
+            self._time.accepting.pop(self, None)
         for networks in (self._known, *self._talking, self._silent):
             for waiting in itertools.chain(*networks.values()):
                 waiting.socket.close()
@@ -226,6 +236,11 @@ class AcceptQueue:
             self._begin_turn()
             return
         self._next = None
+        if self._time is not None:
+            if self._count or self._taken:  # connections may come in the next turn, too
+                self._begin_turn()
+            else:
+                self._time.accepting.pop(self, None)
         self._accepted = self._taken = 0
         if self._count:
             self._accept_on()
@@ -235,6 +250,8 @@ class AcceptQueue:
         while self._may_take() and not (self._closer is not None and self._closer.is_full):
             self._taken += 1
             self._takes.spend(TAKEN_TIME)
+            if self._time is not None:
+                self._time.taken += 1
             try:
                 accepted, address = self._listening.accept()
             except OSError:
@@ -252,11 +269,10 @@ class AcceptQueue:
             self._add(_Waiting(network, accepted, address), has_sent)
 
     def _may_take(self) -> bool:
-        now = self._reactor.seconds()
-        if not self._taken:
-            self._began = now
-        most = MAX_TAKEN if now - self._began < TAKE_TIME else MIN_TAKEN
-        return self._taken < most and self._takes.has_time
+        if self._time is None:
+            return self._taken < MOST_TAKEN
+        most = max(1, MOST_TAKEN // len(self._time.accepting))
+        return self._taken < most and self._time.taken < MOST_TAKEN and self._takes.may_begin()
 
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
         if self._is_known(taken.network):

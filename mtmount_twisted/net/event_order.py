@@ -34,7 +34,7 @@ LEAST_EVENTS = 4
 """The number of these sockets from which a turn reads, however long it has lasted."""
 
 READ_TIME = 0.003
-"""The time after which a turn reads from no further one, in seconds. The rest of the time of `turn_time` is
+"""The time for which a turn goes on to read from them, in seconds. The rest of the time of `turn_time` is
 left for the work that timers begin."""
 
 MOST_LOOKED_AT = 512
@@ -47,11 +47,18 @@ MOST_WRITES = 32
 MOST_COST = 32
 """The largest cost of a read in the fair lane, and the lead that a client has after a rest. The cost is a
 quarter of the square of the number of messages, and at least 1: a client that is served as fast as it sends
-has one or two of them, and a client of a crowd that saturates this process has more."""
+has one or two of them, and a client of a crowd that saturates this process has more. But no read costs more
+than the average one: a client with still more messages is read as often as the others."""
+
+LEAD_OF_NEW = 8
+"""The lead of a new connection behind its first read: a TLS handshake and a stop are four reads."""
+
+AVERAGED = 32
+"""The number of reads over which the average cost is taken, roughly."""
 
 LOOKED_AT, MESSAGE_SIZE = 2048, 128
 """The most bytes of a socket in which messages are counted, and the size of a message if its bytes have no
-ends of lines, as under TLS."""
+ends of lines, as under TLS, and at the page."""
 
 _IN, _OUT, _ENDED = 0x1, 0x4, 0x8 | 0x10
 """``EPOLLIN``; ``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
@@ -76,15 +83,15 @@ class Group(IntEnum):
 
 FIRST, USERS, PAGE, CROWD = Group
 
-SHARES: Mapping[Group, int] = {USERS: 4, PAGE: 2, CROWD: 4}
-"""How many of ten reads a group has, if sockets of all groups wait. The others have the reads of a group of
-which none waits."""
+SHARES: Mapping[Group, int] = {USERS: 4, PAGE: 1, CROWD: 4}
+"""How many of nine reads and of nine writes a group has, if sockets of all groups wait. The others have
+those of a group of which none waits."""
 
 FAIR, NEW, ALL = range(3)
 LANES = (FAIR, NEW, ALL, NEW)
 """The lane of each of four reads of a group. If no socket waits in the lane, the fair one has the read."""
 
-_Lane: TypeAlias = list[tuple[int, int, _Event]]
+_Lane: TypeAlias = list[tuple[float, int, _Event]]
 """A heap of sockets that wait for a read: the least number goes first, and of equal ones the first that came.
 A socket is in two lanes; so some in a lane wait no more: at most as many as wait, and `MOST_LEFT`."""
 
@@ -144,63 +151,82 @@ class EventOrder:
         self._crowd = crowd
         self._seconds = seconds
         self._first: dict[int, int] = {}  # what those that go first are ready for, by file number
-        self._reads: dict[Group, dict[int, _Event]] = {group: {} for group in SHARES}  # the others that wait
+        self._held: dict[int, int] = {}  # for what the others wait
+        self._unread = set[int]()  # those that wait for their first read
+        self._reads: dict[Group, dict[int, _Event]] = {group: {} for group in SHARES}
         self._lanes: dict[Group, tuple[_Lane, _Lane, _Lane]] = {group: ([], [], []) for group in SHARES}
         self._writes: dict[Group, dict[int, None]] = {group: {} for group in SHARES}
-        self._latest = dict.fromkeys(Group, 0)  # the start of the latest read in the fair lane
+        self._latest = dict.fromkeys(Group, 0.0)  # the start of the latest read in the fair lane
+        self._average = dict.fromkeys(Group, 1.0)  # of the costs of the last reads
         self._served = dict.fromkeys(Group, 0)  # the number of reads
+        self._ends = dict.fromkeys(SHARES, 0.0)  # of the latest read of each group, for the shares
+        self._start = 0.0  # of the latest read
         self._turn = 0
         self._count = 0  # of the waits so far
 
     @property
     def waits(self) -> bool:
         """True while a socket waits."""
-        return bool(self._first) or any((*self._reads.values(), *self._writes.values()))
+        return bool(self._first or self._held)
+
+    @property
+    def unread(self) -> int:
+        """The number of sockets that wait for their first read."""
+        return len(self._unread)
 
     def held(self, file: int) -> int:
         """Return for what a socket waits here: the kernel need not tell of that again."""
-        if file in self._first:
-            return self._first[file] & (_IN | _OUT)
-        reads, writes = (
-            any(file in waiting for waiting in each.values()) for each in (self._reads, self._writes)
-        )
-        return (_IN if reads else 0) | (_OUT if writes else 0)
+        return self._held.get(file, 0) | self._first.get(file, 0) & (_IN | _OUT)
 
     def keep(self, file: int, wanted: int) -> None:
         """Let a socket wait for nothing but this. The kernel tells of the rest again when it is wanted."""
-        if file in self._first and not self._first[file] & wanted:
-            del self._first[file]
-        elif file in self._first:
+        if file in self._first:
             self._first[file] &= wanted | _ENDED
+            if not self._first[file] & wanted:
+                del self._first[file]
+        if file in self._held:
+            self._drop(file, self._held[file] & ~wanted)
+
+    def _drop(self, file: int, ready: int) -> None:
+        """Let a socket wait for this no more."""
+        if ready & _IN:
+            self._unread.discard(file)
         for group in SHARES:
-            if not wanted & _IN:
+            if ready & _IN:
                 self._reads[group].pop(file, None)
-            if not wanted & _OUT:
+            if ready & _OUT:
                 self._writes[group].pop(file, None)
+        self._held[file] &= ~ready
+        if not self._held[file]:
+            del self._held[file]
 
     def note_first(self, selectable: Any) -> None:
         """Let a socket that may wait go first from now on."""
         file = selectable.fileno()
-        self._first.update(reads.pop(file) for reads in self._reads.values() if file in reads)
+        for reads in self._reads.values():
+            if file in reads:
+                self._first[file] = reads[file][1]
+        if file in self._held:
+            self._drop(file, _IN)
 
     def choose(self, events: Iterable[_Event]) -> Iterator[_Event]:
         """Yield the events that this turn serves, which begins now. The others wait.
 
         :param events: those of which the kernel has told now.
         """
-        began = self._seconds()
         self._turn += 1
         self._put_in_places(events)
         while self._first:
             yield self._first.popitem()
         yield from self._next_writes()
-        served = dict.fromkeys(SHARES, 0)
+        began = self._seconds()
         for count in range(MOST_EVENTS):
             groups = [group for group in SHARES if self._reads[group]]
             if not groups or (count >= LEAST_EVENTS and self._seconds() - began >= READ_TIME):
                 return
-            group = min(groups, key=lambda each: served[each] / SHARES[each])
-            served[group] += 1
+            group = min(groups, key=self._ends.__getitem__)
+            self._start = self._ends[group]
+            self._ends[group] += 1 / SHARES[group]
             event = self._next_read(group)
             self._note_read(self._selectables.get(event[0]), group)
             yield event
@@ -215,7 +241,7 @@ class EventOrder:
                 place, _, event = heappop(lanes[number])
                 if reads.get(event[0]) is not event:
                     continue
-                del reads[event[0]]
+                self._drop(event[0], _IN)
                 if number == FAIR:
                     self._latest[group] = max(self._latest[group], place)
                 if not reads:
@@ -229,23 +255,27 @@ class EventOrder:
             selectable = self._selectables.get(file)
             group = self._group_of(selectable)
             if group is FIRST:
-                self._first[file] = ready
+                self._first[file] = self._first.get(file, 0) | ready
                 continue
             if ready & _OUT and not ready & _ENDED:
                 self._writes[group][file] = None
+                self._held[file] = self._held.get(file, 0) | _OUT
                 ready &= ~_OUT
-            if ready and not self.held(file) & _IN:
+            if ready and not self._held.get(file, 0) & _IN:
                 self._add_read(group, selectable, (file, ready))
 
     def _add_read(self, group: Group, selectable: Any, event: _Event) -> None:
+        if not self._reads[group]:  # it has no claim to the reads that the others had meanwhile
+            self._ends[group] = max(self._ends[group], self._start)
         self._reads[group][event[0]] = event
+        self._held[event[0]] = self._held.get(event[0], 0) | _IN
         self._count += 1
         turn: int | None = getattr(selectable, "event_turn", None)
         if turn is None:
             turn = self._turn
             setattr(selectable, "event_turn", turn)
             setattr(selectable, "event_order", self)
-        end: int | None = getattr(selectable, "event_end", None)
+        end = self._end_of(selectable, group)
         for lane in self._lanes[group]:
             if len(lane) > MOST_LEFT + 2 * len(self._reads[group]):
                 lane[:] = [place for place in lane if self._reads[group].get(place[2][0]) is place[2]]
@@ -253,6 +283,7 @@ class EventOrder:
         fair, new, all_ = self._lanes[group]
         heappush(all_, (turn, self._count, event))
         if end is None:
+            self._unread.add(event[0])
             heappush(new, (turn, self._count, event))
         else:
             heappush(fair, (end, self._count, event))
@@ -265,24 +296,38 @@ class EventOrder:
 
     def _next_writes(self) -> Iterator[_Event]:
         """Yield the events of sockets to which the turn only writes."""
-        waiting = [(files, file) for files in self._writes.values() for file in files]
-        for files, file in waiting[:MOST_WRITES]:
-            if file in files:
-                del files[file]
-                yield file, _OUT
+        served = dict.fromkeys(SHARES, 0)
+        for _ in range(MOST_WRITES):
+            groups = [group for group in SHARES if self._writes[group]]
+            if not groups:
+                return
+            group = min(groups, key=lambda each: served[each] / SHARES[each])
+            served[group] += 1
+            file = next(iter(self._writes[group]))
+            self._drop(file, _OUT)
+            yield file, _OUT
+
+    def _end_of(self, selectable: Any, group: Group) -> float | None:
+        """Return the end of the last read of a socket; None if there was none."""
+        end: float | None = getattr(selectable, "event_end", None)
+        latest = self._latest[group]
+        return end if end is None or end <= latest + MOST_COST else latest  # it was in another group
 
     def _note_read(self, selectable: Any, group: Group) -> None:
-        latest = self._latest[group]
-        start = max(latest - MOST_COST, getattr(selectable, "event_end", latest))
-        setattr(selectable, "event_end", start + _cost(selectable))
+        latest, end = self._latest[group], self._end_of(selectable, group)
+        start = latest - LEAD_OF_NEW if end is None else max(latest - MOST_COST, end)
+        cost = _cost(selectable, group)
+        self._average[group] += (cost - self._average[group]) / AVERAGED
+        setattr(selectable, "event_end", start + min(cost, max(1.0, self._average[group])))
         setattr(selectable, "event_turn", self._turn)
 
 
-def _cost(selectable: Any) -> int:
-    """Return the cost of the next read from a socket."""
+def _cost(selectable: Any, group: Group) -> int:
+    """Return the cost of the next read from a socket. A line of a request to the page is no message."""
     try:
         waiting: bytes = selectable.socket.recv(LOOKED_AT, MSG_PEEK | MSG_DONTWAIT)
     except (AttributeError, OSError):  # no socket, or its connection has ended
         return 1
-    messages = max(1, waiting.count(b"\r\n"), len(waiting) // MESSAGE_SIZE)
+    ends = waiting.count(b"\r\n") if group is CROWD else 0
+    messages = max(1, ends, len(waiting) // MESSAGE_SIZE)
     return min(MOST_COST, max(1, messages * messages // 4))

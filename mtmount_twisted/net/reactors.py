@@ -57,8 +57,8 @@ class _FewEvents:
         """Begin to watch a file."""
         self._order.keep(file, 0)
         self._told.discard(file)
-        self._wanted[file] = wanted
         self._poller.register(file, wanted | _ONCE)
+        self._wanted[file] = wanted
 
     def modify(self, file: int, wanted: int) -> None:
         """Watch a file for other events. It keeps its place while it waits for one of them."""
@@ -85,6 +85,7 @@ class _FewEvents:
 
     def _serve(self, events: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         for file, ready in self._order.choose(events):
+            self._time.unread = self._order.unread
             yield file, ready
             if file in self._told:  # else it was registered anew meanwhile
                 self._arm(file)

@@ -25,7 +25,8 @@ percentile of a command, 20 ms (``docs/explanation/reliability.rst``), also if e
 work."""
 
 PART = 1 / 16
-"""The part of the time that each kind of work has, though turns are used up. There are six kinds of it."""
+"""The part of the time that each kind of work has, though turns are used up. There are eight kinds: six of
+`turns.Turns`, and the taking and the setting up of connections, which all listening sockets share."""
 
 MOST_SAVED = 0.01
 """The time of which a kind of work may have its share left from turns before, in seconds: a piece, such as a
@@ -45,6 +46,10 @@ class TurnTime:
     :ivar began: the time at which the turn began (reactor, s).
     :ivar number: the number of turns so far.
     :ivar was_used_up: True if the turn before was used up.
+    :ivar accepting: the listening sockets with connections that wait; the first ones have the next turns.
+    :ivar taken: the number of connections that were taken from the system in this turn.
+    :ivar set_up: the number of those that were set up in it.
+    :ivar unread: the number of connections that were set up and wait for their first read.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -52,6 +57,10 @@ class TurnTime:
         self.began: float = reactor.seconds()
         self.number: int = 0
         self.was_used_up: bool = False
+        self.accepting: dict[object, None] = {}
+        self.taken: int = 0
+        self.set_up: int = 0
+        self.unread: int = 0
 
     def end_turn(self) -> None:
         """Note that a turn ends: the reactor may sleep now."""
@@ -61,6 +70,7 @@ class TurnTime:
         """Note that a turn begins."""
         self.began = self._reactor.seconds()
         self.number += 1
+        self.taken = self.set_up = 0
 
     @property
     def is_used_up(self) -> bool:
@@ -73,7 +83,7 @@ class Share:
 
     :param time: the turns of the reactor; None if they are not measured: there is always time then.
     :param reactor: the clock.
-    :param part: the share.
+    :ivar part: the share.
     :param begins: True for work that begins the turns: as a turn is like the one before, that one must not be
         used up, either.
     """
@@ -82,20 +92,19 @@ class Share:
         self, time: TurnTime | None, reactor: IReactorTime, part: float = PART, begins: bool = False
     ) -> None:
         self._time = time
-        self._part = part
+        self.part: float = part
         self._begins = begins
         self._reactor = reactor
-        self._left = self._most = MOST_SAVED * part  # of the share, in seconds
+        self._left = MOST_SAVED * part  # of the share, in seconds
         self._at: float = reactor.seconds()  # the time up to which it has grown
 
-    @property
-    def has_time(self) -> bool:
-        """True if a piece of work may begin: the turn is not used up, or the share is not."""
+    def may_begin(self) -> bool:
+        """Return True if a piece of work may begin: the turn is not used up, or the share is not."""
         time = self._time
         if time is None or not (time.is_used_up or (self._begins and time.was_used_up)):
             return True
         now = self._reactor.seconds()
-        self._left = min(self._most, self._left + max(0.0, now - self._at) * self._part)
+        self._left = min(MOST_SAVED * self.part, self._left + max(0.0, now - self._at) * self.part)
         self._at = now
         return self._left > 0.0
 

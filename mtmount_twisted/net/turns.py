@@ -111,7 +111,7 @@ class Turns:
 
     def _has_time(self) -> bool:
         """Return True if the reactor's turn has time for a slice; else go on in the next turn."""
-        if self._share.has_time:
+        if self._share.may_begin():
             return True
         if self._again is None:
             self._again = self._reactor.callLater(0, self._go_on)

@@ -119,7 +119,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertNotIn(99, self.choose(*range(99)))
 
     def test_shares(self) -> None:
-        """Each group has its share of a turn, and the share of a group of which none waits."""
+        """Each group has its share of the reads, also of short turns, and of a group of which none waits."""
         for file in range(150, 200):
             set_group(self.selectables[file], lambda: Group.USERS)
         for ready, groups in (
@@ -127,18 +127,40 @@ class EventOrderTests(SynchronousTestCase):
             ((*range(50), *range(100, 150)), (Group.PAGE, Group.CROWD)),
             ((*range(50),), (Group.CROWD,)),
         ):
-            chosen = self.choose(*ready)
-            self.assertEqual(len(chosen), MOST_EVENTS)
-            counts = {
-                Group.CROWD: sum(file < 100 for file in chosen),
-                Group.PAGE: sum(100 <= file < 150 for file in chosen),
-                Group.USERS: sum(file >= 150 for file in chosen),
-            }
-            whole = sum(SHARES[group] for group in groups)
-            for group in groups:
-                self.assertLessEqual(abs(counts[group] - MOST_EVENTS * SHARES[group] / whole), 1)
+            for takes in (0.0, READ_TIME):
+                chosen = [file for _ in range(50) for file in self.choose(*ready, takes=takes)]
+                counts = {
+                    Group.CROWD: sum(file < 100 for file in chosen),
+                    Group.PAGE: sum(100 <= file < 150 for file in chosen),
+                    Group.USERS: sum(file >= 150 for file in chosen),
+                }
+                whole = sum(SHARES[group] for group in groups)
+                for group in groups:
+                    share = len(chosen) * SHARES[group] / whole
+                    self.assertLessEqual(abs(counts[group] - share), 0.02 * len(chosen) + 2)
             for file in range(200):
                 self.order.keep(file, 0)
+
+    def test_group_without_reads(self) -> None:
+        """A group that had no reads for a while has its share of the next ones, and no more."""
+        self.settle(*range(50), *range(100, 150))
+        for _ in range(100):
+            self.choose(*range(50), takes=READ_TIME)
+        both = (*range(50), *range(100, 150))
+        chosen = [file for _ in range(9) for file in self.choose(*both, takes=READ_TIME)]
+        self.assertLessEqual(abs(sum(file < 50 for file in chosen) - 36 * 4 / 5), 1)
+
+    def test_other_group(self) -> None:
+        """A connection that becomes a user's waits for a round of the users at most."""
+        users = range(150, 190)
+        for file in users:
+            set_group(self.selectables[file], lambda: Group.USERS)
+        self.settle(*range(100, 190))
+        for _ in range(2000):
+            self.choose(*range(100, 140), takes=READ_TIME)
+        set_group(self.selectables[120], lambda: Group.USERS)
+        self.order.keep(120, 0)
+        self.assertLessEqual(self.waited(120, crowd=users, takes=READ_TIME), 2 * len(users) // LEAST_EVENTS)
 
     def test_time(self) -> None:
         """A turn reads for a while, and from a few sockets in any case."""
@@ -185,6 +207,19 @@ class EventOrderTests(SynchronousTestCase):
             waited.append(self.waited(90, crowd=range(90), takes=READ_TIME))
             for _ in range(10):
                 self.choose(*range(90), takes=READ_TIME)
+        self.assertLessEqual(sorted(waited)[-3], 1)
+
+    def test_head_of_a_request(self) -> None:
+        """At the page the lines of a request are no messages."""
+        self.settle(*range(100, 141))
+        for file in range(100, 140):
+            self.selectables[file].waiting = bytes(MESSAGE_SIZE * 12)
+        self.selectables[140].waiting = b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 11
+        waited = []
+        for _ in range(40):
+            waited.append(self.waited(140, crowd=range(100, 140), takes=READ_TIME))
+            for _ in range(10):
+                self.choose(*range(100, 140), takes=READ_TIME)
         self.assertLessEqual(sorted(waited)[-3], 1)
 
     def test_a_round_at_most(self) -> None:
@@ -285,6 +320,17 @@ class EventOrderTests(SynchronousTestCase):
             self.choose(*range(90), takes=READ_TIME)
             lanes = self.order._lanes[Group.CROWD]
             self.assertLessEqual(max(map(len, lanes)), 2 * 90 + MOST_LEFT + 1)
+
+    def test_writes_of_groups(self) -> None:
+        """What is to be sent to clients of ports has a share, while many read from the page without end."""
+        chosen = [
+            file
+            for _ in range(10)
+            for file, _ in self.order.choose(
+                [(file, OUT) for file in (*range(20), *range(100, 200)) if not self.order.held(file)]
+            )
+        ]
+        self.assertGreaterEqual(sum(file < 20 for file in chosen), 10 * MOST_WRITES // 2)
 
     def test_nothing_is_left(self) -> None:
         """If no socket waits, nothing is kept of those that did."""

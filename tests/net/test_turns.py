@@ -136,9 +136,9 @@ class TimeTests(SynchronousTestCase):
         share = Share(self.time, self.clock)
         share.spend(100.0)
         self.used_up()
-        self.assertFalse(share.has_time)
+        self.assertFalse(share.may_begin())
         self.clock.advance(-1.1 * MOST_OVERDRAWN / PART)
-        self.assertTrue(share.has_time)
+        self.assertTrue(share.may_begin())
 
     def test_begins(self) -> None:
         """Work that begins the turns has its share in a turn behind one that was used up."""
@@ -148,10 +148,10 @@ class TimeTests(SynchronousTestCase):
         self.used_up()
         self.time.end_turn()
         self.time.begin_turn()
-        self.assertEqual([share.has_time, late.has_time], [False, True])
+        self.assertEqual([share.may_begin(), late.may_begin()], [False, True])
         self.time.end_turn()
         self.time.begin_turn()
-        self.assertTrue(share.has_time)
+        self.assertTrue(share.may_begin())
 
     def test_goes_on(self) -> None:
         """In the reactor's next turn the rest is read, without a wait for the end of the pause."""

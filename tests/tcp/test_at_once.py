@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from unittest import mock
 
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
@@ -13,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders, TelemetryReaders
+from mtmount_twisted.net import known_addresses
 from mtmount_twisted.net.accepts import MOST_ACCEPTS
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.records import ChangeRecord
@@ -53,16 +55,33 @@ class PortTests(TestCase):
             self.assertLessEqual(len(clients) - before, MOST_ACCEPTS)
             before = len(clients)
 
-    async def test_address_of_a_holder(self) -> None:
-        """An address from which a client had command is known: its connections wait for few others."""
+    async def hold(self, source: str) -> socket.socket:
+        """A socket of a client that has command."""
         bridge = self.service.bridge
-        self.connect("127.0.3.1")
+        made = self.connect(source)
         while not bridge.clients:
             await deferLater(reactor, 0)
         [holder] = bridge.clients.values()
         bridge.lease.grant(holder)
         bus = self.service._used_bus
         bus.publish(ChangeRecord(bus.now(), bus.epoch, holder.name, "lease_granted", ""))
+        return made
+
+    async def test_address_of_a_lost_holder(self) -> None:
+        """An address is known for an hour after the connection of the holder there is lost."""
+        with mock.patch.object(known_addresses, "KNOWN_TIME", -1.0):
+            held = await self.hold("127.0.3.1")
+        [port] = self.service._ports.values()
+        self.assertFalse(port.factory.commanded.holds("127.0.3.1"))
+        held.close()
+        while self.service.bridge.clients:
+            await deferLater(reactor, 0)
+        self.assertTrue(port.factory.commanded.holds("127.0.3.1"))
+
+    async def test_address_of_a_holder(self) -> None:
+        """An address from which a client had command is known: its connections wait for few others."""
+        bridge = self.service.bridge
+        await self.hold("127.0.3.1")
         for _ in range(VISITORS):
             self.connect("127.0.1.1")
         self.connect("127.0.3.1")

@@ -21,6 +21,7 @@ from mtmount_twisted.config.settings import ManyClients
 from mtmount_twisted.hosts import host_and_port, plain_address
 from mtmount_twisted.interfaces import ILineReaderOwner
 from mtmount_twisted.net.admission import address_of, admits, networks
+from mtmount_twisted.net.known_addresses import KnownAddresses
 from mtmount_twisted.net.protocol import HalfCloseReader
 from mtmount_twisted.net.rate_limited_log import A_FEW, RateLimitedLog
 
@@ -95,6 +96,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
     :param terminator: the end of a line.
     :ivar settings: the port's section in the configuration.
     :ivar places: the clients, counted by address.
+    :ivar commanded: the addresses from where a client had command.
     :ivar unproven: the connections during their handshakes, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.
@@ -118,6 +120,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         self._allowed = networks(settings.allow)
         self.unproven: dict[Unproven, None] = {}
         self.places: PortPlaces[Member] = PortPlaces(most.number)
+        self.commanded: KnownAddresses = KnownAddresses(reactor.seconds)
         self.terminator = terminator
         self._count = 0
 

@@ -73,6 +73,7 @@ class PortClient:
         self.name_lasts = name_lasts
         self.address: str = ""
         self._places = port.places
+        self._commanded = port.commanded
         self.source: Source = Source[settings.source]
         self.may_command: bool = settings.role == "commander"
         self.may_have_command: bool = self.may_command
@@ -161,9 +162,13 @@ class PortClient:
         return self._bridge.lease.holder is self
 
     def note_command(self) -> None:
-        """Read from the client first, because it is the holder of command now."""
+        """Read from the client first, because it is the holder of command now, and know its address."""
         if self._is_served:
             note_first(self._reader.transport)
+            self._note_address()
+
+    def _note_address(self) -> None:
+        self._commanded.note(self._places.clients[self])
 
     @property
     def is_needed(self) -> bool:
@@ -263,6 +268,8 @@ class PortClient:
         self._state = next_state(_TABLE, self._state, after)
 
     def _lose(self, why: str) -> None:
+        if self.has_command:
+            self._note_address()
         self._become(CLOSING)
         self._places.note_closing(self)
         if self._leaving is not None:
