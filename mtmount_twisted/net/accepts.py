@@ -52,6 +52,9 @@ known addresses: the turns by address are here, and not in the lane of new conne
 SETUP_TIME = 0.0004
 """The time that a connection takes to set up, as it counts in `turn_time.Share`, in seconds."""
 
+TAKING = 4
+"""The number of usual shares that the taking of connections has: users wait in the system's queue, too."""
+
 TAKEN_TIME = 0.00003
 """The time in which a connection is taken from the system, and perhaps closed, as it counts in
 `turn_time.Share`, in seconds."""
@@ -137,7 +140,7 @@ class AcceptQueue:
         self._ahead = 0  # the number of others before one of `_silent`
         self._count = 0
         self._setups = Share(self._time, reactor, PART, begins=True)
-        self._takes = Share(self._time, reactor, 2 * PART, begins=True)
+        self._takes = Share(self._time, reactor, TAKING * PART, begins=True)
         self._turn = NEVER  # the number of the reactor's turn that the following are about
         self._accepted = 0  # the number of connections that were returned
         self._accepting_since = 0.0  # the time of the first of them (reactor, s)
@@ -159,7 +162,7 @@ class AcceptQueue:
         if self._time is not None:
             self._time.accepting.setdefault(self)
             part = PART / len(self._time.accepting)
-            self._setups.part, self._takes.part = part, 2 * part
+            self._setups.part, self._takes.part = part, TAKING * part
         self._take()
         while (networks := self._next_networks()) is not None:
             waiting = self._pop(networks)
@@ -189,7 +192,7 @@ class AcceptQueue:
         time = self._time
         if time is not None and (
             time.set_up >= MOST_ACCEPTS
-            or time.unread >= MOST_UNREAD
+            or time.unread() >= MOST_UNREAD
             or self not in itertools.islice(time.accepting, MOST_ACCEPTS)
         ):
             return False

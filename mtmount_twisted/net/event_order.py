@@ -7,7 +7,7 @@ shares of these reads, and each group has lanes that take turns (`LANES`):
 
 * The fair lane: a client with few messages goes before a crowd that sends on and on, also if it sends ten
   messages a second.
-* The lane of new connections, in the order of their first messages.
+* The lane of new connections, for their first `NEW_READS`.
 * The lane of all: the socket that was read least lately goes first. So each one waits for a round at most,
   whatever it sends.
 
@@ -50,8 +50,12 @@ quarter of the square of the number of messages, and at least 1: a client that i
 has one or two of them, and a client of a crowd that saturates this process has more. But no read costs more
 than the average one: a client with still more messages is read as often as the others."""
 
-LEAD_OF_NEW = 8
-"""The lead of a new connection behind its first read: a TLS handshake and a stop are four reads."""
+NEW_READS, NEW_TURNS = 4, 256
+"""The number of reads for which a connection is a new one: a TLS handshake and a stop; and the number of
+turns of a rest after which it is a new one no more. Of new ones, those with fewer reads go first."""
+
+LONG_AFTER = 1 << 50
+"""A number of turns that no process lives to."""
 
 AVERAGED = 32
 """The number of reads over which the average cost is taken, roughly."""
@@ -132,9 +136,9 @@ class EventOrder:
     starts at the end of its last one, but at most `MOST_COST` before the start of the latest read in its
     group. Its end is its cost later. The socket with the earliest start goes first.
 
-    The transport of an accepted connection has the attributes ``event_end``, the end of its last read, if
-    there was one; ``event_turn``, the turn of this read, or of the first wait for it; and ``event_order``,
-    this object.
+    The transport of an accepted connection has the attributes ``event_reads``, the number of reads from it;
+    ``event_turn``, the turn of the latest one, or of the first wait for one; ``event_end``, the end of this
+    read if the connection is no new one; and ``event_order``, this object.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
@@ -152,7 +156,7 @@ class EventOrder:
         self._seconds = seconds
         self._first: dict[int, int] = {}  # what those that go first are ready for, by file number
         self._held: dict[int, int] = {}  # for what the others wait
-        self._unread = set[int]()  # those that wait for their first read
+        self._unread = set[int]()  # those of them that wait for their first read
         self._reads: dict[Group, dict[int, _Event]] = {group: {} for group in SHARES}
         self._lanes: dict[Group, tuple[_Lane, _Lane, _Lane]] = {group: ([], [], []) for group in SHARES}
         self._writes: dict[Group, dict[int, None]] = {group: {} for group in SHARES}
@@ -171,7 +175,7 @@ class EventOrder:
 
     @property
     def unread(self) -> int:
-        """The number of sockets that wait for their first read."""
+        """The number of connections that wait for their first read."""
         return len(self._unread)
 
     def held(self, file: int) -> int:
@@ -276,6 +280,9 @@ class EventOrder:
             setattr(selectable, "event_turn", turn)
             setattr(selectable, "event_order", self)
         end = self._end_of(selectable, group)
+        if end is None and self._turn - turn > NEW_TURNS:
+            end = self._latest[group] - MOST_COST
+            setattr(selectable, "event_end", end)
         for lane in self._lanes[group]:
             if len(lane) > MOST_LEFT + 2 * len(self._reads[group]):
                 lane[:] = [place for place in lane if self._reads[group].get(place[2][0]) is place[2]]
@@ -283,8 +290,10 @@ class EventOrder:
         fair, new, all_ = self._lanes[group]
         heappush(all_, (turn, self._count, event))
         if end is None:
-            self._unread.add(event[0])
-            heappush(new, (turn, self._count, event))
+            reads: int = getattr(selectable, "event_reads", 0)
+            if not reads:
+                self._unread.add(event[0])
+            heappush(new, (reads * LONG_AFTER + turn, self._count, event))
         else:
             heappush(fair, (end, self._count, event))
 
@@ -308,18 +317,24 @@ class EventOrder:
             yield file, _OUT
 
     def _end_of(self, selectable: Any, group: Group) -> float | None:
-        """Return the end of the last read of a socket; None if there was none."""
+        """Return the end of the last read of a socket; None of a new connection."""
         end: float | None = getattr(selectable, "event_end", None)
         latest = self._latest[group]
-        return end if end is None or end <= latest + MOST_COST else latest  # it was in another group
+        if end is not None:
+            return end if end <= latest + MOST_COST else latest  # it was in another group
+        return None
 
     def _note_read(self, selectable: Any, group: Group) -> None:
-        latest, end = self._latest[group], self._end_of(selectable, group)
-        start = latest - LEAD_OF_NEW if end is None else max(latest - MOST_COST, end)
+        setattr(selectable, "event_turn", self._turn)
+        reads = getattr(selectable, "event_reads", 0) + 1
+        setattr(selectable, "event_reads", reads)
         cost = _cost(selectable, group)
         self._average[group] += (cost - self._average[group]) / AVERAGED
+        latest, end = self._latest[group], self._end_of(selectable, group)
+        if end is None and reads < NEW_READS:
+            return
+        start = latest if end is None else max(latest - MOST_COST, end)
         setattr(selectable, "event_end", start + min(cost, max(1.0, self._average[group])))
-        setattr(selectable, "event_turn", self._turn)
 
 
 def _cost(selectable: Any, group: Group) -> int:

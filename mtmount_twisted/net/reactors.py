@@ -50,6 +50,7 @@ class _FewEvents:
         self._poller = poller
         self._order = order
         self._time = time
+        time.unread = lambda: order.unread
         self._wanted: dict[int, int] = {}  # the events that the reactor wants, by file number
         self._told = set[int]()  # the files with an event of which the kernel tells no more
 
@@ -85,7 +86,6 @@ class _FewEvents:
 
     def _serve(self, events: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         for file, ready in self._order.choose(events):
-            self._time.unread = self._order.unread
             yield file, ready
             if file in self._told:  # else it was registered anew meanwhile
                 self._arm(file)

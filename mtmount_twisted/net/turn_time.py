@@ -15,6 +15,7 @@ turns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -49,7 +50,7 @@ class TurnTime:
     :ivar accepting: the listening sockets with connections that wait; the first ones have the next turns.
     :ivar taken: the number of connections that were taken from the system in this turn.
     :ivar set_up: the number of those that were set up in it.
-    :ivar unread: the number of connections that were set up and wait for their first read.
+    :ivar unread: returns the number of connections that were set up and wait for their first read.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -60,7 +61,7 @@ class TurnTime:
         self.accepting: dict[object, None] = {}
         self.taken: int = 0
         self.set_up: int = 0
-        self.unread: int = 0
+        self.unread: Callable[[], int] = lambda: 0
 
     def end_turn(self) -> None:
         """Note that a turn ends: the reactor may sleep now."""

@@ -222,13 +222,13 @@ class AcceptTests(TestCase):
         self.addCleanup(waiting.close)
         self.address = listening.getsockname()
         self.connect(*["127.0.1.1"] * 4, "127.0.2.1")
-        time.unread = MOST_UNREAD
+        time.unread = lambda: MOST_UNREAD
         peer, (host, _) = waiting.accept()
         self.addCleanup(peer.close)
         self.assertEqual(host, "127.0.2.1")
         with self.assertRaises(BlockingIOError):
             waiting.accept()
-        time.unread = MOST_UNREAD - 1
+        time.unread = lambda: MOST_UNREAD - 1
         waiting.accept()[0].close()
 
     def test_last_words(self) -> None:

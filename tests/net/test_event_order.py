@@ -174,7 +174,7 @@ class EventOrderTests(SynchronousTestCase):
         for _ in range(90):
             for file in self.choose(*range(90)):
                 counts[file] += 1
-        self.assertLess(max(counts.values()), 1.5 * min(counts.values()))
+        self.assertLess(max(counts.values()), 2 * min(counts.values()))
 
     def test_quiet_client(self) -> None:
         """The message of a quiet client goes before those of a crowd, also after hours."""

@@ -6,7 +6,7 @@ import select
 import socket
 from types import SimpleNamespace
 from typing import Any
-from unittest import skipIf
+from unittest import mock, skipIf
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
@@ -72,6 +72,24 @@ class LayerTests(SynchronousTestCase):
         self.assertTrue(callable(layer.listenTCP))
 
 
+class Recorder:
+    """Passes each call to an ``epoll`` object.
+
+    :ivar timeouts: those of the polls.
+    """
+
+    def __init__(self, poller: Any) -> None:
+        self.poller = poller
+        self.timeouts: list[float] = []
+
+    def poll(self, timeout: float, most: int) -> Any:
+        self.timeouts.append(timeout)
+        return self.poller.poll(timeout, most)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.poller, name)
+
+
 class FewEventsTests(SynchronousTestCase):
     """`bound_turns`."""
 
@@ -97,6 +115,29 @@ class FewEventsTests(SynchronousTestCase):
         found = [[file for file, _ in few.poll(0, 1000)] for _ in range(5)]
         self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 5)
         self.assertEqual(len({file for files in found for file in files}), 3 * MOST_EVENTS)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_no_sleep(self) -> None:
+        """While sockets wait, a poll does not sleep, and changes in the turn concern the next polls."""
+        reactor = self.reactor()
+        bound_turns(reactor)
+        few = vars(reactor)["_poller"]
+        for _ in range(2 * MOST_EVENTS):
+            near, far = socket.socketpair()
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            few.register(near.fileno(), select.EPOLLIN)
+            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)
+            far.send(b"x")
+        seen: list[int] = []
+        for file, _ in few.poll(0, 1000):
+            few.modify(file, select.EPOLLIN | select.EPOLLOUT)  # as if something was to be written
+            few.unregister(file)
+            seen.append(file)
+        with mock.patch.object(few, "_poller", Recorder(few._poller)) as poller:
+            seen += [file for file, _ in few.poll(60.0, 1000)]
+        self.assertEqual(poller.timeouts, [0])
+        self.assertEqual(len(set(seen)), 2 * MOST_EVENTS)
 
     def served(self, few: Any) -> dict[int, int]:
         """What the next polls serve, by file number, until nothing can be read."""

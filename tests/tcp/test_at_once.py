@@ -82,8 +82,8 @@ class PortTests(TestCase):
         """An address from which a client had command is known: its connections wait for few others."""
         bridge = self.service.bridge
         await self.hold("127.0.3.1")
-        for _ in range(VISITORS):
-            self.connect("127.0.1.1")
+        for number in range(VISITORS):
+            self.connect(f"127.0.1.{number + 1}")
         self.connect("127.0.3.1")
         while len(bridge.clients) < VISITORS + 2:
             await deferLater(reactor, 0)
