@@ -206,7 +206,6 @@ class BridgeService(Service):
             self.telemetry, self.signals, self.motion = parts.link, parts.signals, parts.motion
             if self._recorder is not None:
                 self.telemetry.subscribe(self._recorder.keep_telemetry)
-        bus.subscribe(self._note_holder, ChangeRecord)
         if config.client_ports:
             self._find_open_port()  # at a take-over the files may be those of another version
         if leadership is None:
@@ -307,6 +306,9 @@ class BridgeService(Service):
         for pair in pairs:
             dialect = self.bridge.dialect if pair.dialect is None else dialect_named(pair.dialect)
             self._pairs[pair] = _COMMANDERS[dialect.topology](pair, shared)
+        self._used_bus.unsubscribe(self._note_holder)
+        if ports or self._ports:
+            self._used_bus.subscribe(self._note_holder, ChangeRecord)
         for port in ports:
             open_port = self._find_open_port()
             self._ports[port] = open_port(port, shared, self._telemetry_parts, self.handshakes)
@@ -453,6 +455,8 @@ class BridgeService(Service):
             self._stops.fire(None)
 
     async def _close_all(self) -> None:
+        for each in (self._note_holder, self._note_change):
+            self._used_bus.unsubscribe(each)
         closing = [maybeDeferred(self._end_commands)]
         closing += [maybeDeferred(port.close, "the bridge ends") for port in self._ports.values()]
         closing += [maybeDeferred(pair.close) for pair in self.all_pairs]

@@ -221,7 +221,8 @@ class EventOrder:
         self._turn += 1
         self._put_in_places(events)
         while self._first:
-            yield self._first.popitem()
+            file = next(iter(self._first))
+            yield file, self._first.pop(file)
         yield from self._next_writes()
         began = self._seconds()
         for count in range(MOST_EVENTS):

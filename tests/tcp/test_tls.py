@@ -415,7 +415,10 @@ class DeadlineTests(SynchronousTestCase):
         """Peers at their handshake do not count among ``max_clients``, which holds once it is over."""
         settings = PortCommanders(name="desk", endpoint=TCP, max_clients=3)
         bridge: Any = SimpleNamespace(
-            dialect=DIALECT, client_connected=lambda client: None, client_lost=lambda *why: None
+            dialect=DIALECT,
+            client_connected=lambda client: None,
+            client_lost=lambda *why: None,
+            lease=SimpleNamespace(holder=None),
         )
         turns = ReadTurns(self.clock)
         self.port = PortFactory(settings, Shared(bridge, ClientLimits(), turns, LOG, self.clock))
