@@ -340,7 +340,7 @@ class AcceptQueue:
         return None if self._clients_begin and not has_sent else has_sent
 
     def _is_over(self, peer: socket.socket) -> bool:
-        """Return True if a peer has ended its side behind a part of a request or line.
+        """Return True if a peer has ended its side behind a part of its first request or line.
 
         A TLS handshake can't end any more then, either.
         """
@@ -350,7 +350,9 @@ class AcceptQueue:
             sent = peer.recv(LONGEST_HEAD, LOOK)
         except OSError:
             return True
-        return bool(sent) and (b"\r\n\r\n" if self._clients_begin else b"\n") not in sent
+        if self._clients_begin:
+            return b"\r\n\r\n" not in sent
+        return 0 < len(sent) < LONGEST_HEAD and b"\n" not in sent  # a line may be longer
 
 
 def accept_in_turns(

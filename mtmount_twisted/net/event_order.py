@@ -232,9 +232,8 @@ class EventOrder:
             group = min(groups, key=self._ends.__getitem__)
             self._start = self._ends[group]
             self._ends[group] += 1 / SHARES[group]
-            event = self._next_read(group)
-            self._note_read(self._selectables.get(event[0]), group)
-            yield event
+            file, ready = self._next_read(group)
+            yield file, self._note_read(self._selectables.get(file), group, ready)
 
     def _next_read(self, group: Group) -> _Event:
         """Remove the one that has its turn."""
@@ -325,25 +324,35 @@ class EventOrder:
             return end if end <= latest + MOST_COST else latest  # it was in another group
         return None
 
-    def _note_read(self, selectable: Any, group: Group) -> None:
+    def _note_read(self, selectable: Any, group: Group, ready: int) -> int:
+        """Note that a socket is read from, and return what it is ready for."""
         setattr(selectable, "event_turn", self._turn)
         reads = getattr(selectable, "event_reads", 0) + 1
         setattr(selectable, "event_reads", reads)
-        cost = _cost(selectable, group)
+        cost = None if ready & _ENDED else _cost(selectable, group)
+        if cost is None:
+            return ready if ready & _ENDED else _ENDED
         self._average[group] += (cost - self._average[group]) / AVERAGED
         latest, end = self._latest[group], self._end_of(selectable, group)
         if end is None and reads < NEW_READS:
-            return
+            return ready
         start = latest if end is None else max(latest - MOST_COST, end)
         setattr(selectable, "event_end", start + min(cost, max(1.0, self._average[group])))
+        return ready
 
 
-def _cost(selectable: Any, group: Group) -> int:
-    """Return the cost of the next read from a socket. A line of a request to the page is no message."""
+def _cost(selectable: Any, group: Group) -> int | None:
+    """Return the cost of the next read from a socket. A line of a request to the page is no message.
+
+    :returns: None if its connection is lost. The look took the error from the socket (tcp(7), SO_ERROR): so
+        the reactor must hear of it, or it would find a connection that was closed in good order.
+    """
     try:
         waiting: bytes = selectable.socket.recv(LOOKED_AT, MSG_PEEK | MSG_DONTWAIT)
-    except (AttributeError, OSError):  # no socket, or its connection has ended
+    except (AttributeError, BlockingIOError):  # no socket, or nothing to read
         return 1
+    except OSError:
+        return None
     ends = waiting.count(b"\r\n") if group is CROWD else 0
     messages = max(1, ends, len(waiting) // MESSAGE_SIZE)
     return min(MOST_COST, max(1, messages * messages // 4))

@@ -16,6 +16,7 @@ from mtmount_twisted.net import accepts
 from mtmount_twisted.net.accepts import (
     ACCEPT_TIME,
     LATELY,
+    LONGEST_HEAD,
     MAX_WAITING,
     MOST_ACCEPTS,
     MOST_AHEAD,
@@ -369,10 +370,11 @@ class AcceptTests(TestCase):
         waiting = AcceptQueue(listening, self.reactor, lambda: None, lambda network: False, False)
         self.addCleanup(waiting.close)
         self.address = listening.getsockname()
-        half, whole, silent = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3")
+        half, whole, silent, long = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
         half.sendall(b"{")
         whole.sendall(b"stop\r\n")
-        for peer in (half, whole, silent):
+        long.sendall(b"x" * (LONGEST_HEAD + 10) + b"\r\n")
+        for peer in (half, whole, silent, long):
             peer.shutdown(socket.SHUT_WR)
         hosts = []
         with suppress(BlockingIOError):
@@ -380,7 +382,12 @@ class AcceptTests(TestCase):
                 peer, (host, _) = waiting.accept()
                 self.addCleanup(peer.close)
                 hosts.append(host)
-        self.assertEqual(sorted(hosts), ["127.0.1.2", "127.0.1.3"])
+        self.reactor.advance(SlowClock.TURN)
+        with suppress(BlockingIOError):
+            peer, (host, _) = waiting.accept()
+            self.addCleanup(peer.close)
+            hosts.append(host)
+        self.assertEqual(sorted(hosts), ["127.0.1.2", "127.0.1.3", "127.0.1.4"])
 
     def test_half_a_request(self) -> None:
         """A peer that ended its side within the head of a request is not set up; one behind the head is."""

@@ -222,6 +222,18 @@ class EventOrderTests(SynchronousTestCase):
                 self.choose(*range(100, 140), takes=READ_TIME)
         self.assertLessEqual(sorted(waited)[-3], 1)
 
+    def test_reset(self) -> None:
+        """The reactor hears of a reset, also if the look at the bytes has found it first."""
+
+        def reset(most: int, flags: int) -> bytes:
+            raise ConnectionResetError
+
+        self.selectables[3].recv = reset
+        [(_, ready)] = self.order.choose([(3, IN)])
+        self.assertFalse(ready & IN)
+        self.assertTrue(ready & HANG_UP)
+        self.assertEqual(list(self.order.choose([(4, IN | HANG_UP)])), [(4, IN | HANG_UP)])
+
     def test_a_round_at_most(self) -> None:
         """A client with more messages than all others waits for a round of the lane of all at most."""
         self.settle(*range(91))

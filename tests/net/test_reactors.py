@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock, skipIf
@@ -138,6 +139,28 @@ class FewEventsTests(SynchronousTestCase):
             seen += [file for file, _ in few.poll(60.0, 1000)]
         self.assertEqual(poller.timeouts, [0])
         self.assertEqual(len(set(seen)), 2 * MOST_EVENTS)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_reset(self) -> None:
+        """The reset of a connection is still there for the read."""
+        reactor = self.reactor()
+        bound_turns(reactor)
+        few = vars(reactor)["_poller"]
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            far = socket.create_connection(listening.getsockname())
+            near, _ = listening.accept()
+        self.addCleanup(near.close)
+        file = near.fileno()
+        accepted = object.__new__(Server)
+        accepted.socket = near
+        vars(reactor)["_selectables"][file] = accepted
+        few.register(file, select.EPOLLIN)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        [(_, ready)] = few.poll(10.0, 10)
+        self.assertTrue(ready & select.EPOLLERR)
+        with self.assertRaises(ConnectionResetError):
+            near.recv(1)
 
     def served(self, few: Any) -> dict[int, int]:
         """What the next polls serve, by file number, until nothing can be read."""
