@@ -75,8 +75,8 @@ newest address. Known addresses give way only if no unknown one waits.
 """
 
 LATELY, MOST_SEEN = 60.0, 16_384
-"""The time for which the addresses and neighbourhoods of connections that were set up or closed are known to
-have come, in seconds, and their largest number. The first one is forgotten first. They take 3 MB."""
+"""The time for which an address and its neighbourhood had a connection lately, behind their last one, in
+seconds, and their largest number. The first one is forgotten first. They take 3 MB."""
 
 LONGEST_HEAD = 16 * 1024
 """The number of bytes in which the head of a request ends: the page refuses a longer one."""
@@ -280,16 +280,27 @@ class AcceptQueue:
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
         if self._is_known(taken.network):
             networks = self._known
-        elif not has_sent:
-            networks = self._silent
         else:
-            since = self._reactor.seconds() - LATELY
-            names = taken.network, neighbourhood(taken.network)
-            networks = self._talking[sum(self._seen.get(name, since) > since for name in names)]
+            came = self._note_seen(taken.network)
+            networks = self._talking[came] if has_sent else self._silent
         networks.setdefault(taken.network, deque()).append(taken)
         self._count += 1
         if self._count > MAX_WAITING:
             self._drop_one()
+
+    def _note_seen(self, network: str) -> int:
+        """Note that an unknown address has a connection.
+
+        :returns: 2 if it had one lately, 1 if only its neighbourhood had, 0 if not even that.
+        """
+        now, came = self._reactor.seconds(), 0
+        for name in (network, neighbourhood(network)):
+            came += name in self._seen and now - self._seen[name] < LATELY
+            self._seen[name] = now
+            self._seen.move_to_end(name)
+        while len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+        return came
 
     def _drop_one(self) -> None:
         unknown = [self._silent, *reversed(self._talking)]
@@ -309,13 +320,6 @@ class AcceptQueue:
         self._count -= 1
         if not networks[network]:
             del networks[network]
-        if networks is not self._known:
-            now = self._reactor.seconds()
-            for name in (network, neighbourhood(network)):
-                self._seen[name] = now
-                self._seen.move_to_end(name)
-            while len(self._seen) > MOST_SEEN:
-                self._seen.popitem(last=False)
 
     def _pop(self, networks: _Networks) -> _Waiting:
         """Remove the connection that has its turn."""

@@ -356,6 +356,12 @@ class AcceptTests(TestCase):
         self.reactor.advance(LATELY)
         self.assertEqual(self.visit("127.0.1.1", "127.0.10.1"), ["127.0.1.1", "127.0.10.1"])
 
+    def test_many_of_a_new_address(self) -> None:
+        """Only the first connection of a new address goes before those of addresses that came lately."""
+        self.visit("127.0.3.1")
+        order = self.visit(*["127.0.1.1"] * 50, "127.0.3.1")
+        self.assertLessEqual(order.index("127.0.3.1"), 2)
+
     def test_addresses_that_are_forgotten(self) -> None:
         """Few addresses are kept: the first one is forgotten first."""
         self.visit("127.0.1.1")
