@@ -145,7 +145,8 @@ class AcceptQueue:
         self._accepted = 0  # the number of connections that were returned
         self._accepting_since = 0.0  # the time of the first of them (reactor, s)
         self._taken = 0  # in this turn
-        self._prefers_known = False
+        self._took_known = False  # in this turn
+        self._prefers_known = True
         self._next: IDelayedCall | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -179,8 +180,7 @@ class AcceptQueue:
     def _next_networks(self) -> _Networks | None:
         """Return those from which a connection has its turn; None if none has, or if the turn has no time."""
         unknown = self._next_unknown() if self._may_set_up() else None
-        known = self._known if not self._accepted or unknown else None
-        self._prefers_known = not self._prefers_known
+        known = self._known if unknown or not self._took_known else None
         return known if known and (self._prefers_known or not unknown) else unknown
 
     def _may_set_up(self) -> bool:
@@ -245,6 +245,7 @@ class AcceptQueue:
             else:
                 self._time.accepting.pop(self, None)
         self._accepted = self._taken = 0
+        self._took_known = False
         if self._count:
             self._accept_on()
 
@@ -323,7 +324,10 @@ class AcceptQueue:
 
     def _pop(self, networks: _Networks) -> _Waiting:
         """Remove the connection that has its turn."""
-        if networks is not self._known:
+        self._prefers_known = networks is not self._known
+        if networks is self._known:
+            self._took_known = True
+        else:
             self._ahead = 0 if networks is self._silent else self._ahead + 1
         network, queue = next(iter(networks.items()))
         found = queue.popleft()
