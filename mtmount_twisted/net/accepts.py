@@ -162,8 +162,8 @@ class AcceptQueue:
             self._begin_turn()
         if self._time is not None:
             self._time.accepting.setdefault(self)
-            part = PART / len(self._time.accepting)
-            self._setups.part, self._takes.part = part, TAKING * part
+            self._setups.part = PART / len(self._time.accepting)
+            self._takes.part = TAKING * PART / self._takers
         self._take()
         while (networks := self._next_networks()) is not None:
             waiting = self._pop(networks)
@@ -218,6 +218,7 @@ class AcceptQueue:
             self._next = None
         if self._time is not None:
             self._time.accepting.pop(self, None)
+            self._time.taking.discard(self)
         for networks in (self._known, *self._talking, self._silent):
             for waiting in itertools.chain(*networks.values()):
                 waiting.socket.close()
@@ -244,6 +245,8 @@ class AcceptQueue:
                 self._begin_turn()
             else:
                 self._time.accepting.pop(self, None)
+            if not self._taken:  # others may take more meanwhile
+                self._time.taking.discard(self)
         self._accepted = self._taken = 0
         self._took_known = False
         if self._count:
@@ -252,16 +255,17 @@ class AcceptQueue:
     def _take(self) -> None:
         """Take connections from the system."""
         while self._may_take() and not (self._closer is not None and self._closer.is_full):
-            self._taken += 1
             self._takes.spend(TAKEN_TIME)
-            if self._time is not None:
-                self._time.taken += 1
             try:
                 accepted, address = self._listening.accept()
             except OSError:
                 if self._count:  # for want of a file, perhaps: a waiting connection may free one
                     return
                 raise
+            self._taken += 1
+            if self._time is not None:
+                self._time.taken += 1
+                self._time.taking.add(self)
             has_sent = self._has_sent(accepted)
             if has_sent is None:
                 accepted.close()
@@ -272,10 +276,15 @@ class AcceptQueue:
             network = client_network(address[0]) if isinstance(address, tuple) else address
             self._add(_Waiting(network, accepted, address), has_sent)
 
+    @property
+    def _takers(self) -> int:
+        """The number of listening sockets that take connections, with this one."""
+        return 1 if self._time is None else len(self._time.taking) + (self not in self._time.taking)
+
     def _may_take(self) -> bool:
         if self._time is None:
             return self._taken < MOST_TAKEN
-        most = max(1, MOST_TAKEN // len(self._time.accepting))
+        most = max(1, MOST_TAKEN // self._takers)
         return self._taken < most and self._time.taken < MOST_TAKEN and self._takes.may_begin()
 
     def _add(self, taken: _Waiting, has_sent: bool) -> None:

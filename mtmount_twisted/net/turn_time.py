@@ -48,6 +48,7 @@ class TurnTime:
     :ivar number: the number of turns so far.
     :ivar was_used_up: True if the turn before was used up.
     :ivar accepting: the listening sockets with connections that wait; the first ones have the next turns.
+    :ivar taking: the listening sockets that take connections from the system.
     :ivar taken: the number of connections that were taken from the system in this turn.
     :ivar set_up: the number of those that were set up in it.
     :ivar unread: returns the number of connections that were set up and wait for their first read.
@@ -59,6 +60,7 @@ class TurnTime:
         self.number: int = 0
         self.was_used_up: bool = False
         self.accepting: dict[object, None] = {}
+        self.taking: set[object] = set()
         self.taken: int = 0
         self.set_up: int = 0
         self.unread: Callable[[], int] = lambda: 0
