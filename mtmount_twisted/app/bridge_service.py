@@ -215,9 +215,13 @@ class BridgeService(Service):
     def _note_holder(self, record: ChangeRecord, number: int) -> None:
         """Tell the ports of a new holder of command."""
         holder = self.bridge.lease.holder
-        if record.kind == "lease_granted" and holder is not None:
+        if record.kind != "lease_granted" or holder is None:
+            return
+        try:
             for port in self._ports.values():
                 port.note_holder(holder)
+        except Exception:  # otherwise the bus would not call this again
+            self._log.exception("a port failed to note the holder of command")
 
     # The place among several bridges
 

@@ -2,12 +2,11 @@
 
 A connection takes a few tenths of a millisecond to set up, and the system hands connections over in the order
 of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
-dropped because the system's queue is full. But it takes only a hundredth of a millisecond to take a
-connection from the system and to see that its peer is gone. So the queue takes all connections at once, and
-closes the connections without a peer. In each turn of the reactor that is not used up it returns one of the
-other connections, and a few more while the turn is short; in used-up turns both have a share of the time
-(`turn_time`). Every second time it is one from a known address, if one waits, in each turn. Of the others the
-order is:
+dropped because the system's queue is full. But to take a connection from the system, and to see that its
+peer is gone, takes only some hundredths of a millisecond. So each turn of the reactor takes many connections,
+and closes those without a peer. Of the others it sets up a few. In used-up turns, all listening sockets
+together have a share of the time for both (`turn_time`). Each of them sets up one connection from a known
+address in each turn, if one waits, and more of these in turn with others. The order of the others is:
 
 1. those that had sent something on their arrival, from neighbourhoods that had no connection lately, such as
    192.0.2.0/24: a crowd of strangers comes back to its neighbourhoods and addresses sooner or later;
@@ -107,7 +106,7 @@ class AcceptQueue:
     """Stands in for the socket of a listening port: `accept` returns the connection that has its turn.
 
     :param listening: the socket; it does not block.
-    :param reactor: each of its turns has room for `MOST_ACCEPTS` connections; see `turn_time`, too.
+    :param reactor: each of its turns has room for a few connections; see `MOST_ACCEPTS` and `turn_time`.
     :param accept_on: called in a later turn while connections wait, to call `accept`.
     :param is_known: return True for the network of a known address, as `hosts.client_network` names it.
     :param clients_begin: True if a client sends before the server does. A connection whose peer has ended its

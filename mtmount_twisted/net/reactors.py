@@ -52,12 +52,12 @@ class _FewEvents:
         self._time = time
         time.unread = lambda: order.unread
         self._wanted: dict[int, int] = {}  # the events that the reactor wants, by file number
-        self._told = set[int]()  # the files with an event of which the kernel tells no more
+        self._disarmed = set[int]()  # the files of which the kernel does not report all wanted events
 
     def register(self, file: int, wanted: int) -> None:
         """Begin to watch a file."""
         self._order.keep(file, 0)
-        self._told.discard(file)
+        self._disarmed.discard(file)
         self._poller.register(file, wanted | _ONCE)
         self._wanted[file] = wanted
 
@@ -70,7 +70,7 @@ class _FewEvents:
     def unregister(self, file: int) -> None:
         """Watch a file no more."""
         self._order.keep(file, 0)
-        self._told.discard(file)
+        self._disarmed.discard(file)
         self._wanted.pop(file, None)
         self._poller.unregister(file)
 
@@ -81,22 +81,22 @@ class _FewEvents:
             events = self._poller.poll(0 if self._order.waits else timeout, min(most, MOST_LOOKED_AT))
         finally:
             self._time.begin_turn()
-        self._told.update(file for file, _ in events if file in self._wanted)
+        self._disarmed.update(file for file, _ in events if file in self._wanted)
         return self._serve(events)
 
     def _serve(self, events: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         for file, ready in self._order.choose(events):
             yield file, ready
-            if file in self._told:  # else it was registered anew meanwhile
+            if file in self._disarmed:  # else it was registered anew meanwhile
                 self._arm(file)
 
     def _arm(self, file: int) -> None:
         """Let the kernel tell again of the events for which a file does not wait here."""
         held = self._order.held(file)
         if held:
-            self._told.add(file)
+            self._disarmed.add(file)
         else:
-            self._told.discard(file)
+            self._disarmed.discard(file)
         self._poller.modify(file, self._wanted[file] & ~held | _ONCE)
 
     def __getattr__(self, name: str) -> Any:

@@ -33,7 +33,7 @@ MOST_SAVED = 0.01
 """The time of which a kind of work may have its share left from turns before, in seconds: a piece, such as a
 step of a handshake."""
 
-MOST_OWED = -0.01
+MOST_OVERDRAWN = -0.01
 """The least time left, in seconds: a piece may have taken long because the process was suspended."""
 
 NEVER = -1
@@ -113,7 +113,7 @@ class Share:
 
     def spend(self, seconds: float) -> None:
         """Note how long a piece of work took."""
-        self._left = max(MOST_OWED, self._left - seconds)
+        self._left = max(MOST_OVERDRAWN, self._left - seconds)
 
 
 def turn_time_of(reactor: Any) -> TurnTime | None:

@@ -7,7 +7,7 @@ import socket
 import struct
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock, skipIf
+from unittest import skipIf
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
@@ -98,47 +98,46 @@ class FewEventsTests(SynchronousTestCase):
         """A reactor with ``epoll``."""
         poller = select.epoll()
         self.addCleanup(poller.close)
-        return SimpleNamespace(_poller=poller, _selectables={}, seconds=Clock().seconds)
+        self.recorder = Recorder(poller)
+        return SimpleNamespace(_poller=self.recorder, _selectables={}, seconds=Clock().seconds)
 
-    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
-    def test_poll(self) -> None:
-        """Of many sockets that are ready, a poll returns a few, and each has its turn."""
+    def bounded(self, count: int) -> tuple[Any, list[int]]:
+        """The poller of a reactor with bounded turns, and the file numbers of so many connections that it has
+        accepted, with a byte to read in each."""
         reactor = self.reactor()
         self.assertTrue(bound_turns(reactor))
         few = vars(reactor)["_poller"]
-        for _ in range(3 * MOST_EVENTS):
-            near, far = socket.socketpair()
-            self.addCleanup(near.close)
-            self.addCleanup(far.close)
-            few.register(near.fileno(), select.EPOLLIN)
-            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)  # an accepted connection
-            far.send(b"xx")
-        found = [[file for file, _ in few.poll(0, 1000)] for _ in range(5)]
-        self.assertEqual([len(files) for files in found], [MOST_EVENTS] * 5)
-        self.assertEqual(len({file for files in found for file in files}), 3 * MOST_EVENTS)
-
-    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
-    def test_no_sleep(self) -> None:
-        """While sockets wait, a poll does not sleep, and changes in the turn concern the next polls."""
-        reactor = self.reactor()
-        bound_turns(reactor)
-        few = vars(reactor)["_poller"]
-        for _ in range(2 * MOST_EVENTS):
+        files = []
+        for _ in range(count):
             near, far = socket.socketpair()
             self.addCleanup(near.close)
             self.addCleanup(far.close)
             few.register(near.fileno(), select.EPOLLIN)
             vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)
             far.send(b"x")
+            files.append(near.fileno())
+        return few, files
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_poll(self) -> None:
+        """Of many sockets that are ready, a poll returns a few, and each has its turn."""
+        few, files = self.bounded(3 * MOST_EVENTS)
+        found = [[file for file, _ in few.poll(0, 1000)] for _ in range(5)]
+        self.assertEqual([len(each) for each in found], [MOST_EVENTS] * 5)
+        self.assertEqual({file for each in found for file in each}, set(files))
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_no_sleep(self) -> None:
+        """While sockets wait, a poll does not sleep, and changes in the turn concern the next polls."""
+        few, files = self.bounded(2 * MOST_EVENTS)
         seen: list[int] = []
-        for file, _ in few.poll(0, 1000):
+        for file, _ in few.poll(0.5, 1000):
             few.modify(file, select.EPOLLIN | select.EPOLLOUT)  # as if something was to be written
             few.unregister(file)
             seen.append(file)
-        with mock.patch.object(few, "_poller", Recorder(few._poller)) as poller:
-            seen += [file for file, _ in few.poll(60.0, 1000)]
-        self.assertEqual(poller.timeouts, [0])
-        self.assertEqual(len(set(seen)), 2 * MOST_EVENTS)
+        seen += [file for file, _ in few.poll(60.0, 1000)]
+        self.assertEqual(self.recorder.timeouts, [0.5, 0])
+        self.assertEqual(set(seen), set(files))
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_reset(self) -> None:
@@ -175,18 +174,9 @@ class FewEventsTests(SynchronousTestCase):
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_changes_while_sockets_wait(self) -> None:
         """What the reactor wants of a socket may change while it waits."""
-        reactor = self.reactor()
-        bound_turns(reactor)
-        few = vars(reactor)["_poller"]
-        pairs = [socket.socketpair() for _ in range(2 * MOST_EVENTS)]
-        for near, far in pairs:
-            self.addCleanup(near.close)
-            self.addCleanup(far.close)
-            few.register(near.fileno(), select.EPOLLIN)
-            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)
-            far.send(b"xx")
+        few, files = self.bounded(2 * MOST_EVENTS)
         first = [file for file, _ in few.poll(0, 1000)]
-        waiting = [near.fileno() for near, _ in pairs if near.fileno() not in first]
+        waiting = [file for file in files if file not in first]
         paused, writes, gone, *others = waiting
         few.modify(paused, 0)
         few.modify(writes, select.EPOLLIN | select.EPOLLOUT)
@@ -201,16 +191,7 @@ class FewEventsTests(SynchronousTestCase):
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_written_to_without_end(self) -> None:
         """A socket to which each turn writes is read from."""
-        reactor = self.reactor()
-        bound_turns(reactor)
-        few = vars(reactor)["_poller"]
-        near, far = socket.socketpair()
-        for each in (near, far):
-            self.addCleanup(each.close)
-        file = near.fileno()
-        vars(reactor)["_selectables"][file] = object.__new__(Server)
-        few.register(file, select.EPOLLIN)
-        far.send(b"stop")
+        few, [file] = self.bounded(1)
         read = 0
         for _ in range(4):
             few.modify(file, select.EPOLLIN | select.EPOLLOUT)  # something is to be written

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.turn_time import LONGEST, MOST_SAVED, PART, Share, TurnTime
-from mtmount_twisted.net.turn_time import MOST_OWED as MOST_OVERDRAWN
+from mtmount_twisted.net.turn_time import LONGEST, MOST_OVERDRAWN, MOST_SAVED, PART, Share, TurnTime
 from mtmount_twisted.net.turns import MOST_OWED, Rank, Turns
 from tests.support.slow_clock import SlowClock
 
