@@ -445,8 +445,8 @@ BOUNDS = {
     "silent connections to the page": f"{accepts.HELD_BACK} s",
     "a TLS handshake": f"{tls.HANDSHAKE_TIME:g} s, {tls.MAX_UNPROVEN - tls.KEPT_FREE} at once",
     "handshakes of known addresses": f"{tls.MAX_UNPROVEN_KNOWN - tls.KEPT_FREE_KNOWN} at once",
-    "connections set up in a turn": f"{accepts.MOST_ACCEPTS}; {accepts.SETUP_TIME * 1000:g} ms "
-    "of each count for a sixteenth of the time in used-up turns",
+    "connections set up in a turn": f"{accepts.MOST_ACCEPTS}; in used-up turns for a sixteenth of the time, "
+    f"{accepts.SETUP_TIME * 1000:g} ms for each",
     "addresses with a connection lately": f"{accepts.MOST_SEEN:,}, with neighbourhoods",
     "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",
     "open files that a peer sends": "0",

@@ -4,15 +4,17 @@ A connection takes a few tenths of a millisecond to set up, and the system hands
 of their arrival. If strangers connect again and again, a user's connection would wait behind theirs, or be
 dropped because the system's queue is full. But to take a connection from the system, and to see that its
 peer is gone, takes only some hundredths of a millisecond. So each turn of the reactor takes many connections,
-and closes those without a peer. Of the others it sets up a few. In used-up turns, all listening sockets
-together have a share of the time for both (`turn_time`). Each of them sets up one connection from a known
-address in each turn, if one waits, and more of these in turn with others. The order of the others is:
+and closes those without a peer. Of the others it sets up a few. While turns are used up, all listening
+sockets together have a share of the time for the taking, and another one for the setting up (`turn_time`).
 
-1. those that had sent something on their arrival, from neighbourhoods that had no connection lately, such as
-   192.0.2.0/24: a crowd of strangers comes back to its neighbourhoods and addresses sooner or later;
-2. those from addresses that had no connection lately;
+In each turn, each socket sets up one connection from a known address, if one waits. Further ones alternate
+with connections from unknown addresses. The order of these is:
+
+1. those that had sent something on their arrival, from neighbourhoods, such as 192.0.2.0/24, that had no
+   connection lately: a crowd of strangers comes back to its neighbourhoods and addresses sooner or later;
+2. those that had sent something, from addresses that had no connection lately;
 3. the others that had sent something;
-4. the silent ones; after `MOST_AHEAD` of the others, one of them has its turn.
+4. the silent ones; after `MOST_AHEAD` of the groups before, one of the silent ones has its turn.
 
 The addresses of each group take turns. On a Unix socket the peer's user counts as its address.
 
@@ -40,45 +42,49 @@ from .turn_time import NEVER, PART, Share, turn_time_of
 from .unix_sockets import LOOK, Closer, UnixPeer, refuse_files, user_of
 
 MOST_ACCEPTS, ACCEPT_TIME = 3, 0.0005
-"""The largest number of connections that all listening sockets together set up in a turn of the reactor, but
-for one from a known address at each of them, and the time in seconds for which one goes on. Many more at once
-would displace a user's connection to the page before its request is read."""
+"""The largest number of connections from unknown addresses that all listening sockets together set up in a
+turn of the reactor; and the time in seconds after which a socket sets up no further one of these. Many more
+at once would displace a user's connection to the page before its request is read."""
 
 MOST_UNREAD = 8
-"""The largest number of connections that wait for their first read. Then no other one is set up, but for
-known addresses: the turns by address are here, and not in the lane of new connections (`event_order`)."""
+"""The number of connections that wait for their first read, from which on only those from known addresses are
+set up. The others wait here, where addresses take turns: in the lane of new connections (`event_order`) they
+do not."""
 
 SETUP_TIME = 0.0004
-"""The time that a connection takes to set up, as it counts in `turn_time.Share`, in seconds."""
+"""The time that counts in `turn_time.Share` for a connection that is set up, in seconds."""
 
 TAKING = 4
-"""The number of usual shares that the taking of connections has: users wait in the system's queue, too."""
+"""The number of usual shares that the taking of connections has. Users wait in the system's queue, too, and
+this queue has no order."""
 
 TAKEN_TIME = 0.00003
-"""The time in which a connection is taken from the system, and perhaps closed, as it counts in
-`turn_time.Share`, in seconds."""
+"""The time that counts in `turn_time.Share` for a connection that is taken from the system, and perhaps
+closed, in seconds."""
 
 MOST_AHEAD = 3
 """The largest number of connections in a row that had sent something, while one waits that had not."""
 
 MOST_TAKEN = 64
 """The largest number of connections that all listening sockets together take from the system in a turn of the
-reactor, in 2 ms. A program on this machine can connect 15,000 times a second; turns that take few connections
-are short."""
+reactor: they take 2 ms. A program on this machine can connect 15,000 times a second."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
 queue closes one, so that the system's queue has room for other addresses. It closes the newest connection of
-the unknown address with the largest number; of equal ones, of the group with the last turn, and in it of the
-newest address. Known addresses give way only if no unknown one waits.
+the unknown address with the largest number. Of addresses with equal numbers it chooses the one that has its
+turn last: in the last group, the address behind the others. Known addresses give way only if no unknown one
+waits.
 """
 
 LATELY, MOST_SEEN = 60.0, 16_384
-"""The time for which an address and its neighbourhood had a connection lately, behind their last one, in
-seconds, and their largest number. The first one is forgotten first. They take 3 MB."""
+"""The time after a connection for which its address and its neighbourhood had one lately, in seconds; and the
+largest number of addresses and neighbourhoods that are kept, which take 3 MB. The one with the oldest
+connection is forgotten first."""
 
 LONGEST_HEAD = 16 * 1024
-"""The number of bytes in which the head of a request ends: the page refuses a longer one."""
+"""The largest number of bytes in which the end of a first line, or of the head of a request, is searched. The
+page refuses a longer head. A port may accept a longer line, so such a connection is set up."""
 
 HELD_BACK = 1
 """The time for which the system holds a silent connection back if the clients begin, in seconds (``tcp(7)``,
@@ -135,16 +141,16 @@ class AcceptQueue:
         self._known: _Networks = {}
         self._talking: tuple[_Networks, _Networks, _Networks] = ({}, {}, {})  # the groups 1 to 3
         self._silent: _Networks = {}
-        self._seen: OrderedDict[str, float] = OrderedDict()  # when, by unknown network and neighbourhood
-        self._ahead = 0  # the number of others before one of `_silent`
-        self._count = 0
+        self._seen: OrderedDict[str, float] = OrderedDict()  # last connection of a network or neighbourhood
+        self._ahead = 0  # the number of others since the last one of `_silent`
+        self._count = 0  # the number of connections that wait
         self._setups = Share(self._time, reactor, PART, begins=True)
         self._takes = Share(self._time, reactor, TAKING * PART, begins=True)
         self._turn = NEVER  # the number of the reactor's turn that the following are about
         self._accepted = 0  # the number of connections that were returned
         self._accepting_since = 0.0  # the time of the first of them (reactor, s)
-        self._taken = 0  # in this turn
-        self._took_known = False  # in this turn
+        self._taken = 0  # the number of connections that were taken from the system
+        self._took_known = False  # True if a connection from a known address was returned
         self._prefers_known = True
         self._next: IDelayedCall | None = None
 
@@ -177,7 +183,7 @@ class AcceptQueue:
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
     def _next_networks(self) -> _Networks | None:
-        """Return those from which a connection has its turn; None if none has, or if the turn has no time."""
+        """Return the group that has its turn; None if none waits, or if the turn has no time."""
         unknown = self._next_unknown() if self._may_set_up() else None
         known = self._known if unknown or not self._took_known else None
         return known if known and (self._prefers_known or not unknown) else unknown
@@ -244,7 +250,7 @@ class AcceptQueue:
                 self._begin_turn()
             else:
                 self._time.accepting.pop(self, None)
-            if not self._taken:  # others may take more meanwhile
+            if not self._taken:  # the other sockets may take more meanwhile
                 self._time.taking.discard(self)
         self._accepted = self._taken = 0
         self._took_known = False
@@ -356,7 +362,7 @@ class AcceptQueue:
         return None if self._clients_begin and not has_sent else has_sent
 
     def _is_over(self, peer: socket.socket) -> bool:
-        """Return True if a peer has ended its side behind a part of its first request or line.
+        """Return True if a peer has ended its side within its first line or the head of its first request.
 
         A TLS handshake can't end any more then, either.
         """

@@ -2,20 +2,20 @@
 
 A thousand clients may send at the same moment. In the order of the kernel, the bytes of the mount and of the
 holder of command would wait behind all of them. So the sockets have groups. A turn reads from all sockets
-that go first, and then from the others until the turn has lasted for `READ_TIME`. The other groups have
-shares of these reads, and each group has lanes that take turns (`LANES`):
+that go first, and then for `READ_TIME` from the others. The other groups have shares of these reads, and each
+group has lanes that take turns (`LANES`):
 
-* The fair lane: a client with few messages goes before a crowd that sends on and on, also if it sends ten
-  messages a second.
+* The fair lane: a client with few messages goes before a crowd that sends on and on, also if the client sends
+  ten messages a second.
 * The lane of new connections, for their first `NEW_READS`.
-* The lane of all: the socket that was read least lately goes first. So each one waits for a round at most,
-  whatever it sends.
+* The lane of all: the socket that was read least lately goes first. So each one waits for a round of this
+  lane at most, whatever its peer sends.
 
-What this side has to send never waits behind what others have sent: a turn also writes to `MOST_WRITES`
-sockets, from which it does not read.
+Output never waits behind input: before these reads, a turn writes to `MOST_WRITES` sockets without reading
+from them.
 
-It looks at the bytes of a socket without reading them. Next to read: `reactors`, which polls; `halves`,
-``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets have groups.
+It counts the messages in the bytes of a socket without reading them. Next to read: `reactors`, which polls;
+`halves`, ``frontends.tcp.ports`` and ``frontends.web.http.site``, whose sockets have groups.
 """
 
 from __future__ import annotations
@@ -27,48 +27,53 @@ from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any, TypeAlias
 
 MOST_EVENTS = 32
-"""The most sockets from which a turn of the reactor reads, but for those that go first. The end of a TLS
-connection takes 0.3 ms."""
+"""The largest number of sockets from which a turn of the reactor reads, besides those that go first. Some of
+the work of these reads waits for timers, so short reads need a bound as well."""
 
 LEAST_EVENTS = 4
-"""The number of these sockets from which a turn reads, however long it has lasted."""
+"""The number of these sockets from which a turn reads, however long that takes: one for each of `LANES`, if
+only one group waits."""
 
 READ_TIME = 0.003
-"""The time for which a turn goes on to read from them, in seconds. The rest of the time of `turn_time` is
-left for the work that timers begin."""
+"""The time for which a turn reads from these sockets, in seconds. It leaves a part of `turn_time.LONGEST` to
+the work that timers begin."""
 
 MOST_LOOKED_AT = 512
-"""The most sockets of which the kernel tells in a turn that they are ready. It tells of the others in the
-next turns, in their order (``epoll(7)``). To give each its place takes a microsecond or two."""
+"""The largest number of sockets that the kernel reports as ready in a turn. It reports the others in the next
+turns, in their order (``epoll(7)``). To give each its place takes some microseconds."""
 
 MOST_WRITES = 32
-"""The most sockets to which a turn only writes. The reply to a stop may be there. A write takes 20 µs."""
+"""The largest number of sockets to which a turn only writes. The reply to a stop may be among this output. A
+write takes 20 µs."""
 
 MOST_COST = 32
-"""The largest cost of a read in the fair lane, and the lead that a client has after a rest. The cost is a
-quarter of the square of the number of messages, and at least 1: a client that is served as fast as it sends
-has one or two of them, and a client of a crowd that saturates this process has more. But no read costs more
-than the average one: a client with still more messages is read as often as the others."""
+"""The largest cost of a read in the fair lane, and the largest lead of a client after a rest.
+
+The cost is a quarter of the square of the number of messages, and at least 1. A client that is served as fast
+as it sends has one or two messages at a read, which cost 1. In a crowd that saturates this process a client
+has more: 12 of them cost the most. But no read counts as more than the average one: a client with still more
+messages is read as often as the others."""
 
 NEW_READS, NEW_TURNS = 4, 256
-"""The number of reads for which a connection is a new one: a TLS handshake and a stop; and the number of
-turns of a rest after which it is a new one no more. Of new ones, those with fewer reads go first."""
+"""The number of reads for which a connection is new: they suffice for a TLS handshake and a stop. And the
+number of turns since its last read after which it is not new any more. Of new ones, those with fewer reads go
+first."""
 
 LONG_AFTER = 1 << 50
-"""A number of turns that no process lives to."""
+"""A number of turns that no process reaches."""
 
 AVERAGED = 32
-"""The number of reads over which the average cost is taken, roughly."""
+"""The number of reads over which the moving average of the costs is taken, roughly."""
 
 LOOKED_AT, MESSAGE_SIZE = 2048, 128
-"""The most bytes of a socket in which messages are counted, and the size of a message if its bytes have no
-ends of lines, as under TLS, and at the page."""
+"""The largest number of bytes of a socket in which messages are counted; and the number of bytes that counts
+as one message, also where no line ends, as under TLS."""
 
 _IN, _OUT, _ENDED = 0x1, 0x4, 0x8 | 0x10
 """``EPOLLIN``; ``EPOLLOUT``; ``EPOLLERR`` and ``EPOLLHUP`` (``sys/epoll.h``)."""
 
 _Event: TypeAlias = tuple[int, int]
-"""A file number, and what it is ready for."""
+"""A file number, and its events, such as ``EPOLLIN``."""
 
 
 class Group(IntEnum):
@@ -88,19 +93,22 @@ class Group(IntEnum):
 FIRST, USERS, PAGE, CROWD = Group
 
 SHARES: Mapping[Group, int] = {USERS: 4, PAGE: 1, CROWD: 4}
-"""How many of nine reads and of nine writes a group has, if sockets of all groups wait. The others have
-those of a group of which none waits."""
+"""The number of a group's reads in nine reads, and of its writes in nine writes, if sockets of all groups
+wait. If no socket of a group waits, the other groups share its part."""
 
 FAIR, NEW, ALL = range(3)
 LANES = (FAIR, NEW, ALL, NEW)
-"""The lane of each of four reads of a group. If no socket waits in the lane, the fair one has the read."""
+"""The lane of each of four reads of a group. If no socket waits in the lane, the fair one has the read, or
+else the lane of new connections."""
 
 _Lane: TypeAlias = list[tuple[float, int, _Event]]
 """A heap of sockets that wait for a read: the least number goes first, and of equal ones the first that came.
-A socket is in two lanes; so some in a lane wait no more: at most as many as wait, and `MOST_LEFT`."""
+
+A socket is in two lanes. After a read by one of them, its entry in the other one is stale. A lane with more
+than `MOST_LEFT` entries beyond two for each socket that waits is rebuilt."""
 
 MOST_LEFT = 64
-"""The number of sockets in a lane that wait no more and need not be removed from it."""
+"""The number of entries for which no lane is rebuilt, however few sockets wait."""
 
 
 def set_group(transport: object, group: Callable[[], Group]) -> None:
@@ -113,7 +121,7 @@ def set_group(transport: object, group: Callable[[], Group]) -> None:
 
 
 def note_first(transport: object) -> None:
-    """Note that a connection's socket goes first from now on. It may be waiting behind others already.
+    """Note that a connection's socket goes first from now on, also if it waits behind others already.
 
     :param transport: its transport, maybe above TLS.
     """
@@ -132,13 +140,14 @@ def _lowest(transport: object) -> object:
 class EventOrder:
     """The sockets that are ready and wait for their turn.
 
-    The fair lane has the order of start-time fair queueing (Goyal, Vin, Cheng, 1996): the read of a socket
-    starts at the end of its last one, but at most `MOST_COST` before the start of the latest read in its
-    group. Its end is its cost later. The socket with the earliest start goes first.
+    The fair lane has the order of start-time fair queueing (Goyal, Vin, Cheng, 1996). The virtual time of a
+    group is the highest start tag of its reads by the fair lane. The start tag of a socket's read is the
+    finish tag of its last read, but at most `MOST_COST` below the virtual time. The finish tag is the start
+    tag plus the cost. The socket with the lowest start tag goes first.
 
     The transport of an accepted connection has the attributes ``event_reads``, the number of reads from it;
-    ``event_turn``, the turn of the latest one, or of the first wait for one; ``event_end``, the end of this
-    read if the connection is no new one; and ``event_order``, this object.
+    ``event_turn``, the turn of the last read, or of the first wait for one; ``event_finish``, the finish tag
+    of its last read, if the connection is not new; and ``event_order``, this object.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
@@ -154,19 +163,19 @@ class EventOrder:
         self._selectables = selectables
         self._crowd = crowd
         self._seconds = seconds
-        self._first: dict[int, int] = {}  # what those that go first are ready for, by file number
-        self._held: dict[int, int] = {}  # for what the others wait
-        self._unread = set[int]()  # those of them that wait for their first read
+        self._first: dict[int, int] = {}  # events of the group FIRST, by file number
+        self._held: dict[int, int] = {}  # events of the others that wait, by file number
+        self._unread = set[int]()  # the file numbers of those that wait for their first read
         self._reads: dict[Group, dict[int, _Event]] = {group: {} for group in SHARES}
         self._lanes: dict[Group, tuple[_Lane, _Lane, _Lane]] = {group: ([], [], []) for group in SHARES}
         self._writes: dict[Group, dict[int, None]] = {group: {} for group in SHARES}
-        self._latest = dict.fromkeys(Group, 0.0)  # the start of the latest read in the fair lane
+        self._virtual_time = dict.fromkeys(Group, 0.0)
         self._average = dict.fromkeys(Group, 1.0)  # of the costs of the last reads
         self._served = dict.fromkeys(Group, 0)  # the number of reads
-        self._ends = dict.fromkeys(SHARES, 0.0)  # of the latest read of each group, for the shares
-        self._start = 0.0  # of the latest read
+        self._finishes = dict.fromkeys(SHARES, 0.0)  # for the shares: the finish tag of a group's last read
+        self._start = 0.0  # for the shares: the start tag of the last read
         self._turn = 0
-        self._count = 0  # of the waits so far
+        self._count = 0  # the number of waits so far
 
     @property
     def waits(self) -> bool:
@@ -179,11 +188,11 @@ class EventOrder:
         return len(self._unread)
 
     def held(self, file: int) -> int:
-        """Return for what a socket waits here: the kernel need not tell of that again."""
+        """Return the events for which a socket waits here: the kernel need not report these again."""
         return self._held.get(file, 0) | self._first.get(file, 0) & (_IN | _OUT)
 
     def keep(self, file: int, wanted: int) -> None:
-        """Let a socket wait for nothing but this. The kernel tells of the rest again when it is wanted."""
+        """Drop the events of a socket that are not wanted now. The kernel reports them again later."""
         if file in self._first:
             self._first[file] &= wanted | _ENDED
             if not self._first[file] & wanted:
@@ -192,7 +201,7 @@ class EventOrder:
             self._drop(file, self._held[file] & ~wanted)
 
     def _drop(self, file: int, ready: int) -> None:
-        """Let a socket wait for this no more."""
+        """Drop these events of a socket that waits."""
         if ready & _IN:
             self._unread.discard(file)
         for group in SHARES:
@@ -205,7 +214,7 @@ class EventOrder:
             del self._held[file]
 
     def note_first(self, selectable: Any) -> None:
-        """Let a socket that may wait go first from now on."""
+        """Move a socket to the group `FIRST`, if it waits for a read."""
         file = selectable.fileno()
         for reads in self._reads.values():
             if file in reads:
@@ -214,9 +223,9 @@ class EventOrder:
             self._drop(file, _IN)
 
     def choose(self, events: Iterable[_Event]) -> Iterator[_Event]:
-        """Yield the events that this turn serves, which begins now. The others wait.
+        """Begin a turn, and yield the events that it serves. The others wait.
 
-        :param events: those of which the kernel has told now.
+        :param events: those that the kernel reports now.
         """
         self._turn += 1
         self._put_in_places(events)
@@ -229,14 +238,14 @@ class EventOrder:
             groups = [group for group in SHARES if self._reads[group]]
             if not groups or (count >= LEAST_EVENTS and self._seconds() - began >= READ_TIME):
                 return
-            group = min(groups, key=self._ends.__getitem__)
-            self._start = self._ends[group]
-            self._ends[group] += 1 / SHARES[group]
+            group = min(groups, key=self._finishes.__getitem__)
+            self._start = self._finishes[group]
+            self._finishes[group] += 1 / SHARES[group]
             file, ready = self._next_read(group)
             yield file, self._note_read(self._selectables.get(file), group, ready)
 
     def _next_read(self, group: Group) -> _Event:
-        """Remove the one that has its turn."""
+        """Remove and return the event of the socket that has its turn."""
         lanes, reads = self._lanes[group], self._reads[group]
         preferred = LANES[self._served[group] % len(LANES)]
         self._served[group] += 1
@@ -247,7 +256,7 @@ class EventOrder:
                     continue
                 self._drop(event[0], _IN)
                 if number == FAIR:
-                    self._latest[group] = max(self._latest[group], place)
+                    self._virtual_time[group] = max(self._virtual_time[group], place)
                 if not reads:
                     for lane in lanes:
                         lane.clear()
@@ -269,8 +278,8 @@ class EventOrder:
                 self._add_read(group, selectable, (file, ready))
 
     def _add_read(self, group: Group, selectable: Any, event: _Event) -> None:
-        if not self._reads[group]:  # it has no claim to the reads that the others had meanwhile
-            self._ends[group] = max(self._ends[group], self._start)
+        if not self._reads[group]:  # the group has no claim to the reads that the others had meanwhile
+            self._finishes[group] = max(self._finishes[group], self._start)
         self._reads[group][event[0]] = event
         self._held[event[0]] = self._held.get(event[0], 0) | _IN
         self._count += 1
@@ -279,23 +288,23 @@ class EventOrder:
             turn = self._turn
             setattr(selectable, "event_turn", turn)
             setattr(selectable, "event_order", self)
-        end = self._end_of(selectable, group)
-        if end is None and self._turn - turn > NEW_TURNS:
-            end = self._latest[group] - MOST_COST
-            setattr(selectable, "event_end", end)
+        finish = self._finish_of(selectable, group)
+        if finish is None and self._turn - turn > NEW_TURNS:
+            finish = self._virtual_time[group] - MOST_COST
+            setattr(selectable, "event_finish", finish)
         for lane in self._lanes[group]:
             if len(lane) > MOST_LEFT + 2 * len(self._reads[group]):
                 lane[:] = [place for place in lane if self._reads[group].get(place[2][0]) is place[2]]
                 heapify(lane)
         fair, new, all_ = self._lanes[group]
         heappush(all_, (turn, self._count, event))
-        if end is None:
+        if finish is None:
             reads: int = getattr(selectable, "event_reads", 0)
             if not reads:
                 self._unread.add(event[0])
             heappush(new, (reads * LONG_AFTER + turn, self._count, event))
         else:
-            heappush(fair, (end, self._count, event))
+            heappush(fair, (finish, self._count, event))
 
     def _group_of(self, selectable: object) -> Group:
         group: Callable[[], Group] | None = getattr(selectable, "event_group", None)
@@ -316,16 +325,16 @@ class EventOrder:
             self._drop(file, _OUT)
             yield file, _OUT
 
-    def _end_of(self, selectable: Any, group: Group) -> float | None:
-        """Return the end of the last read of a socket; None of a new connection."""
-        end: float | None = getattr(selectable, "event_end", None)
-        latest = self._latest[group]
-        if end is not None:
-            return end if end <= latest + MOST_COST else latest  # it was in another group
+    def _finish_of(self, selectable: Any, group: Group) -> float | None:
+        """Return the finish tag of a socket's last read; None of a new connection."""
+        finish: float | None = getattr(selectable, "event_finish", None)
+        now = self._virtual_time[group]
+        if finish is not None:
+            return finish if finish <= now + MOST_COST else now  # it is of another group
         return None
 
     def _note_read(self, selectable: Any, group: Group, ready: int) -> int:
-        """Note that a socket is read from, and return what it is ready for."""
+        """Note that a socket is read from, and return its events."""
         setattr(selectable, "event_turn", self._turn)
         reads = getattr(selectable, "event_reads", 0) + 1
         setattr(selectable, "event_reads", reads)
@@ -333,19 +342,20 @@ class EventOrder:
         if cost is None:
             return ready if ready & _ENDED else _ENDED
         self._average[group] += (cost - self._average[group]) / AVERAGED
-        latest, end = self._latest[group], self._end_of(selectable, group)
-        if end is None and reads < NEW_READS:
+        now, finish = self._virtual_time[group], self._finish_of(selectable, group)
+        if finish is None and reads < NEW_READS:
             return ready
-        start = latest if end is None else max(latest - MOST_COST, end)
-        setattr(selectable, "event_end", start + min(cost, max(1.0, self._average[group])))
+        start = now if finish is None else max(now - MOST_COST, finish)
+        setattr(selectable, "event_finish", start + min(cost, max(1.0, self._average[group])))
         return ready
 
 
 def _cost(selectable: Any, group: Group) -> int | None:
     """Return the cost of the next read from a socket. A line of a request to the page is no message.
 
-    :returns: None if its connection is lost. The look took the error from the socket (tcp(7), SO_ERROR): so
-        the reactor must hear of it, or it would find a connection that was closed in good order.
+    :returns: None if its connection is lost. This look has taken the error from the socket (``tcp(7)``,
+        SO_ERROR), so the reactor must hear of the loss: it would find a connection that was closed in good
+        order.
     """
     try:
         waiting: bytes = selectable.socket.recv(LOOKED_AT, MSG_PEEK | MSG_DONTWAIT)

@@ -39,11 +39,11 @@ class ReactorLayer:
 
 
 class _FewEvents:
-    """Stands in for an ``epoll`` object; a poll returns the events of one turn, and begins it.
+    """Stands in for an ``epoll`` object: a poll begins a turn, and returns the events that the turn serves.
 
-    The kernel tells of each event once (``EPOLLONESHOT``, epoll_ctl(2)). Then a socket waits for its turn in
-    an `EventOrder`; once it is served, the kernel is asked again. So a turn costs no more if hundreds wait.
-
+    The kernel reports a socket once (``EPOLLONESHOT``, ``epoll_ctl(2)``). Then the socket waits for its turn
+    in an `EventOrder`. Once it is served, it is rearmed. So the cost of a turn does not rise with the number
+    of sockets that wait.
     """
 
     def __init__(self, poller: Any, order: EventOrder, time: TurnTime) -> None:
@@ -75,7 +75,11 @@ class _FewEvents:
         self._poller.unregister(file)
 
     def poll(self, timeout: float, most: int) -> Iterator[tuple[int, int]]:
-        """Begin a turn, and return what it serves."""
+        """Begin a turn, and return the events that it serves.
+
+        :param timeout: the time to wait for an event, if no socket waits for its turn, in seconds.
+        :param most: the largest number of events that the kernel may report.
+        """
         self._time.end_turn()
         try:
             events = self._poller.poll(0 if self._order.waits else timeout, min(most, MOST_LOOKED_AT))
@@ -91,7 +95,7 @@ class _FewEvents:
                 self._arm(file)
 
     def _arm(self, file: int) -> None:
-        """Let the kernel tell again of the events for which a file does not wait here."""
+        """Let the kernel report again the events for which a file does not wait here."""
         held = self._order.held(file)
         if held:
             self._disarmed.add(file)
@@ -107,9 +111,9 @@ def bound_turns(reactor: Any) -> bool:
     """Let a reactor serve few sockets in a turn (`event_order`), measure its turns (`turn_time.TurnTime`),
     and end connections in turns (`endings`).
 
-    The other sockets that are ready are due in the next turns. Twisted's reactor on Linux serves all that are
-    ready. So a thousand connections that end at the same moment are one turn of a third of a second, in which
-    no stop is sent.
+    The other sockets that are ready are served in the next turns. Twisted's reactor on Linux serves all that
+    are ready. So a thousand connections that end at the same moment are one turn of a third of a second, in
+    which no stop is sent.
 
     :returns: False if the reactor has no ``epoll`` object: it stays as it is.
     """

@@ -4,7 +4,7 @@ Each kind of their work has a bound of its own for a turn: bytes, steps of a han
 Several kinds at once would add up to a turn of tens of milliseconds, and a holder's command waits for three
 turns until its reply is sent. So these kinds look at one clock: accepted connections, handshakes, records of
 TLS, lines of clients without rights, refusals, and requests to the page beyond their first 2 KiB. If a turn
-is used up, a kind does a piece of work in it only if it has had less than its `Share` of the time lately.
+is used up, a kind of work does a piece in it only if it has had less than its `Share` of the time lately.
 Connections of a higher rank (`turns.Rank`) do not wait: a stop may be among their bytes. The ends of
 connections by timers (`endings`) depend on this clock, too; the number of reads from sockets has a time of
 its own (`event_order`).
@@ -26,15 +26,17 @@ percentile of a command, 20 ms (``docs/explanation/reliability.rst``), also if e
 work."""
 
 PART = 1 / 16
-"""The part of the time that each kind of work has, though turns are used up. There are eight kinds: six of
-`turns.Turns`, and the taking and the setting up of connections, which all listening sockets share."""
+"""The usual part of the time that a kind of work has while turns are used up. There are eight kinds: six of
+`turns.Turns`, and the setting up and the taking of connections, which all listening sockets share. The taking
+has four such parts (`accepts.TAKING`)."""
 
 MOST_SAVED = 0.01
-"""The time of which a kind of work may have its share left from turns before, in seconds: a piece, such as a
+"""The longest time for which an unused share adds up, in seconds: enough for one piece of work, such as a
 step of a handshake."""
 
 MOST_OVERDRAWN = -0.01
-"""The least time left, in seconds: a piece may have taken long because the process was suspended."""
+"""The lowest balance of a share, in seconds: a piece of work may have taken long because the process was
+suspended."""
 
 NEVER = -1
 """The number of a turn before the first one."""
@@ -50,7 +52,7 @@ class TurnTime:
     :ivar accepting: the listening sockets with connections that wait; the first ones have the next turns.
     :ivar taking: the listening sockets that take connections from the system.
     :ivar taken: the number of connections that were taken from the system in this turn.
-    :ivar set_up: the number of those that were set up in it.
+    :ivar set_up: the number of connections of unknown addresses that were set up in this turn.
     :ivar unread: returns the number of connections that were set up and wait for their first read.
     """
 
@@ -77,7 +79,7 @@ class TurnTime:
 
     @property
     def is_used_up(self) -> bool:
-        """True if the turn has lasted for `LONGEST`, with all its work, also that of peers with rights."""
+        """True if the turn has lasted for `LONGEST`. All its work counts, also that for peers with rights."""
         return self._reactor.seconds() - self.began >= LONGEST
 
 
@@ -86,9 +88,9 @@ class Share:
 
     :param time: the turns of the reactor; None if they are not measured: there is always time then.
     :param reactor: the clock.
-    :ivar part: the share.
-    :param begins: True for work that begins the turns: as a turn is like the one before, that one must not be
-        used up, either.
+    :ivar part: the share, as a part of the time.
+    :param begins: True for work at the beginning of the turns, which are not used up yet. A turn is like the
+        one before, so the share bounds this work also if the turn before was used up.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ daemon after its claim is confirmed. A stop goes to the daemon first, and its cl
 except a stop is ever sent twice. A new session gives ``outcome_unknown`` to each claim of another bridge that
 has no outcome, asks the daemon about its own claims, and judges a request without a claim anew. A stop
 overtakes the requests of its user that are before it in the log: a new session reads all that wait before it
-claims one. A stop of another commander is in no log that the next bridge reads. So the desk ends the requests
-that such a stop overtakes at once: the next bridge finds their outcomes.
+claims one. A stop of another commander is in no log that the next bridge reads. So the desk at once ends the
+requests that such a stop overtakes: the next bridge finds their outcomes.
 
 Every user has a log, a reading and a queue of its own: the requests of one user never delay the requests
 of another, and never take their room. Each claim and outcome has the position up to which all requests of its
@@ -147,7 +147,7 @@ class _Item:
     :ivar stage: its stage on its way.
     :ivar position: its position in the log; 0 if the position is not known.
     :ivar epoch: the epoch of the session that read it.
-    :ivar is_overtaken: True if it is to be sent no more, because of a stop.
+    :ivar is_overtaken: True if it must not be sent, because of a stop.
     :ivar read_at: the time when it was read (`moment`).
     :ivar stored_at: the time when the broker stored it (`moment`); never later than `read_at`.
     :ivar until: the time after which the request is too old (`moment`).
@@ -321,7 +321,10 @@ class Desk:
             self._notify()
 
     def note_stops(self, stopped: Stopped) -> None:
-        """End the requests that stops of any commander overtake, now and as soon as they are read."""
+        """End the requests that these stops overtake, also those that are read later.
+
+        :param stopped: the last stops of any commander.
+        """
         self.stopped = stopped
         for desk in self._users.values():
             desk.note_stops()
@@ -563,8 +566,8 @@ class _UserDesk:
         return 0 if last is None else last.position
 
     def _leave(self) -> None:
-        """Forget what only the session has, and end the rest of the overtaken requests. The positions of the
-        requests stay unsettled."""
+        """Forget the state of the session, and end the overtaken requests that still wait. The positions of
+        the requests stay unsettled."""
         for item in list(self._items.values()):  # also one that waits for room, or for its claim to be stored
             if item.is_overtaken and item.stage is _Stage.WAITING:
                 self._write_end(item, OVERTAKEN)
@@ -717,8 +720,11 @@ class _UserDesk:
         return moves and self._desk.stopped.overtakes(item.read_at, item.stored_at)
 
     def _end_overtaken(self, is_overtaken: Callable[[_Item], bool]) -> None:
-        """End requests that were not handed over: at once while there is room for their outcomes, so that the
-        next bridge finds these, and the others in their turn."""
+        """End overtaken requests that were not handed over: at once while there is room for their outcomes,
+        so that the next bridge finds them. The others wait for their turn.
+
+        :param is_overtaken: return True if a request is overtaken now.
+        """
         waiting, self._waiting = self._waiting, deque()
         for item in waiting:
             item.is_overtaken = item.is_overtaken or is_overtaken(item)

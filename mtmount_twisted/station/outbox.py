@@ -246,10 +246,11 @@ class Outbox:
     # The position in the log
 
     async def _look(self) -> tuple[list[Entry], int]:
-        """Return the rows to send before all others, and the id up to which the log then has every row.
+        """Return the rows to send before all others, and the id up to which the log then has every row of the
+        journal.
 
-        These rows are the ones that the log lacks before the last row that it has. If it has none, return the
-        first row of the journal: a hole before the first row that the log has would not be found.
+        These rows are the ones that the log lacks before the last row that it has. If it has no row of this
+        journal, return the first row to publish: nothing would find a hole before the log's first row.
 
         :raises EngineUnreachable: if the broker does not answer.
         """

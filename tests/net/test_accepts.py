@@ -336,7 +336,7 @@ class AcceptTests(TestCase):
         self.assertEqual(accepted(ACCEPT_TIME / 2), 2)
 
     def visit(self, *hosts: str) -> list[str]:
-        """Connect from these addresses, send something, and return the order in which they are set up."""
+        """Connect from these addresses, send some bytes, and return the order in which they are set up."""
         before = len(self.accepted)
         for peer in self.connect(*hosts):
             peer.sendall(b"GET /")

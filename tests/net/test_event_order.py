@@ -48,7 +48,7 @@ class Accepted(SimpleNamespace):
 
 
 class EventOrderTests(SynchronousTestCase):
-    """File numbers below 100 are of ports, those below 200 of the page, the others of what goes first."""
+    """File numbers below 100 are of ports, those below 200 of the page, the others of the group FIRST."""
 
     def setUp(self) -> None:
         self.selectables: dict[int, Any] = {file: Accepted(file) for file in range(200)}
@@ -59,9 +59,9 @@ class EventOrderTests(SynchronousTestCase):
         self.order = EventOrder(self.selectables, Accepted, lambda: self.now)
 
     def choose(self, *ready: int, takes: float = 0.0) -> list[int]:
-        """The file numbers from which the next turn reads, a hundredth of a second later.
+        """Return the file numbers from which the next turn reads, a hundredth of a second later.
 
-        :param ready: the sockets that are ready. The kernel tells of those that do not wait already.
+        :param ready: the sockets that are ready. The kernel reports those that do not wait already.
         :param takes: the time that a read takes, in seconds.
         """
         self.now += 0.01
@@ -73,7 +73,7 @@ class EventOrderTests(SynchronousTestCase):
         return chosen
 
     def settle(self, *files: int, messages: int = 1) -> None:
-        """Let sockets be read from a few times, so that they are no new ones."""
+        """Let sockets be read from a few times, so that they are not new."""
         for file in files:
             self.selectables[file].waiting = b"stop\r\n" * messages
         for _ in range(3):
@@ -185,7 +185,7 @@ class EventOrderTests(SynchronousTestCase):
             self.assertEqual(self.waited(quiet, crowd=range(90), takes=READ_TIME), 0)
 
     def test_active_client(self) -> None:
-        """A client that sends ten messages a second waits for no crowd with more than it can be served."""
+        """A client that sends ten messages a second waits for no crowd that sends more than can be read."""
         self.settle(*range(91))
         for file in range(90):
             self.selectables[file].waiting = b"move\r\n" * 12
@@ -197,7 +197,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertLessEqual(sorted(waited)[-3], 1)
 
     def test_messages_without_ends(self) -> None:
-        """A client whose bytes are encrypted is known by their number."""
+        """Of encrypted bytes, the number of bytes tells the number of messages."""
         self.settle(*range(91))
         for file in range(90):
             self.selectables[file].waiting = bytes(MESSAGE_SIZE * 12)
@@ -210,7 +210,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertLessEqual(sorted(waited)[-3], 1)
 
     def test_head_of_a_request(self) -> None:
-        """At the page the lines of a request are no messages."""
+        """At the page the lines of a request do not count as messages."""
         self.settle(*range(100, 141))
         for file in range(100, 140):
             self.selectables[file].waiting = bytes(MESSAGE_SIZE * 12)
@@ -290,7 +290,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertEqual(waited, [True] * 20)
 
     def test_writes(self) -> None:
-        """What is to be sent to a few of a crowd is sent in each turn, and no client is read for that."""
+        """Each turn writes to the sockets with output, and does not read from them for that."""
         crowd = [(file, IN) for file in range(80)]
         crowd[3], crowd[4], crowd[5] = (3, OUT), (4, IN | OUT), (5, IN | OUT | HANG_UP)
         chosen = list(self.order.choose([*crowd, (200, IN)]))
@@ -325,7 +325,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertLessEqual(set(range(99)), set(served))
 
     def test_lanes_stay_small(self) -> None:
-        """While sockets wait without end, a lane keeps few of those that wait no more."""
+        """While sockets wait without end, a lane keeps few stale entries."""
         self.settle(*range(40))
         self.settle(*range(40, 90), messages=1000)
         for _ in range(1000):
@@ -334,7 +334,7 @@ class EventOrderTests(SynchronousTestCase):
             self.assertLessEqual(max(map(len, lanes)), 2 * 90 + MOST_LEFT + 1)
 
     def test_writes_of_groups(self) -> None:
-        """What is to be sent to clients of ports has a share, while many read from the page without end."""
+        """Writes to clients of ports have a share, while many clients read from the page without end."""
         chosen = [
             file
             for _ in range(10)
@@ -345,7 +345,7 @@ class EventOrderTests(SynchronousTestCase):
         self.assertGreaterEqual(sum(file < 20 for file in chosen), 10 * MOST_WRITES // 2)
 
     def test_nothing_is_left(self) -> None:
-        """If no socket waits, nothing is kept of those that did."""
+        """If no socket waits, the lanes are empty."""
         self.settle(*range(100))
         for _ in range(20):
             self.choose(*range(100))

@@ -102,8 +102,8 @@ class FewEventsTests(SynchronousTestCase):
         return SimpleNamespace(_poller=self.recorder, _selectables={}, seconds=Clock().seconds)
 
     def bounded(self, count: int) -> tuple[Any, list[int]]:
-        """The poller of a reactor with bounded turns, and the file numbers of so many connections that it has
-        accepted, with a byte to read in each."""
+        """Return the poller of a reactor with bounded turns, and the file numbers of so many connections that
+        it has accepted, with a byte to read in each."""
         reactor = self.reactor()
         self.assertTrue(bound_turns(reactor))
         few = vars(reactor)["_poller"]
@@ -162,7 +162,7 @@ class FewEventsTests(SynchronousTestCase):
             near.recv(1)
 
     def served(self, few: Any) -> dict[int, int]:
-        """What the next polls serve, by file number, until nothing can be read."""
+        """Return the events that the next polls serve, by file number, until nothing can be read."""
         found: dict[int, int] = {}
         while files := list(few.poll(0, 1000)):
             for file, ready in files:
@@ -173,7 +173,7 @@ class FewEventsTests(SynchronousTestCase):
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_changes_while_sockets_wait(self) -> None:
-        """What the reactor wants of a socket may change while it waits."""
+        """The events that the reactor wants of a socket may change while it waits."""
         few, files = self.bounded(2 * MOST_EVENTS)
         first = [file for file, _ in few.poll(0, 1000)]
         waiting = [file for file in files if file not in first]
@@ -203,7 +203,7 @@ class FewEventsTests(SynchronousTestCase):
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_registered_before(self) -> None:
-        """What was watched before is watched as before."""
+        """A socket that was registered before is watched as before."""
         reactor = self.reactor()
         near, far = socket.socketpair()
         self.addCleanup(near.close)

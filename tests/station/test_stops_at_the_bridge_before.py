@@ -40,7 +40,7 @@ class Node(Process):
         house.processes.append(self)
 
     def send(self, line: Outcome | Stopped) -> bool:
-        """What the child gets."""
+        """The lines for the child."""
         if isinstance(line, Stopped):
             self.desk.note_stops(line)
         else:
@@ -48,7 +48,7 @@ class Node(Process):
         return True
 
     def hand(self, line: OfDesk) -> bool:
-        """What the daemon gets."""
+        """The lines for the daemon."""
         if self.log.is_dead:
             return False
         self.daemon.received(read_from_child(encode(line)))
@@ -76,7 +76,7 @@ class Node(Process):
 
 
 class TakeOverTests(DeskCase):
-    """What the next bridge sends of a user's moves that waited when another commander stopped the mount."""
+    """The moves of a user that waited when another commander stopped the mount, after a take-over."""
 
     async def holder(self, house: House) -> Node:
         """A bridge whose user has command."""

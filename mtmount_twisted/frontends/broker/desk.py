@@ -134,7 +134,7 @@ class Desk:
         self._tell_stops()
 
     def _tell_stops(self) -> None:
-        """Tell the child the last stops. The next bridge does not know them: so the child ends at once the
+        """Tell the child the last stops. The next bridge does not know them, so the child at once ends the
         requests that they overtake."""
         if self._stopped == self._told_stopped or (self._pause is not None and self._pause.active()):
             return
@@ -170,8 +170,8 @@ class Desk:
         self.settle_tenure(self.active)
 
     def settle_tenure(self, active: bool) -> None:
-        """Take commands from the broker, or take no more. The child must hear of the stops before the end of
-        its session."""
+        """Take commands from the broker, or take no more. Send the last stops first: the child then ends the
+        overtaken requests before the end of its session."""
         self.active = active
         self._end_pause()
         if not self._closed:

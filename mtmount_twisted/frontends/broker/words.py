@@ -175,7 +175,8 @@ class Stopped(Struct, tag="stopped", frozen=True, kw_only=True):
 
 
 NO_STOP: Stopped = Stopped(read_at=float("-inf"), stored_at=float("-inf"))
-"""The value before the first stop: it overtakes nothing. JSON can't have it."""
+"""The value before the first stop: it overtakes nothing. It is never sent, because JSON has no infinite
+numbers."""
 
 
 class Question(Struct, tag="question", frozen=True, kw_only=True):

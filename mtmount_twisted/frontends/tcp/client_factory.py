@@ -96,7 +96,7 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
     :param terminator: the end of a line.
     :ivar settings: the port's section in the configuration.
     :ivar places: the clients, counted by address.
-    :ivar commanded: the addresses from where a client had command.
+    :ivar commanded: the addresses of clients that got command, or lost their connection while they had it.
     :ivar unproven: the connections during their handshakes, oldest first.
     :ivar name: the port's name in the configuration.
     :ivar limited_log: log for everything that the port's clients can cause, failed handshakes included.

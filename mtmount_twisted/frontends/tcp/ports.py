@@ -162,7 +162,8 @@ class PortClient:
         return self._bridge.lease.holder is self
 
     def note_command(self) -> None:
-        """Read from the client first, because it is the holder of command now, and know its address."""
+        """Let the client's socket go first, because the client is the holder of command now. Note its address
+        as a known one."""
         if self._is_served:
             note_first(self._reader.transport)
             self._note_address()
