@@ -46,6 +46,7 @@ from mtmount_twisted.frontends.web.http import input_turns, routing, site
 from mtmount_twisted.journal import limited, recorder, track_runs
 from mtmount_twisted.net import (
     accepts,
+    by_network,
     endings,
     event_order,
     halves,
@@ -448,6 +449,7 @@ BOUNDS = {
     "connections set up in a turn": f"{accepts.MOST_ACCEPTS}; in used-up turns for a sixteenth of the time, "
     f"{accepts.SETUP_TIME * 1000:g} ms for each",
     "addresses with a connection lately": f"{accepts.MOST_SEEN:,}, with neighbourhoods",
+    "addresses with a use of a TLS server": f"{by_network.MOST_REMEMBERED:,}",
     "connections that wait to be set up": f"{accepts.MAX_WAITING} of each socket",
     "open files that a peer sends": "0",
     "connections that such a thread closes": f"{unix_sockets.MAX_CLOSING} of each socket",

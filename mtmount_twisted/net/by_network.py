@@ -1,5 +1,5 @@
 """Groups of connections by network: a full server closes a connection of the largest group, and the networks
-have turns.
+have turns, or fair shares.
 
 Values only: no Twisted. Next to read: the two modules ``places``, of ``frontends.tcp`` and of
 ``frontends.web.http``, which select the connection to close; `handshakes`, which gives the turns.
@@ -7,10 +7,29 @@ Values only: no Twisted. Next to read: the two modules ``places``, of ``frontend
 
 from __future__ import annotations
 
-from collections.abc import Collection, ItemsView, KeysView
+from collections import OrderedDict
+from collections.abc import Callable, Collection, ItemsView, KeysView
+from heapq import heapify, heappop, heappush
+from math import exp, inf, log, log1p
 from typing import Generic, TypeVar
 
 Member = TypeVar("Member")
+
+MEMORY = 8.0
+"""The time in which the past of a network counts for less by a factor of e, in seconds."""
+
+LEAST_USE, MOST_USE = 0.25, 16.0
+"""The uses between which networks differ: smaller and larger ones count as these. With the first, strangers
+that come without end are no better than a user that has sent little."""
+
+OLDEST_EACH = 4
+"""Of so many members in a row, one is of the network that waits longest, whatever its members cost."""
+
+MOST_REMEMBERED = 4096
+"""The largest number of networks with a remembered use. The one that was served least lately is forgotten."""
+
+MOST_LEFT = 64
+"""The number of networks in the heap that wait no more and need not be removed from it."""
 
 
 class ByNetwork(Generic[Member]):
@@ -58,3 +77,78 @@ class ByNetwork(Generic[Member]):
         group.pop(member, None)
         if not group:
             self._groups.pop(network, None)
+
+
+class FairNetworks(ByNetwork[Member]):
+    """Members in groups by network; a network that has needed little goes before those that have needed much.
+
+    The use of a network is the sum of the costs of its members. A cost counts for less as time passes
+    (`MEMORY`). The network with the least use goes first, and of equal ones the one that waits longest.
+    `OLDEST_EACH` bounds how long a network waits: newcomers may come without end.
+
+    :param cost: returns the cost of a member, now that it is next.
+    :param now: returns the monotonic clock, in seconds.
+    """
+
+    def __init__(self, cost: Callable[[Member], float], now: Callable[[], float]) -> None:
+        super().__init__()
+        self._cost = cost
+        self._now = now
+        # As all uses fade alike, their order stays. So a use is kept as it would have been at the time 0, as
+        # its logarithm, and needs no work while time passes. The networks that were served last are last.
+        self._uses: OrderedDict[str, float] = OrderedDict()
+        self._heap: list[tuple[float, int, str]] = []  # use, number of the wait, network
+        self._waits: dict[str, int] = {}  # the number of the present wait
+        self._count = 0  # of the waits so far
+        self._served = 0
+
+    def add(self, network: str, member: Member) -> None:
+        """Add a member to a network."""
+        if network not in self._groups:
+            self._wait(network)
+        super().add(network, member)
+
+    def discard(self, network: str, member: Member) -> None:
+        """Remove a member of a network, if it is one."""
+        super().discard(network, member)
+        if network not in self._groups:
+            self._waits.pop(network, None)
+
+    def pop(self) -> Member:
+        """Remove and return the oldest member of the next network. There must be a member."""
+        self._served += 1
+        is_oldest = self._served % OLDEST_EACH == 0
+        network = next(iter(self._groups)) if is_oldest else self._least_used()
+        group = self._groups.pop(network)
+        member = next(iter(group))
+        del group[member], self._waits[network]
+        self._use(network, self._cost(member))
+        if group:
+            self._groups[network] = group
+            self._wait(network)
+        return member
+
+    def _use(self, network: str, cost: float) -> None:
+        added = log(cost) + self._now() / MEMORY
+        before = self._uses.get(network, -inf)
+        more = max(added, before)
+        self._uses[network] = more + log1p(exp(min(added, before) - more))
+        self._uses.move_to_end(network)
+        if len(self._uses) > MOST_REMEMBERED:
+            self._uses.popitem(last=False)
+
+    def _wait(self, network: str) -> None:
+        self._count += 1
+        self._waits[network] = self._count
+        if len(self._heap) > MOST_LEFT + 2 * len(self._waits):
+            self._heap = [place for place in self._heap if self._waits.get(place[2]) == place[1]]
+            heapify(self._heap)
+        one = self._now() / MEMORY  # a use of 1 now
+        least, most = one + log(LEAST_USE), one + log(MOST_USE)
+        heappush(self._heap, (min(most, max(least, self._uses.get(network, least))), self._count, network))
+
+    def _least_used(self) -> str:
+        while True:
+            _, count, network = heappop(self._heap)
+            if self._waits.get(network) == count:
+                return network

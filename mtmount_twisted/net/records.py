@@ -12,8 +12,10 @@ a step, or its time if that is more. The slices go in this order:
 4. the first one of each connection, which holds a whole stop;
 5. the others.
 
-In the last four groups the addresses take turns. The first two groups go before all handshakes. A connection
-is in them once in `REST`, and a new connection must shake hands before, so they can't keep handshakes out.
+In the groups 2 and 4 the addresses take turns. In the groups 3 and 5 the address that has needed least goes
+first (`FairNetworks`): one that sends ten messages in a second goes before a crowd that sends on and on. The
+first two groups go before all handshakes. A connection is in them once in `REST`, and a new connection must
+shake hands before, so they can't keep handshakes out.
 
 A part of a record decrypts to nothing. So a connection requests a turn when a record is whole
 (`whole_records`), during its handshake, too: a peer that sends a record byte by byte has one turn for it, and
@@ -27,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .by_network import ByNetwork
+from .by_network import ByNetwork, FairNetworks
 from .turns import Rank, Turns
 
 SLICE = 512
@@ -49,6 +51,13 @@ HEADER = 5
 MOST_CONTENT = 2**14 + 2048
 """The largest length of the content of a record (RFC 5246, 6.2.3)."""
 
+COST_SIZE = 256
+"""The size of a slice that costs 1. The cost grows with the square of the size: a client of a crowd has sent
+more than one message before it has its next slice, so it has less of them than a client that sends seldom."""
+
+LEAST_COST = 1 / 16
+"""The cost of a slice of a short record, such as a stop."""
+
 MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""
 
@@ -57,10 +66,12 @@ class Records(Protocol):
     """A connection that has received records, and may not be read at once.
 
     :ivar has_rights: True for a commander.
+    :ivar due: the bytes that it has received.
     :ivar read_at: the time of its last slice, which the queue sets; in seconds.
     """
 
     has_rights: bool
+    due: bytes
     read_at: float
 
     @property
@@ -119,9 +130,9 @@ class RecordQueue:
         self._is_known = is_known
         self._rested: dict[Records, None] = {}
         self._known_rested: ByNetwork[Records] = ByNetwork()
-        self._known: ByNetwork[Records] = ByNetwork()
+        self._known: ByNetwork[Records] = FairNetworks(_cost, now)
         self._new: ByNetwork[Records] = ByNetwork()
-        self._others: ByNetwork[Records] = ByNetwork()
+        self._others: ByNetwork[Records] = FairNetworks(_cost, now)
         self._ahead = 0  # the slices of known addresses in a row
 
     def add(self, connection: Records, network: str) -> None:
@@ -189,3 +200,7 @@ class RecordQueue:
         connection.read_at = began = self._now()
         taken = connection.read_records(SLICE)
         return as_steps(taken, self._now() - began)
+
+
+def _cost(connection: Records) -> float:
+    return max(LEAST_COST, (min(len(connection.due), SLICE) / COST_SIZE) ** 2)

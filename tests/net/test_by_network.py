@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.net.by_network import ByNetwork
+from mtmount_twisted.net.by_network import (
+    MEMORY,
+    MOST_LEFT,
+    MOST_REMEMBERED,
+    OLDEST_EACH,
+    ByNetwork,
+    FairNetworks,
+)
 
 
 class ByNetworkTests(SynchronousTestCase):
@@ -36,3 +46,77 @@ class ByNetworkTests(SynchronousTestCase):
         self.members.add("b", 2)
         self.members.discard("a", 1)
         self.assertEqual([(name, list(each)) for name, each in self.members.groups()], [("b", [2])])
+
+
+class FairTests(SynchronousTestCase):
+    """Costs as members."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.members: FairNetworks[float] = FairNetworks(lambda cost: cost, self.clock.seconds)
+
+    def serve(self, count: int, networks: dict[str, float]) -> list[str]:
+        """Serve so many members of networks that send again as soon as they are served."""
+        served = []
+        for network, cost in networks.items():
+            self.members.add(network, cost)
+        for _ in range(count):
+            waiting = {name: list(each) for name, each in self.members.groups()}
+            self.members.pop()
+            self.clock.advance(0.1)
+            left = dict(self.members.groups())
+            network = next(name for name, each in waiting.items() if list(left.get(name, ())) != each)
+            served.append(network)
+            self.members.add(network, networks[network])
+        return served
+
+    def leave(self, networks: dict[str, float]) -> None:
+        """These networks wait no more."""
+        for network, cost in networks.items():
+            self.members.discard(network, cost)
+
+    def test_few_needs(self) -> None:
+        """What sends seldom goes before a crowd that sends on and on, also if it is served in between."""
+        crowd = {f"crowd {number}": 1.0 for number in range(20)}
+        self.serve(200, crowd)
+        for _ in range(20):
+            self.members.add("user", 0.1)
+            served = self.serve(2, crowd | {"user": 0.1})
+            self.leave({"user": 0.1})
+            self.serve(10, crowd)
+            self.assertIn("user", served)
+
+    def test_shares(self) -> None:
+        """Of two that send on and on, each has half of the costs, roughly, and not half of the members."""
+        served = self.serve(500, {"dear": 0.4, "cheap": 0.1})
+        self.assertGreater(served.count("cheap"), 2 * served.count("dear"))
+
+    def test_newcomers_without_end(self) -> None:
+        """What has needed most waits for a round of the others at most, though new ones come on and on."""
+        self.serve(50, {"busy": 4.0})
+        for number in range(40):
+            self.members.add(f"new {number}", 1.0)
+        for number in range(OLDEST_EACH * 2):
+            self.members.pop()
+            self.members.add(f"later {number}", 1.0)
+        self.assertNotIn("busy", self.members.networks())
+
+    def test_past(self) -> None:
+        """A use counts for less with time: after a long rest a network is as good as a new one."""
+        self.serve(20, {"once": 1.0})
+        self.leave({"once": 1.0})
+        self.clock.advance(10 * MEMORY)
+        self.members.add("once", 1.0)
+        self.members.add("new", 2.0)
+        self.assertEqual(self.members.pop(), 1.0)
+
+    def test_bounds(self) -> None:
+        """What is kept of networks that are gone, or that come and go, is bounded."""
+        for number in range(2 * MOST_REMEMBERED):
+            self.members.add(f"network {number}", 1.0)
+            self.members.pop()
+        for _ in range(10 * MOST_LEFT):
+            self.members.add("restless", 1.0)
+            self.members.discard("restless", 1.0)
+        kept = [len(each) for each in vars(self.members).values() if isinstance(each, Sized)]
+        self.assertLessEqual(sum(kept), MOST_REMEMBERED + 2 * MOST_LEFT)

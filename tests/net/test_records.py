@@ -172,6 +172,27 @@ class RecordTests(HandshakeCase):
         self.pass_turns(60)
         self.assertEqual(self.ears[0].heard.count(b"y"), 70)
 
+    def test_active_commander(self) -> None:
+        """The stop of a commander that sends ten times in a second waits for no round of a crowd.
+
+        Each of the crowd has sent as much again before it has its next slice.
+        """
+        active, *crowd = (self.commander(f"203.0.113.{number}") for number in range(61))
+        ear, *ears = self.ears
+        self.clock.advance(REST)
+        for turn in range(200):
+            for peer, heard in zip(crowd, ears, strict=True):
+                if heard.heard:
+                    heard.heard = b""
+                    peer.send(peer.say(b"x" * 300))
+            if turn % 20 == 0:
+                active.send(active.say(b"beat"))
+            self.clock.advance(TURN)
+        ear.heard = b""
+        active.send(active.say(b"stop"))
+        self.pass_turns(2)
+        self.assertEqual(ear.heard, b"stop")
+
     def test_command_in_a_slice(self) -> None:
         """A commander whose slice brings it command is heard freely from then on."""
         peer = self.shake()
