@@ -69,13 +69,20 @@ MOST_TAKEN = 64
 """The largest number of connections that all listening sockets together take from the system in a turn of the
 reactor: they take 2 ms. A program on this machine can connect 15,000 times a second."""
 
+KEPT = 16
+"""The number of these that are kept for sockets that have taken none in the turn: one for each, so that no
+flood of others keeps it from a user. A daemon with more sockets may take one more for each."""
+
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
 queue closes one, so that the system's queue has room for other addresses. It closes the newest connection of
-the unknown address with the largest number. Of addresses with equal numbers it chooses the one that has its
-turn last: in the last group, the address behind the others. Known addresses give way only if no unknown one
-waits.
+the address with the largest number; of a known address, `KEPT_KNOWN` do not count. Of unknown addresses with
+equal numbers it chooses the one that has its turn last: in the last group, the address behind the others.
 """
+
+KEPT_KNOWN = 16
+"""The number of connections of a known address that do not count there. A browser opens six at once. A
+commander's address is known for an hour, also if it had command only for a moment."""
 
 LATELY, MOST_SEEN = 60.0, 16_384
 """The time after a connection for which its address and its neighbourhood had one lately, in seconds; and the
@@ -166,10 +173,23 @@ class AcceptQueue:
         if self._next is None:
             self._begin_turn()
         if self._time is not None:
-            self._time.accepting.setdefault(self)
-            self._setups.part = PART / len(self._time.accepting)
             self._takes.part = TAKING * PART / self._takers
         self._take()
+        if self._time is not None and self._has_unknown:
+            self._time.accepting.setdefault(self)
+            self._setups.part = PART / len(self._time.accepting)
+        try:
+            return self._next_connection()
+        finally:
+            if self._time is not None and not self._has_unknown:
+                self._time.accepting.pop(self, None)
+
+    @property
+    def _has_unknown(self) -> bool:
+        return bool(self._silent or any(self._talking))
+
+    def _next_connection(self) -> tuple[socket.socket, Any]:
+        """Return the connection that has its turn, and close those before it whose peers are gone."""
         while (networks := self._next_networks()) is not None:
             waiting = self._pop(networks)
             if self._has_sent(waiting.socket) is not None and not self._is_over(waiting.socket):
@@ -179,6 +199,8 @@ class AcceptQueue:
                 if networks is not self._known:
                     self._note_set_up()
                 return waiting.socket, waiting.address
+            if networks is not self._known:
+                self._go_behind()
             waiting.socket.close()
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
@@ -207,8 +229,13 @@ class AcceptQueue:
         self._setups.spend(SETUP_TIME)
         if self._time is not None:
             self._time.set_up += 1
+        self._go_behind()
+
+    def _go_behind(self) -> None:
+        """Go behind the other listening sockets: this one has had its turn."""
+        if self._time is not None:
             self._time.accepting.pop(self, None)
-            self._time.accepting[self] = None  # behind the other listening sockets
+            self._time.accepting[self] = None
 
     def _next_unknown(self) -> _Networks | None:
         talking = next(filter(None, self._talking), None)
@@ -248,8 +275,6 @@ class AcceptQueue:
         if self._time is not None:
             if self._count or self._taken:  # connections may come in the next turn, too
                 self._begin_turn()
-            else:
-                self._time.accepting.pop(self, None)
             if not self._taken:  # the other sockets may take more meanwhile
                 self._time.taking.discard(self)
         self._accepted = self._taken = 0
@@ -289,8 +314,9 @@ class AcceptQueue:
     def _may_take(self) -> bool:
         if self._time is None:
             return self._taken < MOST_TAKEN
-        most = max(1, MOST_TAKEN // self._takers)
-        return self._taken < most and self._time.taken < MOST_TAKEN and self._takes.may_begin()
+        many = MOST_TAKEN - KEPT
+        may_take = not self._taken or (self._taken < many // self._takers and self._time.taken < many)
+        return may_take and self._takes.may_begin()
 
     def _add(self, taken: _Waiting, has_sent: bool) -> None:
         if self._is_known(taken.network):
@@ -319,13 +345,13 @@ class AcceptQueue:
 
     def _drop_one(self) -> None:
         unknown = [self._silent, *reversed(self._talking)]
-        groups = unknown if any(unknown) else [self._known]
-        if self._count == sum(map(len, groups)):  # the usual case: one for each network
-            networks = next(filter(None, groups))
+        if self._count == sum(map(len, unknown)):  # the usual case: one for each network
+            networks = next(filter(None, unknown))
             network = next(reversed(networks))
         else:
-            sizes = [(len(each[name]), each, name) for each in groups for name in reversed(each)]
-            _, networks, network = max(sizes, key=itemgetter(0))
+            sizes = [(len(each[name]), each, name) for each in unknown for name in reversed(each)]
+            known = [(len(queue) - KEPT_KNOWN, self._known, name) for name, queue in self._known.items()]
+            _, networks, network = max(sizes + known, key=itemgetter(0))
         newest = networks[network].pop()
         self._note_gone(networks, network)
         newest.socket.close()

@@ -49,7 +49,8 @@ class TurnTime:
     :ivar began: the time at which the turn began (reactor, s).
     :ivar number: the number of turns so far.
     :ivar was_used_up: True if the turn before was used up.
-    :ivar accepting: the listening sockets with connections that wait; the first ones have the next turns.
+    :ivar accepting: the listening sockets with connections from unknown addresses that wait; the first ones
+        have the next turns.
     :ivar taking: the listening sockets that take connections from the system.
     :ivar taken: the number of connections that were taken from the system in this turn.
     :ivar set_up: the number of connections of unknown addresses that were set up in this turn.

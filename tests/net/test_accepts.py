@@ -166,6 +166,52 @@ class AcceptTests(TestCase):
                         set_up += 1
         self.assertLess(set_up, PART * (clock.seconds() - began) / SETUP_TIME + 3 * len(queues))
 
+    def test_sockets_without_a_user(self) -> None:
+        """Sockets with connections that are over, or known, keep no other socket from setting one up."""
+
+        def come(listening: socket.socket, kind: str) -> None:
+            host = "127.0.2.1" if kind == "known" else "127.0.1.1"
+            peer = socket.create_connection(listening.getsockname(), source_address=(host, 0))
+            self.addCleanup(peer.close)
+            if kind != "reset":
+                peer.sendall(b"x")
+            if kind == "reset":
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            if kind != "known":
+                peer.close()
+
+        for kind in ("reset", "over", "known"):
+            clock = SlowClock()
+            time = vars(clock)["turn_time"] = TurnTime(clock)
+            listenings, queues = [], []
+            for _ in range(MOST_ACCEPTS + 2):
+                listenings.append(CountingSocket.listen())
+                queues.append(
+                    AcceptQueue(listenings[-1], clock, lambda: None, {"127.0.2.1"}.__contains__, False)
+                )
+                self.addCleanup(queues[-1].close)
+            hosts = list[str]()
+            for turn in range(10):
+                for listening in listenings[:-1]:
+                    for _ in range(MOST_TAKEN // 4 + 1):
+                        come(listening, kind)
+                if turn == 5:
+                    self.addCleanup(
+                        socket.create_connection(
+                            listenings[-1].getsockname(), source_address=("127.0.3.1", 0)
+                        ).close
+                    )
+                clock.advance(SlowClock.TURN)
+                time.end_turn()
+                time.begin_turn()
+                for waiting in queues:
+                    with suppress(BlockingIOError):
+                        while True:
+                            peer, (host, _) = waiting.accept()
+                            self.addCleanup(peer.close)
+                            hosts.append(host)
+            self.assertIn("127.0.3.1", hosts, kind)
+
     def test_known_address_in_a_used_up_turn(self) -> None:
         """A known address has a connection set up in each turn, however many unknown ones wait."""
         listening = CountingSocket.listen()
@@ -308,6 +354,29 @@ class AcceptTests(TestCase):
         while self.turn():
             pass
         self.assertIn("127.0.1.2", self.accepted)
+
+    def test_a_known_address_displaces_no_other(self) -> None:
+        """Many connections of one known address close no connection of another address, known or not."""
+        self.known |= {"127.0.1.1", "127.0.1.3"}
+        crowd = ["127.0.1.1"] * MAX_WAITING
+        for peer in self.connect(*crowd, "127.0.1.2", "127.0.1.3", *crowd):
+            peer.sendall(b"x")
+        while len(self.accepted) < MAX_WAITING // 2:
+            self.accept()  # the socket is readable
+            self.turn()
+        self.assertLessEqual({"127.0.1.2", "127.0.1.3"}, set(self.accepted))
+
+    def test_browsers_at_a_known_address(self) -> None:
+        """Of the connections of two browsers at a known address none is closed, however many strangers come."""
+        self.known |= {"127.0.3.1"}
+        self.connect(*["127.0.3.1"] * 12)
+        strangers = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(MAX_WAITING + 60)]
+        for peer in self.connect(*strangers):
+            peer.sendall(b"x")
+        self.accept()
+        while self.turn():
+            pass
+        self.assertEqual(self.accepted.count("127.0.3.1"), 12)
 
     def test_more_in_a_short_turn(self) -> None:
         """A turn sets up a few more, until it is used up, or for a while."""
