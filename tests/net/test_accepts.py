@@ -367,7 +367,7 @@ class AcceptTests(TestCase):
         self.assertLessEqual({"127.0.1.2", "127.0.1.3"}, set(self.accepted))
 
     def test_browsers_at_a_known_address(self) -> None:
-        """Of the connections of two browsers at a known address none is closed, with any number of strangers."""
+        """Of two browsers at a known address no connection is closed, however many strangers come."""
         self.known |= {"127.0.3.1"}
         self.connect(*["127.0.3.1"] * 12)
         strangers = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(MAX_WAITING + 60)]
