@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import ListenError
-from mtmount_twisted.hosts import host_and_port, is_address, is_loopback, neighbourhood, parse_host_and_port
+from mtmount_twisted.hosts import (
+    client_network,
+    host_and_port,
+    is_address,
+    is_loopback,
+    neighbourhood,
+    parse_host_and_port,
+)
 
 
 class HostAndPortTests(SynchronousTestCase):
@@ -71,6 +81,30 @@ class WhichHostTests(SynchronousTestCase):
         others = ("0.0.0.0", "::", "192.0.2.1", "::ffff:192.0.2.1", "fe80::1%lo")
         for host in (*others, "", "unix", "mount.example", "localhost.example"):
             self.assertFalse(is_loopback(host), host)
+
+    def test_networks(self) -> None:
+        """A global IPv6 address counts with its /64 network, as `ipaddress` finds it; others alone."""
+        some = random.Random(18)
+        for number in range(2000):
+            value = some.getrandbits(128) if number % 2 else some.getrandbits(64)
+            address = ipaddress.IPv6Address(value)
+            if address.is_link_local or address.ipv4_mapped or address.is_loopback:
+                continue
+            network = ipaddress.ip_network((address, 64), strict=False)
+            for host in (str(address), address.exploded, f"{address}%eth0"):
+                self.assertEqual(ipaddress.ip_network(client_network(host)), network)
+            site = ipaddress.ip_network(neighbourhood(client_network(str(address))))
+            self.assertEqual(site, network.supernet(new_prefix=48))
+        for host, expected in (
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("::1", "::1"),
+            ("FE80::1%eth0", "fe80::1"),
+            ("febf::1", "febf::1"),
+            ("user: 7", "user: 7"),
+            ("a:\0", "a:\0"),
+        ):
+            self.assertEqual(client_network(host), expected)
 
     def test_neighbours(self) -> None:
         """Networks are neighbours in 24 bits of IPv4, and in 48 bits of IPv6."""

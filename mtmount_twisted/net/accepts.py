@@ -59,7 +59,7 @@ TAKING = 4
 this queue has no order."""
 
 TAKEN_TIME = 0.00003
-"""The time that counts in `turn_time.Share` for a connection that is taken from the system, and perhaps
+"""The least time that counts in `turn_time.Share` for a connection that is taken from the system, and perhaps
 closed, in seconds."""
 
 MOST_AHEAD = 3
@@ -68,6 +68,11 @@ MOST_AHEAD = 3
 MOST_TAKEN = 64
 """The largest number of connections that all listening sockets together take from the system in a turn of the
 reactor: they take 2 ms. A program on this machine can connect 15,000 times a second."""
+
+MOST_CLOSED = 64
+"""The largest number of connections whose peers are gone that all listening sockets together close in a turn
+instead of setting them up: they take 2 ms. If there are more, each socket closes one. A peer may open
+thousands, and end all of them at once."""
 
 KEPT = 16
 """The number of these that are kept for sockets that have taken none in the turn: one for each, so that no
@@ -199,9 +204,13 @@ class AcceptQueue:
                 if networks is not self._known:
                     self._note_set_up()
                 return waiting.socket, waiting.address
+            waiting.socket.close()
             if networks is not self._known:
                 self._go_behind()
-            waiting.socket.close()
+            if self._time is not None:
+                self._time.closed += 1
+                if self._time.closed >= MOST_CLOSED:
+                    break
         raise BlockingIOError(errno.EAGAIN, "no connection has its turn")
 
     def _next_networks(self) -> _Networks | None:
@@ -286,6 +295,7 @@ class AcceptQueue:
         """Take connections from the system."""
         while self._may_take() and not (self._closer is not None and self._closer.is_full):
             self._takes.spend(TAKEN_TIME)
+            began = self._reactor.seconds()
             try:
                 accepted, address = self._listening.accept()
             except OSError:
@@ -296,15 +306,20 @@ class AcceptQueue:
             if self._time is not None:
                 self._time.taken += 1
                 self._time.taking.add(self)
-            has_sent = self._has_sent(accepted)
-            if has_sent is None:
-                accepted.close()
-                continue
-            if self._closer is not None:
-                address = user_of(accepted)
-                accepted = UnixPeer(accepted, self._closer.close)
-            network = client_network(address[0]) if isinstance(address, tuple) else address
-            self._add(_Waiting(network, accepted, address), has_sent)
+            self._keep(accepted, address)
+            self._takes.spend(max(0.0, self._reactor.seconds() - began - TAKEN_TIME))
+
+    def _keep(self, accepted: Any, address: Any) -> None:
+        """Let a connection wait, or close it if its peer is gone."""
+        has_sent = self._has_sent(accepted)
+        if has_sent is None:
+            accepted.close()
+            return
+        if self._closer is not None:
+            address = user_of(accepted)
+            accepted = UnixPeer(accepted, self._closer.close)
+        network = client_network(address[0]) if isinstance(address, tuple) else address
+        self._add(_Waiting(network, accepted, address), has_sent)
 
     @property
     def _takers(self) -> int:

@@ -66,6 +66,7 @@ class TurnTime:
         self.taking: set[object] = set()
         self.taken: int = 0
         self.set_up: int = 0
+        self.closed: int = 0
         self.unread: Callable[[], int] = lambda: 0
 
     def end_turn(self) -> None:
@@ -76,7 +77,7 @@ class TurnTime:
         """Note that a turn begins."""
         self.began = self._reactor.seconds()
         self.number += 1
-        self.taken = self.set_up = 0
+        self.taken = self.set_up = self.closed = 0
 
     @property
     def is_used_up(self) -> bool:

@@ -20,6 +20,7 @@ from mtmount_twisted.net.accepts import (
     MAX_WAITING,
     MOST_ACCEPTS,
     MOST_AHEAD,
+    MOST_CLOSED,
     MOST_SEEN,
     MOST_TAKEN,
     MOST_UNREAD,
@@ -190,27 +191,16 @@ class AcceptTests(TestCase):
                     AcceptQueue(listenings[-1], clock, lambda: None, {"127.0.2.1"}.__contains__, False)
                 )
                 self.addCleanup(queues[-1].close)
-            hosts = list[str]()
+            self.accepted.clear()
             for turn in range(10):
                 for listening in listenings[:-1]:
                     for _ in range(MOST_TAKEN // 4 + 1):
                         come(listening, kind)
                 if turn == 5:
-                    self.addCleanup(
-                        socket.create_connection(
-                            listenings[-1].getsockname(), source_address=("127.0.3.1", 0)
-                        ).close
-                    )
-                clock.advance(SlowClock.TURN)
-                time.end_turn()
-                time.begin_turn()
-                for waiting in queues:
-                    with suppress(BlockingIOError):
-                        while True:
-                            peer, (host, _) = waiting.accept()
-                            self.addCleanup(peer.close)
-                            hosts.append(host)
-            self.assertIn("127.0.3.1", hosts, kind)
+                    self.address = listenings[-1].getsockname()
+                    self.connect("127.0.3.1")
+                self.turns(clock, time, queues, 1)
+            self.assertIn("127.0.3.1", self.accepted, kind)
 
     def test_known_address_in_a_used_up_turn(self) -> None:
         """A known address has a connection set up in each turn, however many unknown ones wait."""
@@ -258,6 +248,66 @@ class AcceptTests(TestCase):
                 time.begin_turn()
                 clock.advance(SlowClock.TURN)
             self.assertGreaterEqual(min(each.taken for each in listening), MOST_TAKEN // 4)
+
+    def test_many_ends(self) -> None:
+        """If hundreds of connections that wait end at once, a turn closes a few of them."""
+        clock = SlowClock()
+        time = vars(clock)["turn_time"] = TurnTime(clock)
+        queues, peers = [], []
+        for _ in range(3):
+            listening = CountingSocket.listen()
+            queues.append(AcceptQueue(listening, clock, lambda: None, lambda network: False, True))
+            self.addCleanup(queues[-1].close)
+            self.address = listening.getsockname()
+            peers += self.connect(*["127.0.1.1"] * 100)
+        for peer in peers:
+            peer.sendall(b"x")
+        time.unread = lambda: MOST_UNREAD  # set none of them up
+        self.turns(clock, time, queues, 20)
+        time.unread = lambda: 0
+        for peer in peers:
+            peer.close()
+        closed = 0
+        for _ in range(20):
+            self.turns(clock, time, queues, 1)
+            self.assertLess(time.closed, MOST_CLOSED + len(queues))
+            closed += time.closed
+        self.assertEqual(closed, len(peers))
+
+    def turns(self, clock: Any, time: TurnTime, queues: list[AcceptQueue], count: int) -> None:
+        """So many turns of a reactor, in which all queues accept."""
+        for _ in range(count):
+            clock.advance(SlowClock.TURN)
+            time.end_turn()
+            time.begin_turn()
+            for waiting in queues:
+                with suppress(BlockingIOError):
+                    while True:
+                        peer, (host, _) = waiting.accept()
+                        self.addCleanup(peer.close)
+                        self.accepted.append(host)
+
+    def test_slow_takes(self) -> None:
+        """If a connection takes longer than usual to be taken, fewer are taken in turns that are used up."""
+        clock = SlowClock()
+        time = vars(clock)["turn_time"] = TurnTime(clock)
+
+        class Slow(CountingSocket):
+            def accept(self) -> tuple[socket.socket, Any]:
+                clock.rightNow += 0.001
+                return super().accept()
+
+        listening = Slow.listen()
+        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
+        self.addCleanup(waiting.close)
+        self.address = listening.getsockname()
+        self.connect(*["127.0.1.1"] * 100)
+        began = clock.seconds()
+        for _ in range(5):
+            clock.advance(2 * LONGEST)
+            time.end_turn()
+            self.turns(clock, time, [waiting], 1)
+        self.assertLess(listening.taken * 0.001, 0.5 * (clock.seconds() - began))
 
     def test_unread(self) -> None:
         """While many connections wait for their first read, only those of known addresses are set up."""
