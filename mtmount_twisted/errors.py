@@ -11,6 +11,7 @@
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
     +-- UnfinishedLineError     (TimeoutError)  a peer did not end a line in time
     +-- HandshakeTooLongError   (ValueError)  a peer sent too many bytes before the end of the TLS handshake
+    +-- SecondHandshakeError    (ValueError)  a peer began a second TLS handshake on its connection
     +-- UnknownFieldError       (TypeError)   a message has no parameter of that name
     +-- PositionalFieldError    (TypeError)   a message parameter was given without its name
     +-- NotConnectedError       (RuntimeError)            there was no connection
@@ -179,6 +180,13 @@ class HandshakeTooLongError(MTMountError, ValueError):
 
     def __str__(self) -> str:
         return f"it sent {self.limit} bytes, and it was not over: it may show too many certificates"
+
+
+class SecondHandshakeError(MTMountError, ValueError):
+    """A peer began a second TLS handshake on its connection (renegotiation; RFC 5246, 7.4.1.1)."""
+
+    def __str__(self) -> str:
+        return "it began a second TLS handshake on its connection: turn renegotiation off in the client"
 
 
 class UnfinishedLineError(MTMountError, TimeoutError):

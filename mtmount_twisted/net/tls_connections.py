@@ -18,13 +18,13 @@ from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from mtmount_twisted.errors import HandshakeTooLongError
+from mtmount_twisted.errors import HandshakeTooLongError, SecondHandshakeError
 from mtmount_twisted.hosts import client_network
 
 from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
-from .records import SLICE, whole_records
+from .records import SLICE, has_handshake, whole_records
 from .unix_sockets import LOOK
 
 _READS_HELLO = b"SSLv3/TLS read client hello"
@@ -179,7 +179,8 @@ class ServerConnection(BufferingTLSTransport):
         if self._is_due and (queue is None or is_free):
             size = whole_records(self.due, len(self.due))
             due, self.due = self.due[:size], self.due[size:]
-            super().dataReceived(due)  # type: ignore[no-untyped-call]
+            if not self._renegotiates(due):
+                super().dataReceived(due)  # type: ignore[no-untyped-call]
         elif self._is_due and queue is not None and not self._is_paused:
             queue.records.add(self, self.network)
         if self._is_due and not self._waits:
@@ -207,11 +208,23 @@ class ServerConnection(BufferingTLSTransport):
         else:
             size = whole_records(self.due, most)
             data, self.due = self.due[:size], self.due[size:]
-        if data:
+        if data and not self._renegotiates(data):
             self._decrypt(data)
         if self.state is SHAKEN:
             self._go_on()
         return taken
+
+    def _renegotiates(self, data: bytes) -> bool:
+        """Return True if the peer begins a second handshake, and end its connection then.
+
+        OpenSSL refuses each with a warning of 31 bytes (RFC 5246, 7.2.2), and bounds neither their number nor
+        what waits to be sent. No client needs one.
+        """
+        if not has_handshake(data):
+            return False
+        self.due = b""
+        self.failVerification(Failure(SecondHandshakeError()))  # type: ignore[no-untyped-call]
+        return True
 
     def _decrypt(self, data: bytes) -> None:
         """Decrypt in a turn. An error here must not end the connection that the reactor is just reading."""

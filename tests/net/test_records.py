@@ -6,11 +6,17 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from mtmount_twisted.errors import SecondHandshakeError
 from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
 from mtmount_twisted.net.records import HEADER, MOST_CONTENT, REST, SLICE, STEP_TIME, whole_records
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
-from tests.support.handshakes import TURN, Peer
+from tests.support.handshakes import TURN, Peer, client_context
+
+try:
+    from OpenSSL import SSL
+except ImportError:  # the extra is not installed
+    SSL = None  # type: ignore[assignment]
 
 RECORD = 5 + 1 + 1 + 16
 """Bytes of a record of TLS 1.3 with one byte: header, byte, type, tag (RFC 8446, 5.2)."""
@@ -316,6 +322,25 @@ class RecordTests(HandshakeCase):
             first.send(data[start : start + 4000])
         last.send(last.say(b"stop"))
         self.assertEqual([ear.heard for ear in self.ears], [b"." + b"y" * 16_000, b".stop"])
+
+    def test_second_handshake(self) -> None:
+        """A peer that begins a second handshake is cut off, with command or without."""
+        for has_command in (True, False):
+            context = client_context()
+            context.set_max_proto_version(SSL.TLS1_2_VERSION)
+            peer = self.connect(self.port, STRANGER, context).shake_hands()
+            ear = self.ear
+            peer.protocol.give_precedence(lambda free=has_command: free)
+            peer.tls.bio_write(peer.wire.value())
+            peer.wire.clear()
+            peer.tls.do_handshake()
+            data = peer.say(b"stop")
+            peer.tls.renegotiate()
+            peer.send(data + peer.flight())
+            self.pass_turns(2)
+            assert ear.reason is not None
+            self.assertTrue(ear.reason.check(SecondHandshakeError))
+            self.assertFalse(peer.wire.connected)
 
     def test_slow_slice(self) -> None:
         """A slice that takes as long as all steps of a turn is the only one in its turn."""
