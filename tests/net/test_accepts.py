@@ -26,6 +26,7 @@ from mtmount_twisted.net.accepts import (
     MOST_UNREAD,
     SETUP_TIME,
     TAKEN_TIME,
+    TAKING,
     AcceptQueue,
     accept_in_turns,
 )
@@ -61,28 +62,40 @@ class CountingSocket(socket.socket):
         return found
 
 
-class AcceptTests(TestCase):
-    """A socket that listens, with its queue."""
+class QueueCase(TestCase):
+    """Sockets that listen, with their queues.
+
+    :ivar known: the known addresses.
+    :ivar accepted: the addresses of the connections that were set up.
+    :ivar takes: the time that a connection takes to set up, in seconds.
+    """
 
     def setUp(self) -> None:
-        listening = socket.create_server((HOST, 0), backlog=BACKLOG)
-        listening.setblocking(False)
-        self.address = listening.getsockname()
         self.reactor = SlowClock()
         self.known: set[str] = set()
         self.accepted: list[str] = []
-        self.queue = AcceptQueue(listening, self.reactor, self.accept, self.known.__contains__, True)
-        self.addCleanup(self.queue.close)
+        self.takes = 0.0
 
-    def accept(self) -> None:
-        """Accept all that have their turn, as a port of Twisted does."""
-        try:
+    def listen(self, clients_begin: bool = True, kind: type[CountingSocket] = CountingSocket) -> AcceptQueue:
+        """Return the queue of a further socket. `connect` connects to it."""
+        listening = kind.listen()
+        self.address = listening.getsockname()
+        made = AcceptQueue(
+            listening, self.reactor, lambda: self.accept(made), self.known.__contains__, clients_begin
+        )
+        self.addCleanup(made.close)
+        return made
+
+    def accept(self, waiting: AcceptQueue) -> list[str]:
+        """Accept all that have their turn, as a port of Twisted does. Return their addresses."""
+        before = len(self.accepted)
+        with suppress(BlockingIOError):
             while True:
-                peer, (host, _) = self.queue.accept()
+                peer, (host, _) = waiting.accept()
                 self.addCleanup(peer.close)
                 self.accepted.append(host)
-        except BlockingIOError:
-            pass
+                self.reactor.rightNow += self.takes
+        return self.accepted[before:]
 
     def connect(self, *hosts: str) -> list[socket.socket]:
         """Connect from these addresses, in this order."""
@@ -91,6 +104,21 @@ class AcceptTests(TestCase):
             peers.append(socket.create_connection(self.address, source_address=(host, 0)))
             self.addCleanup(peers[-1].close)
         return peers
+
+    def connect_and_reset(self, number: int) -> None:
+        """Make connections that their peers have reset."""
+        for _ in range(number):
+            [peer] = self.connect("127.0.1.1")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+
+
+class AcceptTests(QueueCase):
+    """One socket."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = self.listen()
 
     def turn(self) -> list[str]:
         """Return the addresses of the connections that the next turn sets up."""
@@ -102,7 +130,7 @@ class AcceptTests(TestCase):
         """Of many connections a turn sets up a few, and each is set up in the end, in order."""
         hosts = [f"127.0.1.{number}" for number in range(1, 11)]
         self.connect(*hosts)
-        self.accept()
+        self.accept(self.queue)
         self.assertEqual(self.accepted, hosts[:MOST_ACCEPTS])
         for _ in hosts:
             self.assertLessEqual(len(self.turn()), MOST_ACCEPTS)
@@ -116,230 +144,23 @@ class AcceptTests(TestCase):
             peer.close()
         self.connect("127.0.1.2")
         for _ in range(2 + MAX_WAITING // MOST_TAKEN):
-            self.accept()  # the socket is readable
+            self.accept(self.queue)  # the socket is readable
             self.turn()
         self.assertEqual(self.accepted, ["127.0.1.2"])
-
-    def test_used_up(self) -> None:
-        """In turns that other work uses up, connections are taken and set up for a share of the time."""
-        listening = CountingSocket.listen()
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
-        self.addCleanup(waiting.close)
-        for _ in range(400):
-            self.addCleanup(socket.create_connection(listening.getsockname()).close)
-        began, set_up = clock.seconds(), 0
-        for _ in range(20):
-            clock.advance(1.5 * LONGEST)
-            time.end_turn()
-            time.begin_turn()
-            with suppress(BlockingIOError):
-                while True:
-                    waiting.accept()[0].close()
-                    set_up += 1
-        share = PART * (clock.seconds() - began + MOST_SAVED)
-        self.assertLess(listening.taken, 2 * share / TAKEN_TIME + 2)
-        self.assertGreater(listening.taken, share / TAKEN_TIME)
-        self.assertLess(set_up, share / SETUP_TIME + 2)
-        self.assertGreater(set_up, 0.8 * share / SETUP_TIME)
-
-    def test_sockets_share_the_time(self) -> None:
-        """All listening sockets together have the share of one, in turns that other work uses up."""
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        queues = []
-        for _ in range(4):
-            listening = CountingSocket.listen()
-            queues.append(AcceptQueue(listening, clock, lambda: None, lambda network: False, True))
-            self.addCleanup(queues[-1].close)
-            for _ in range(100):
-                self.addCleanup(socket.create_connection(listening.getsockname()).close)
-        began, set_up = clock.seconds(), 0
-        for _ in range(60):
-            clock.advance(1.5 * LONGEST)
-            time.end_turn()
-            time.begin_turn()
-            for waiting in queues:
-                with suppress(BlockingIOError):
-                    while True:
-                        waiting.accept()[0].close()
-                        set_up += 1
-        self.assertLess(set_up, PART * (clock.seconds() - began) / SETUP_TIME + 3 * len(queues))
-
-    def test_sockets_without_a_user(self) -> None:
-        """Sockets with connections that are over, or known, keep no other socket from setting one up."""
-
-        def come(listening: socket.socket, kind: str) -> None:
-            host = "127.0.2.1" if kind == "known" else "127.0.1.1"
-            peer = socket.create_connection(listening.getsockname(), source_address=(host, 0))
-            self.addCleanup(peer.close)
-            if kind != "reset":
-                peer.sendall(b"x")
-            if kind == "reset":
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            if kind != "known":
-                peer.close()
-
-        for kind in ("reset", "over", "known"):
-            clock = SlowClock()
-            time = vars(clock)["turn_time"] = TurnTime(clock)
-            listenings, queues = [], []
-            for _ in range(MOST_ACCEPTS + 2):
-                listenings.append(CountingSocket.listen())
-                queues.append(
-                    AcceptQueue(listenings[-1], clock, lambda: None, {"127.0.2.1"}.__contains__, False)
-                )
-                self.addCleanup(queues[-1].close)
-            self.accepted.clear()
-            for turn in range(10):
-                for listening in listenings[:-1]:
-                    for _ in range(MOST_TAKEN // 4 + 1):
-                        come(listening, kind)
-                if turn == 5:
-                    self.address = listenings[-1].getsockname()
-                    self.connect("127.0.3.1")
-                self.turns(clock, time, queues, 1)
-            self.assertIn("127.0.3.1", self.accepted, kind)
-
-    def test_known_address_in_a_used_up_turn(self) -> None:
-        """A known address has a connection set up in each turn, however many unknown ones wait."""
-        listening = CountingSocket.listen()
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        waiting = AcceptQueue(listening, clock, lambda: None, {"127.0.2.1"}.__contains__, True)
-        self.addCleanup(waiting.close)
-        self.address = listening.getsockname()
-        for _ in range(12):
-            self.connect(*["127.0.1.1"] * 5, "127.0.2.1")
-            clock.advance(LONGEST)
-            time.end_turn()
-            time.begin_turn()
-            clock.advance(LONGEST)
-            hosts = []
-            with suppress(BlockingIOError):
-                while True:
-                    peer, (host, _) = waiting.accept()
-                    self.addCleanup(peer.close)
-                    hosts.append(host)
-            self.assertIn("127.0.2.1", hosts)
-
-    def test_most_of_a_turn(self) -> None:
-        """A turn takes no more than so many from the system, of one socket or of several."""
-        for sockets in (1, 4):
-            clock = SlowClock()
-            time = vars(clock)["turn_time"] = TurnTime(clock)
-            listening = [CountingSocket.listen() for _ in range(sockets)]
-            queues = [
-                AcceptQueue(each, clock, lambda: None, lambda network: False, True) for each in listening
-            ]
-            for each, waiting in zip(listening, queues, strict=True):
-                self.addCleanup(waiting.close)
-                for _ in range(MOST_TAKEN + 20):
-                    peer = socket.create_connection(each.getsockname())
-                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                    peer.close()
-            for _ in range(3):
-                before = sum(each.taken for each in listening)
-                for waiting in queues:
-                    with suppress(BlockingIOError):
-                        waiting.accept()
-                self.assertLessEqual(sum(each.taken for each in listening) - before, MOST_TAKEN)
-                time.begin_turn()
-                clock.advance(SlowClock.TURN)
-            self.assertGreaterEqual(min(each.taken for each in listening), MOST_TAKEN // 4)
-
-    def test_many_ends(self) -> None:
-        """If hundreds of connections that wait end at once, a turn closes a few of them."""
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        queues, peers = [], []
-        for _ in range(3):
-            listening = CountingSocket.listen()
-            queues.append(AcceptQueue(listening, clock, lambda: None, lambda network: False, True))
-            self.addCleanup(queues[-1].close)
-            self.address = listening.getsockname()
-            peers += self.connect(*["127.0.1.1"] * 100)
-        for peer in peers:
-            peer.sendall(b"x")
-        time.unread = lambda: MOST_UNREAD  # set none of them up
-        self.turns(clock, time, queues, 20)
-        time.unread = lambda: 0
-        for peer in peers:
-            peer.close()
-        closed = 0
-        for _ in range(20):
-            self.turns(clock, time, queues, 1)
-            self.assertLess(time.closed, MOST_CLOSED + len(queues))
-            closed += time.closed
-        self.assertEqual(closed, len(peers))
-
-    def turns(self, clock: Any, time: TurnTime, queues: list[AcceptQueue], count: int) -> None:
-        """So many turns of a reactor, in which all queues accept."""
-        for _ in range(count):
-            clock.advance(SlowClock.TURN)
-            time.end_turn()
-            time.begin_turn()
-            for waiting in queues:
-                with suppress(BlockingIOError):
-                    while True:
-                        peer, (host, _) = waiting.accept()
-                        self.addCleanup(peer.close)
-                        self.accepted.append(host)
-
-    def test_slow_takes(self) -> None:
-        """If a connection takes longer than usual to be taken, fewer are taken in turns that are used up."""
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-
-        class Slow(CountingSocket):
-            def accept(self) -> tuple[socket.socket, Any]:
-                clock.rightNow += 0.001
-                return super().accept()
-
-        listening = Slow.listen()
-        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
-        self.addCleanup(waiting.close)
-        self.address = listening.getsockname()
-        self.connect(*["127.0.1.1"] * 100)
-        began = clock.seconds()
-        for _ in range(5):
-            clock.advance(2 * LONGEST)
-            time.end_turn()
-            self.turns(clock, time, [waiting], 1)
-        self.assertLess(listening.taken * 0.001, 0.5 * (clock.seconds() - began))
-
-    def test_unread(self) -> None:
-        """While many connections wait for their first read, only those of known addresses are set up."""
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        listening = CountingSocket.listen()
-        waiting = AcceptQueue(listening, clock, lambda: None, {"127.0.2.1"}.__contains__, True)
-        self.addCleanup(waiting.close)
-        self.address = listening.getsockname()
-        self.connect(*["127.0.1.1"] * 4, "127.0.2.1")
-        time.unread = lambda: MOST_UNREAD
-        peer, (host, _) = waiting.accept()
-        self.addCleanup(peer.close)
-        self.assertEqual(host, "127.0.2.1")
-        with self.assertRaises(BlockingIOError):
-            waiting.accept()
-        time.unread = lambda: MOST_UNREAD - 1
-        waiting.accept()[0].close()
 
     def test_last_words(self) -> None:
         """A peer that has sent a request and closed its side is still heard."""
         [peer] = self.connect("127.0.1.1")
         peer.sendall(b"POST /stop HTTP/1.1\r\n\r\n")
         peer.close()
-        self.accept()
+        self.accept(self.queue)
         self.assertEqual(self.accepted, ["127.0.1.1"])
 
     def test_known_address_goes_first(self) -> None:
         """A known address waits for one other at most, and has no more than every second turn."""
         self.known.add("127.0.2.1")
         self.connect(*[f"127.0.1.{number}" for number in range(1, 7)], "127.0.2.1", "127.0.2.1")
-        self.accept()
+        self.accept(self.queue)
         for _ in range(3):
             self.turn()
         self.assertEqual(self.accepted[:4], ["127.0.2.1", "127.0.1.1", "127.0.2.1", "127.0.1.2"])
@@ -347,7 +168,7 @@ class AcceptTests(TestCase):
     def test_addresses_in_turns(self) -> None:
         """A connection waits for one of each other address, and not for all of them."""
         self.connect(*["127.0.1.1"] * 10, "127.0.1.2")
-        self.accept()
+        self.accept(self.queue)
         self.turn()
         self.assertEqual(self.accepted[:2], ["127.0.1.1", "127.0.1.2"])
 
@@ -359,7 +180,7 @@ class AcceptTests(TestCase):
         peers = self.connect(*["127.0.1.1"] * (2 * MAX_WAITING), "127.0.1.2")
         peers[MAX_WAITING + 20].sendall(b"stop")
         for _ in range(2 + 2 * MAX_WAITING // MOST_TAKEN):
-            self.accept()  # the socket is readable
+            self.accept(self.queue)  # the socket is readable
             self.turn()
         self.turn()
         self.assertIn("127.0.1.2", self.accepted)
@@ -377,7 +198,7 @@ class AcceptTests(TestCase):
         peers = self.connect(*[f"127.0.1.{number}" for number in range(1, 41)])
         for peer in peers[30:]:
             peer.sendall(b"stop")
-        self.accept()
+        self.accept(self.queue)
         while self.turn():
             pass
         places = [self.accepted.index(f"127.0.1.{number}") for number in range(31, 41)]
@@ -390,7 +211,7 @@ class AcceptTests(TestCase):
             [peer] = self.connect(f"127.0.{1 + number // 250}.{1 + number % 250}")
             if number % 4 == 3:
                 peer.sendall(b"stop")
-        self.accept()
+        self.accept(self.queue)
         while self.turn():
             pass
         spoke = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(3, MAX_WAITING + 60, 4)]
@@ -400,66 +221,17 @@ class AcceptTests(TestCase):
         """Many connections of one address that have sent something close no silent one of another address."""
         for peer in self.connect("127.0.1.2", *["127.0.1.1"] * (MAX_WAITING + 20))[1:]:
             peer.sendall(b"x")
-        self.accept()
+        self.accept(self.queue)
         while self.turn():
             pass
         self.assertIn("127.0.1.2", self.accepted)
-
-    def test_a_known_address_displaces_no_other(self) -> None:
-        """Many connections of one known address close no connection of another address, known or not."""
-        self.known |= {"127.0.1.1", "127.0.1.3"}
-        crowd = ["127.0.1.1"] * MAX_WAITING
-        for peer in self.connect(*crowd, "127.0.1.2", "127.0.1.3", *crowd):
-            peer.sendall(b"x")
-        while len(self.accepted) < MAX_WAITING // 2:
-            self.accept()  # the socket is readable
-            self.turn()
-        self.assertLessEqual({"127.0.1.2", "127.0.1.3"}, set(self.accepted))
-
-    def test_browsers_at_a_known_address(self) -> None:
-        """Of two browsers at a known address no connection is closed, however many strangers come."""
-        self.known |= {"127.0.3.1"}
-        self.connect(*["127.0.3.1"] * 12)
-        strangers = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(MAX_WAITING + 60)]
-        for peer in self.connect(*strangers):
-            peer.sendall(b"x")
-        self.accept()
-        while self.turn():
-            pass
-        self.assertEqual(self.accepted.count("127.0.3.1"), 12)
-
-    def test_more_in_a_short_turn(self) -> None:
-        """A turn sets up a few more, until it is used up, or for a while."""
-        clock = SlowClock()
-        time = vars(clock)["turn_time"] = TurnTime(clock)
-        listening = CountingSocket.listen()
-        waiting = AcceptQueue(listening, clock, lambda: None, lambda network: False, True)
-        self.addCleanup(waiting.close)
-
-        def accepted(setting_up: float) -> int:
-            """Return how many the next turn accepts, if each takes so long to set up."""
-            time.begin_turn()
-            clock.advance(SlowClock.TURN)
-            for number in range(100):
-                try:
-                    waiting.accept()[0].close()
-                except BlockingIOError:
-                    return number
-                clock.rightNow += setting_up
-            return 100
-
-        for _ in range(20):
-            self.addCleanup(socket.create_connection(listening.getsockname()).close)
-        self.assertEqual(accepted(0.0), MOST_ACCEPTS)
-        self.assertEqual(accepted(ACCEPT_TIME), 1)
-        self.assertEqual(accepted(ACCEPT_TIME / 2), 2)
 
     def visit(self, *hosts: str) -> list[str]:
         """Connect from these addresses, send some bytes, and return the order in which they are set up."""
         before = len(self.accepted)
         for peer in self.connect(*hosts):
             peer.sendall(b"GET /")
-        self.accept()
+        self.accept(self.queue)
         while self.turn():
             pass
         return self.accepted[before:]
@@ -488,30 +260,81 @@ class AcceptTests(TestCase):
             self.assertEqual(self.visit("127.0.19.1", "127.0.1.1"), ["127.0.1.1", "127.0.19.1"])
         self.assertGreater(MOST_SEEN, 10_000)
 
+    def test_address_that_comes_again(self) -> None:
+        """An address that comes again is remembered longer than those that came between."""
+        with mock.patch.object(accepts, "MOST_SEEN", 8):  # four addresses with their neighbourhoods
+            for number in (1, 2, 3, 1, 4, 5):
+                self.visit(f"127.0.{number}.1")
+            self.assertEqual(self.visit("127.0.1.1", "127.0.2.1"), ["127.0.2.1", "127.0.1.1"])
+
+    def test_neighbours_of_a_known_address(self) -> None:
+        """A connection from a known address does not make its neighbourhood one of strangers."""
+        self.visit("127.0.1.1")
+        self.known.add("127.0.2.1")
+        self.visit("127.0.2.1")
+        self.assertEqual(self.visit("127.0.1.2", "127.0.2.2"), ["127.0.2.2", "127.0.1.2"])
+
+    def test_newest_address_of_the_last_group_gives_way(self) -> None:
+        """If each address has one connection, those from addresses that came lately are closed first."""
+        lately = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
+        self.visit(*lately)
+        with mock.patch.object(accepts, "MAX_WAITING", 5):
+            order = self.visit("127.0.9.1", "127.0.1.9", *lately, "127.0.10.1", "127.0.11.1")
+        self.assertEqual(order, ["127.0.9.1", "127.0.10.1", "127.0.11.1", "127.0.1.9", "127.0.1.1"])
+
+    def test_newest_of_equal_numbers_gives_way(self) -> None:
+        """Of addresses with the same number of connections, the newest address loses one."""
+        hosts = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
+        self.connect(*hosts, *hosts)
+        with mock.patch.object(accepts, "MAX_WAITING", 5):
+            self.accept(self.queue)
+        while self.turn():
+            pass
+        self.assertEqual(self.accepted, [*hosts, *hosts[:2]])
+
+    def test_many_of_a_known_address_give_way(self) -> None:
+        """Of a known address a few connections do not count; the newest one of the others gives way."""
+        self.known.add("127.0.2.1")
+        with mock.patch.object(accepts, "MAX_WAITING", 4), mock.patch.object(accepts, "KEPT_KNOWN", 3):
+            self.assertEqual(self.visit(*["127.0.2.1"] * 6), ["127.0.2.1"] * 4)
+            order = self.visit(*["127.0.2.1"] * 3, "127.0.1.1", "127.0.4.1")
+            self.assertEqual(sorted(order), ["127.0.1.1", *["127.0.2.1"] * 3])
+
+    def test_a_known_address_displaces_no_other(self) -> None:
+        """Many connections of one known address close no connection of another address, known or not."""
+        self.known |= {"127.0.1.1", "127.0.1.3"}
+        crowd = ["127.0.1.1"] * MAX_WAITING
+        for peer in self.connect(*crowd, "127.0.1.2", "127.0.1.3", *crowd):
+            peer.sendall(b"x")
+        while len(self.accepted) < MAX_WAITING // 2:
+            self.accept(self.queue)  # the socket is readable
+            self.turn()
+        self.assertLessEqual({"127.0.1.2", "127.0.1.3"}, set(self.accepted))
+
+    def test_browsers_at_a_known_address(self) -> None:
+        """Of two browsers at a known address no connection is closed, however many strangers come."""
+        self.known |= {"127.0.3.1"}
+        self.connect(*["127.0.3.1"] * 12)
+        strangers = [f"127.0.{1 + number // 250}.{1 + number % 250}" for number in range(MAX_WAITING + 60)]
+        for peer in self.connect(*strangers):
+            peer.sendall(b"x")
+        self.accept(self.queue)
+        while self.turn():
+            pass
+        self.assertEqual(self.accepted.count("127.0.3.1"), 12)
+
     def test_half_a_line(self) -> None:
         """A peer that ended its side within its first line is not set up; one without a line may observe."""
-        listening = CountingSocket.listen()
-        waiting = AcceptQueue(listening, self.reactor, lambda: None, lambda network: False, False)
-        self.addCleanup(waiting.close)
-        self.address = listening.getsockname()
+        self.queue = self.listen(clients_begin=False)
         half, whole, silent, long = self.connect("127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4")
         half.sendall(b"{")
         whole.sendall(b"stop\r\n")
         long.sendall(b"x" * (LONGEST_HEAD + 10) + b"\r\n")
         for peer in (half, whole, silent, long):
             peer.shutdown(socket.SHUT_WR)
-        hosts = []
-        with suppress(BlockingIOError):
-            while True:
-                peer, (host, _) = waiting.accept()
-                self.addCleanup(peer.close)
-                hosts.append(host)
-        self.reactor.advance(SlowClock.TURN)
-        with suppress(BlockingIOError):
-            peer, (host, _) = waiting.accept()
-            self.addCleanup(peer.close)
-            hosts.append(host)
-        self.assertEqual(sorted(hosts), ["127.0.1.2", "127.0.1.3", "127.0.1.4"])
+        self.accept(self.queue)
+        self.turn()
+        self.assertEqual(sorted(self.accepted), ["127.0.1.2", "127.0.1.3", "127.0.1.4"])
 
     def test_half_a_request(self) -> None:
         """A peer that ended its side within the head of a request is not set up; one behind the head is."""
@@ -520,7 +343,7 @@ class AcceptTests(TestCase):
         whole.sendall(b"GET / HTTP/1.1\r\n\r\n")
         for peer in (half, whole):
             peer.shutdown(socket.SHUT_WR)
-        self.accept()
+        self.accept(self.queue)
         self.turn()
         self.turn()
         self.assertEqual(self.accepted, ["127.0.1.2", "127.0.1.3"])
@@ -531,11 +354,215 @@ class AcceptTests(TestCase):
     def test_end(self) -> None:
         """The end of the port closes the connections that wait."""
         peers = self.connect(*[f"127.0.1.{number}" for number in range(1, 9)])
-        self.accept()
+        self.accept(self.queue)
         self.queue.close()
         peers[-1].settimeout(5)
         self.assertEqual(peers[-1].recv(1), b"")
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class BoundedTurnTests(QueueCase):
+    """Sockets of a reactor whose turns are bounded."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.time = vars(self.reactor)["turn_time"] = TurnTime(self.reactor)
+
+    def turn(self, *queues: AcceptQueue, before: float = 0.0, behind: float = 0.0) -> list[str]:
+        """Return the addresses of the connections that the next turn sets up: it reads, and then runs timers.
+
+        :param before: the time that other work takes before the reads, in seconds.
+        :param behind: the same, behind the reads.
+        """
+        so_far = len(self.accepted)
+        self.time.end_turn()
+        self.time.begin_turn()
+        self.reactor.rightNow += before
+        for waiting in queues:
+            self.accept(waiting)
+        self.reactor.rightNow += behind
+        self.reactor.advance(SlowClock.TURN)
+        return self.accepted[so_far:]
+
+    def test_taken_in_used_up_turns(self) -> None:
+        """In turns that other work uses up, all sockets together take connections for a share of the time."""
+        for sockets, before in ((1, LONGEST), (1, 0.0), (3, LONGEST)):
+            queues = [self.listen() for _ in range(sockets)]
+            self.turn(*queues, before=LONGEST)
+            began, turns = self.reactor.seconds(), 15
+            for _ in range(turns):
+                for waiting in queues:
+                    self.address = waiting.getsockname()
+                    self.connect_and_reset(MOST_TAKEN // sockets)
+                self.turn(*queues, before=before, behind=LONGEST - before)
+            taken = sum(waiting.taken for waiting in queues)
+            share = TAKING * PART * (self.reactor.seconds() - began)
+            self.assertLess(taken, (share + TAKING * PART * MOST_SAVED) / TAKEN_TIME + sockets)
+            self.assertGreater(taken, 0.9 * share / TAKEN_TIME)
+            self.assertLess(1.1 * taken, turns * MOST_TAKEN)
+            for waiting in queues:
+                waiting.close()
+
+    def test_set_up_in_used_up_turns(self) -> None:
+        """In turns that other work uses up, all sockets together have a share of the time to set up more."""
+        for sockets, before in ((1, LONGEST), (1, 0.0), (4, LONGEST)):
+            queues = []
+            for _ in range(sockets):
+                queues.append(self.listen())
+                self.connect(*["127.0.1.1"] * 60)
+            self.turn(*queues, before=LONGEST)
+            began, so_far = self.reactor.seconds(), len(self.accepted)
+            for _ in range(40):
+                self.turn(*queues, before=before, behind=LONGEST - before)
+            share = PART * (self.reactor.seconds() - began)
+            set_up = len(self.accepted) - so_far
+            self.assertLess(set_up, (share + PART * MOST_SAVED) / SETUP_TIME + sockets)
+            self.assertGreater(set_up, 0.8 * share / SETUP_TIME)
+            for waiting in queues:
+                waiting.close()
+
+    def test_known_address_in_used_up_turns(self) -> None:
+        """A known address has a connection set up in each turn, and unknown ones have their share still."""
+        self.known.add("127.0.2.1")
+        waiting, began, others = self.listen(), self.reactor.seconds(), 0
+        self.connect(*["127.0.1.1"] * 40)
+        for _ in range(40):
+            self.connect("127.0.2.1", "127.0.2.1")
+            hosts = self.turn(waiting, before=LONGEST)
+            unknown = hosts.count("127.0.1.1")
+            self.assertLessEqual(1, hosts.count("127.0.2.1"))
+            self.assertLessEqual(hosts.count("127.0.2.1"), 1 + unknown)
+            others += unknown
+        self.assertGreater(others, 0.8 * PART * (self.reactor.seconds() - began) / SETUP_TIME)
+
+    def test_most_of_a_turn(self) -> None:
+        """A turn takes no more than so many from the system, of one socket or of several."""
+        for sockets in (1, 4):
+            queues = []
+            for _ in range(sockets):
+                queues.append(self.listen())
+                self.connect_and_reset(MOST_TAKEN + 20)
+            for _ in range(3):
+                before = sum(waiting.taken for waiting in queues)
+                self.turn(*queues)
+                self.assertLessEqual(sum(waiting.taken for waiting in queues) - before, MOST_TAKEN)
+            self.assertGreaterEqual(min(waiting.taken for waiting in queues), MOST_TAKEN // 4)
+
+    def test_many_ends(self) -> None:
+        """If hundreds of connections that wait end at once, a turn closes a few of them."""
+        queues, peers = [], []
+        for _ in range(3):
+            queues.append(self.listen())
+            peers += self.connect(*["127.0.1.1"] * 100)
+        for peer in peers:
+            peer.sendall(b"x")
+        self.time.unread = lambda: MOST_UNREAD  # set none of them up
+        for _ in range(20):
+            self.turn(*queues)
+        self.time.unread = lambda: 0
+        for peer in peers:
+            peer.close()
+        closed = 0
+        for _ in range(20):
+            self.turn(*queues)
+            self.assertLess(self.time.closed, MOST_CLOSED + len(queues))
+            closed += self.time.closed
+        self.assertEqual(closed, len(peers))
+
+    def test_slow_takes(self) -> None:
+        """If a connection takes longer than usual to be taken, fewer are taken in turns that are used up."""
+        clock = self.reactor
+
+        class Slow(CountingSocket):
+            def accept(self) -> tuple[socket.socket, Any]:
+                clock.rightNow += 0.001
+                return super().accept()
+
+        waiting = self.listen(kind=Slow)
+        self.connect(*["127.0.1.1"] * 100)
+        began = clock.seconds()
+        for _ in range(5):
+            self.turn(waiting, before=2 * LONGEST)
+        self.assertLess(waiting.taken * 0.001, 0.5 * (clock.seconds() - began))
+
+    def test_sockets_in_turns(self) -> None:
+        """All sockets together set up a few connections in a turn, and each socket has its turns."""
+        queues, turns = [], 20
+        for number in range(1, 6):
+            queues.append(self.listen())
+            self.connect(*[f"127.0.{number}.1"] * turns)
+        for _ in range(turns):
+            self.assertEqual(len(self.turn(*queues)), MOST_ACCEPTS)
+        for number in range(1, 6):
+            count = self.accepted.count(f"127.0.{number}.1")
+            self.assertGreaterEqual(count, turns * MOST_ACCEPTS / len(queues) / 2)
+
+    def test_sockets_without_a_user(self) -> None:
+        """Sockets with connections that are over, or known, keep no other socket from setting one up."""
+        self.known.add("127.0.2.1")
+        for kind in ("reset", "over", "known"):
+            queues = [self.listen(clients_begin=False) for _ in range(MOST_ACCEPTS + 2)]
+            for turn in range(10):
+                for waiting in queues[:-1]:
+                    self.address = waiting.getsockname()
+                    for peer in self.connect(*["127.0.2.1" if kind == "known" else "127.0.1.1"] * 17):
+                        if kind == "reset":
+                            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                        else:
+                            peer.sendall(b"x")
+                        if kind != "known":
+                            peer.close()
+                if turn == 5:
+                    self.address = queues[-1].getsockname()
+                    self.connect("127.0.3.1")
+                self.turn(*queues)
+            self.assertIn("127.0.3.1", self.accepted, kind)
+            self.accepted.clear()
+            for waiting in queues:
+                waiting.close()
+
+    def test_socket_without_connections(self) -> None:
+        """A socket that is closed, or to which nothing connects any more, has no part of the turns."""
+        queues = []
+        for _ in range(2):
+            queues.append(self.listen())
+            self.connect(*["127.0.1.1"] * 10)
+        self.turn(*queues)
+        self.assertEqual((set(self.time.accepting), self.time.taking), (set(queues), set(queues)))
+        while self.turn():
+            pass
+        self.connect_and_reset(3)
+        self.turn(*queues)
+        for _ in range(2):
+            self.turn()
+        self.assertEqual((self.time.accepting, self.time.taking), ({}, set()))
+        self.connect("127.0.1.1")
+        queues[1].accept()[0].close()  # a port of Twisted may accept no more in this turn
+        for _ in range(3):
+            self.turn()
+        self.assertEqual((self.time.accepting, self.time.taking), ({}, set()))
+        self.connect(*["127.0.1.1"] * 10)
+        self.turn(*queues)
+        queues[1].close()
+        self.assertEqual((self.time.accepting, self.time.taking), ({}, set()))
+
+    def test_unread(self) -> None:
+        """While many connections wait for their first read, only those of known addresses are set up."""
+        self.known.add("127.0.2.1")
+        waiting = self.listen()
+        self.connect(*["127.0.1.1"] * 4, "127.0.2.1")
+        self.time.unread = lambda: MOST_UNREAD
+        self.assertEqual(self.accept(waiting), ["127.0.2.1"])
+        self.time.unread = lambda: MOST_UNREAD - 1
+        self.assertEqual(self.accept(waiting)[0], "127.0.1.1")
+
+    def test_more_in_a_short_turn(self) -> None:
+        """A turn sets up a few connections, or goes on for a while."""
+        waiting = self.listen()
+        self.connect(*["127.0.1.1"] * 20)
+        for takes, number in ((0.0, MOST_ACCEPTS), (ACCEPT_TIME, 1), (ACCEPT_TIME / 2, 2)):
+            self.takes = takes
+            self.assertEqual(len(self.turn(waiting)), number)
 
 
 class FakePort:
