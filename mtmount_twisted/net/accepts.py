@@ -75,8 +75,8 @@ instead of setting them up: they take 2 ms. If there are more, each socket close
 thousands, and end all of them at once."""
 
 KEPT = 16
-"""The number of `MOST_TAKEN` that are kept for sockets that have taken none in the turn: one for each, so that
-no flood of other sockets keeps a user out. A daemon with more sockets may take one more for each."""
+"""The number of `MOST_TAKEN` that are kept for sockets that have taken none in the turn: one for each, so
+that no flood of other sockets keeps a user out. A daemon with more sockets may take one more for each."""
 
 MAX_WAITING = 256
 """The largest number of connections that wait in one queue, each with an open file. If there are more, the
@@ -86,8 +86,8 @@ equal numbers it chooses the one that has its turn last: in the last group, the 
 """
 
 KEPT_KNOWN = 16
-"""The number of connections of a known address that do not count in `MAX_WAITING`. A browser opens six at once.
-A commander's address is known for an hour, also if it had command only for a moment, so more do count."""
+"""The number of connections of a known address that do not count in `MAX_WAITING`. A browser opens six at
+once. A commander's address is known for an hour, also if it had command only for a moment, so more do count."""
 
 LATELY, MOST_SEEN = 60.0, 16_384
 """The time after a connection for which its address and its neighbourhood had one lately, in seconds; and the

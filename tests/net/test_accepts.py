@@ -464,7 +464,7 @@ class BoundedTurnTests(QueueCase):
             peer.close()
         closed = 0
         for _ in range(20):
-            self.turn(*queues)
+            self.turn()
             self.assertLess(self.time.closed, MOST_CLOSED + len(queues))
             closed += self.time.closed
         self.assertEqual(closed, len(peers))
