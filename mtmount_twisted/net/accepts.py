@@ -87,7 +87,7 @@ equal numbers it chooses the one that has its turn last: in the last group, the 
 
 KEPT_KNOWN = 16
 """The number of connections of a known address that do not count in `MAX_WAITING`. A browser opens six at
-once. A commander's address is known for an hour, also if it had command only for a moment, so more do count."""
+once. More of them count: a commander's address is known for an hour, even if it had command for a moment."""
 
 LATELY, MOST_SEEN = 60.0, 16_384
 """The time after a connection for which its address and its neighbourhood had one lately, in seconds; and the
