@@ -35,7 +35,6 @@ from mtmount_twisted.cli.commander.manual import help_all, help_command
 from mtmount_twisted.cli.commander.options import parse_options
 from mtmount_twisted.cli.commander.script import DONE, FAILED
 from mtmount_twisted.cli.standard_streams import abandon_output, run_program
-from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.errors import EngineFull, EngineRefused, EngineUnreachable, MTMountError
 from mtmount_twisted.visible import visible
 from mtmount_twisted.wire.fields import utc_now
@@ -71,6 +70,7 @@ class Session:
     ) -> None:
         self.quitting: bool = False
         self._dialect, self._source = options.dialect, options.source
+        self._source_given, self._user = options.source_given, options.user
         self._send = send
         self._show = show
 
@@ -83,9 +83,13 @@ class Session:
         :raises MTMountError: if the line is invalid; then nothing was sent.
         """
         dialect = self._dialect
-        commander = Commander(int(self._source)) if asks_for_itself(line, dialect) else None
-        request = parse_line(line, dialect=dialect, source=self._source, commander=commander, tai=current_tai)
+        request = parse_line(line, dialect=dialect, source=self._source, tai=current_tai)
         if isinstance(request, CommandMessage):
+            if asks_for_itself(line, dialect) and not self._source_given:
+                raise MTMountError(
+                    f"ask_for_command: the source of {self._user} is not known, and another source would hand "
+                    "command over; name it, as in ask_for_command EUI, or start with --source"
+                )
             for command in commands_for_mount(request, dialect):
                 if not await self._command(command):
                     return False

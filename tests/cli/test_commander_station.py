@@ -6,11 +6,14 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.cli.commander.options import parse_options
-from mtmount_twisted.frontends.broker.words import Command
+from mtmount_twisted.errors import MTMountError
+from mtmount_twisted.frontends.broker.words import Command, Outcome
+from mtmount_twisted.station.commander import Session
 from tests.support.broker import broker_of, in_time
 from tests.support.desks import DeskAlone
 
@@ -51,6 +54,37 @@ class OptionsTests(SynchronousTestCase):
             said = self.wrong(*words)
             self.assertIn(line, said)
             self.assertNotIn("secret", said)
+
+
+class BareAskTests(SynchronousTestCase):
+    """An ``ask_for_command`` without a value. The bridge's settings decide the source of the user, and the
+    program does not know them."""
+
+    def asked(self, line: str, *options: str, dialect: str = "tma2020") -> list[str]:
+        """Which commanders the commands of a line name."""
+        sent: list[str] = []
+
+        async def send(command: str, parameters: dict[str, Any], *, timeout: float) -> Outcome:
+            sent.append(parameters["commander"])
+            return Outcome(user="night", id="a", state="done")
+
+        session = Session(parse_options([*STATION, "--dialect", dialect, *options]), send, lambda text: None)
+        self.assertTrue(asyncio.run(session.run(line)))
+        return sent
+
+    def test_source_is_not_known(self) -> None:
+        """Without --source the line is refused: another source than the user's would hand command over."""
+        for dialect in ("tma2020", "tma2022"):
+            error = self.assertRaises(MTMountError, self.asked, "ask_for_command", dialect=dialect)
+            self.assertIn("the source of night is not known", str(error))
+            self.assertIn("as in ask_for_command EUI, or start with --source", str(error))
+
+    def test_source_is_given(self) -> None:
+        """With --source, or with a value, the line asks for that commander."""
+        for dialect in ("tma2020", "tma2022"):
+            self.assertEqual(self.asked("ask_for_command", "--source", "EUI", dialect=dialect), ["EUI"])
+            for name in ("EUI", "NONE"):
+                self.assertEqual(self.asked(f"ask_for_command {name}", dialect=dialect), [name])
 
 
 class Text:
@@ -96,7 +130,7 @@ class ProgramTests(SynchronousTestCase):
     def test_commands(self) -> None:
         """Each command has its outcome; the status is 0 if all are done."""
         status, output, errors, commands = self.talk(
-            "ask_for_command\nazimuth_axis_move 5\n# a comment\nquit\n"
+            "ask_for_command\nazimuth_axis_move 5\n# a comment\nquit\n", "--source", "CSC"
         )
         self.assertEqual((status, errors), (0, ""))
         ask, move = [command.body for command in commands]

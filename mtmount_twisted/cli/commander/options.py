@@ -119,7 +119,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--source",
         type=_source,
-        help="commander: CSC, EUI or HHD (CSC); for ask_for_command the bridge's page overrides it",
+        help="commander: CSC, EUI or HHD (CSC); for ask_for_command the bridge's page overrides it, "
+        "and --station requires it or a value",
     )
     add(
         "--connect-timeout",
