@@ -87,8 +87,8 @@ class Session:
         if isinstance(request, CommandMessage):
             if asks_for_itself(line, dialect) and not self._source_given:
                 raise MTMountError(
-                    f"ask_for_command: the source of {self._user} is not known, and another source would hand "
-                    "command over; name it, as in ask_for_command EUI, or start with --source"
+                    f"ask_for_command: the source of {self._user} is not known, and another source would "
+                    "hand command over; name it, as in ask_for_command EUI, or start with --source"
                 )
             for command in commands_for_mount(request, dialect):
                 if not await self._command(command):

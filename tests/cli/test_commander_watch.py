@@ -41,6 +41,7 @@ class Daemon:
     """A daemon that answers as the test says, and counts what it is asked.
 
     :ivar problem: why it can't be asked; empty while it can.
+    :ivar fault: an error of another kind with which a question fails; None for none.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Daemon:
         self.commanders = [commander("csc", "127.0.0.1:30005"), commander("web/night")]
         self.version = mtmount_twisted.__version__
         self.problem = ""
+        self.fault: Exception | None = None
         self.asked: list[str] = []
 
     @property
@@ -58,6 +60,8 @@ class Daemon:
     def ask(self, path: str) -> Deferred[dict[str, Any]]:
         """As `WebClient.get`."""
         self.asked.append(path)
+        if self.fault is not None:
+            return fail(self.fault)
         if self.problem:
             return fail(WebError(self.problem))
         return succeed({"/api/v1/lease": self.lease, "/api/v1/state": self.state}[path])
@@ -216,6 +220,21 @@ class WatchTests(SynchronousTestCase):
         self.pass_time(3)
         self.daemon.problem, self.daemon.lease = "", lease("eui", 2)
         self.assertEqual(self.pass_time(3)[-1][0], "NO COMMAND")
+
+    def test_fault(self) -> None:
+        """A fault of the prompt itself ends neither the label's truth nor the questions."""
+        self.daemon.lease = lease("csc", 1)
+        self.start()
+        self.pass_time()
+        self.daemon.fault = KeyError("an error that the prompt does not expect")
+        [(label, text)] = self.pass_time(10)
+        self.assertEqual(label, "link")
+        self.assertIn("who has command is not known: a fault in the commander: Traceback", text)
+        self.assertIn("an error that the prompt does not expect", text)
+        self.assertEqual(self.watch.label, "who has command is not known")
+        self.daemon.fault, self.daemon.lease = None, lease("eui", 2)
+        self.assertEqual([label for label, _ in self.pass_time(3)], ["NO COMMAND"])
+        self.assertEqual(self.watch.label, "eui has command")
 
     def test_not_connected(self) -> None:
         """A prompt whose connection is lost is still the commander that it was: it may come back in time."""

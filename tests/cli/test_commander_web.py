@@ -73,6 +73,15 @@ class Greeter(Protocol):
         self.transport.loseConnection()
 
 
+class Redirector(Protocol):
+    """Redirects to a path that is not UTF-8."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer."""
+        assert self.transport is not None
+        self.transport.write(b"HTTP/1.1 302 Found\r\nLocation: /caf\xe9\r\nContent-Length: 0\r\n\r\n")
+
+
 class WebClientTests(TestCase):
     """`WebClient` against daemons, and against what is none."""
 
@@ -160,6 +169,7 @@ class WebClientTests(TestCase):
                 Site(Says(b"", 302, location="https://mount/")),
                 "redirects to https://mount/; give that in --web",
             ),
+            (Factory.forProtocol(Redirector), "redirects to /caf\ufffd; give that in --web"),
             (Site(Says(b" " * (LONGEST_ANSWER + 1))), "not a bridge's page"),
             (Site(CutsShort()), "did not answer as a web server"),
             (Factory.forProtocol(Greeter), "did not answer as a web server", "give https://"),

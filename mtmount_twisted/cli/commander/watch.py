@@ -278,8 +278,13 @@ class Watch:
             pause = LOOK_EVERY
             try:
                 await self._look()
+            except CancelledError:
+                raise
             except WebError as error:
                 self._lose(str(error))
+                pause = RETRY_EVERY
+            except Exception as error:  # without a next question, the label would show this holder for ever
+                self._lose(repr(error), f"a fault in the commander: {Failure().getTraceback()}")
                 pause = RETRY_EVERY
             await deferLater(self._clock, pause)
 
@@ -319,7 +324,8 @@ class Watch:
             self._version = version
             self._show("link", f"{self._where} runs mtmount_twisted {version}, this prompt is {__version__}")
 
-    def _lose(self, problem: str) -> None:
+    def _lose(self, problem: str, text: str = "") -> None:
+        """Note that the state is unknown. Show `text`, or else the problem, if the problem is a new one."""
         if problem != self._problem:
             self._problem = problem
-            self._show("link", f"who has command is not known: {problem}")
+            self._show("link", f"who has command is not known: {text or problem}")

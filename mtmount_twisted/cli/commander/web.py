@@ -130,9 +130,10 @@ class WebClient:
         if isinstance(said, str) and said:
             advice = f"; {advices[response.code]}" if response.code in advices else ""
             return f"{self._address} answers {response.code}: {said[:LONGEST_TOLD]}{advice}"
-        places = response.headers.getRawHeaders("location", [])
+        places = response.headers.getRawHeaders(b"location", [])
         if 300 <= response.code < 400 and places:
-            return f"{self._address} redirects to {places[0][:LONGEST_TOLD]}; give that in --web"
+            place = places[0].decode(errors="replace")[:LONGEST_TOLD]
+            return f"{self._address} redirects to {place}; give that in --web"
         return (
             f"{self._address} answers {response.code}, and is not a bridge's page; give --web URL, with the "
             "path if a proxy serves the page below one (web.path_prefix)"
