@@ -27,6 +27,7 @@ class Answers(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Answer each request in it."""
+        self.factory.received.append(data)  # type: ignore[union-attr]
         body = json.dumps(self.factory.state()).encode()  # type: ignore[union-attr]
         for _ in range(data.count(b"\r\n\r\n")):
             assert self.transport is not None
@@ -41,6 +42,7 @@ class BareAskTests(SynchronousTestCase):
         self.complaints: list[str] = []
         self.commanders: list[tuple[str, str, int]] = [("csc", "CSC", 30005)]
         self.asked_states = 0
+        self.received: list[bytes] = []
 
     def state(self) -> dict[str, Any]:
         """The answer to ``/api/v1/state``."""
@@ -57,7 +59,7 @@ class BareAskTests(SynchronousTestCase):
     def serve_page(self) -> None:
         """Serve a page where the bridge has it by default."""
         factory: Any = Factory.forProtocol(Answers)
-        factory.state = self.state
+        factory.state, factory.received = self.state, self.received
         self.reactor.listenTCP(PAGE, factory, interface=HOST)
 
     def start(self, *arguments: str, script: bytes = b"ask_for_command\n") -> Deferred[int]:
@@ -74,16 +76,19 @@ class BareAskTests(SynchronousTestCase):
             self.reactor.advance(0.1)
         return self.successResultOf(running)
 
-    def asked_at_port(self, *arguments: str, source: str = "") -> list[Commander]:
+    def asked_at_port(
+        self, *arguments: str, source: str = "", script: bytes = b"ask_for_command\n", unasked: int = 2
+    ) -> list[Commander]:
         """Whom a prompt with ``--connect`` asks for.
 
         :param source: which commander the page says that it is; empty if the page does not list it.
+        :param unasked: the exit status of a script that asks for nobody.
         """
         far_ends: list[FarProtocol] = []
         factory: Any = Factory()
         factory.buildProtocol = lambda address: far_ends.append(FarProtocol()) or far_ends[-1]
         listening = self.reactor.listenTCP(PORT, factory, interface=HOST)
-        running = self.start("--connect", f"{HOST}:{PORT}", *arguments)
+        running = self.start("--connect", f"{HOST}:{PORT}", *arguments, script=script)
         for _ in range(2):
             self.reactor.advance(0.1)
         if source:
@@ -92,13 +97,25 @@ class BareAskTests(SynchronousTestCase):
         listening.stopListening()
         sent = map(decode_command, far_ends[0].received.split(TERMINATOR)[:-1])
         asked = [each.commander for each in sent if isinstance(each, AskForCommand)]
-        self.assertEqual(status, 1 if asked else 2)  # nobody answers, so the command times out
+        self.assertEqual(status, 1 if asked else unasked)  # nobody answers, so the command times out
         return asked
 
     def test_port_of_the_eui(self) -> None:
         """At a ``[[port]]`` of the EUI it asks for the EUI: the page says that the prompt is that."""
         self.serve_page()
         self.assertEqual(self.asked_at_port(source="EUI"), [Commander.EUI])
+
+    def test_check(self) -> None:
+        """``check ask_for_command`` is a question about the command that ``ask_for_command`` sends."""
+        script = b"check ask_for_command\n"
+        self.assertEqual(self.asked_at_port("--web", "none", script=script), [])
+        [told] = self.complaints
+        self.assertIn("line 1: ask_for_command: the commander of this prompt is unknown: ", told)
+        self.serve_page()
+        self.assertEqual(self.asked_at_port(source="EUI", script=script, unasked=0), [])
+        [question] = [data for data in self.received if data.startswith(b"POST")]
+        body = json.loads(question.partition(b"\r\n\r\n")[2])
+        self.assertEqual(body["parameters"], {"commander": "EUI"})
 
     def test_page_knows_better_than_source(self) -> None:
         """A ``--source`` that is another's does not make it ask for that one."""

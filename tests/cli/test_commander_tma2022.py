@@ -62,7 +62,9 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(parse("az_track_target 1 2", tai=lambda: 5.0).tai, 5)
         self.assertEqual(parse("ask_for_command", source=3).commander, Source.HHD)
         self.assertEqual(parse("ask_for_command none", source=3).commander, Source.NONE)
-        self.assertTrue(line.asks_for_itself("ask_for_command", DIALECT))
+        for text, asks in (("ask_for_command", True), ("Check ask_for_command", True), ("check", False)):
+            self.assertIs(line.asks_for_itself(text, DIALECT), asks)
+        self.assertFalse(line.asks_for_itself("check ask_for_command none", DIALECT))
 
     def test_help(self) -> None:
         """``help`` lists every command, and explains each with its code and its answer."""

@@ -74,11 +74,14 @@ CHECK = "check"
 
 
 def asks_for_itself(line: str, dialect: Dialect = DIALECT) -> bool:
-    """Return True for an ``AskForCommand`` without a value, which asks for command for its own sender.
+    """Return True for an ``AskForCommand`` without a value, which asks for command for its own sender, and
+    for a ``check`` of one.
 
     :raises MessageError: if the line is malformed.
     """
     words = _words(line)
+    if words and words[0].lower() == CHECK:
+        del words[0]
     if len(words) != 1 or words[0].lower() in OWN_WORDS:
         return False
     command, spoken = find_command(words[0], dialect)
