@@ -27,7 +27,7 @@ from mtmount_twisted.frontends.broker.words import (
 from mtmount_twisted.frontends.web.api.command_tracker import CommandTracker
 from mtmount_twisted.station.desk import MOST_OPEN
 from tests.support.children import ChildClock
-from tests.support.commanders import LOG
+from tests.support.commanders import LOG, STOP, command
 from tests.support.web_houses import WebHouse
 
 from .test_service import begin
@@ -358,11 +358,8 @@ class PresenceTests(DeskCase):
 class ServiceTests(SynchronousTestCase):
     """The desk within the service."""
 
-    def test_lines(self) -> None:
-        """The tenure and the last stops go to each child, the child's lines to the desk, and the outcomes
-        back."""
-        house = WebHouse()
-        reactor = ChildClock()
+    def serve(self, house: WebHouse, reactor: ChildClock) -> BrokerService:
+        """A service with a desk, which has started."""
 
         def desk(send: Any) -> Desk:
             parts: Any = (house.bridge, house.bus, USERS, house.clock, house.wall_clock, LOG)
@@ -370,6 +367,36 @@ class ServiceTests(SynchronousTestCase):
 
         service = BrokerService(begin(users=USERS), LOG, reactor=reactor, desk=desk)
         service.startService()
+        return service
+
+    def test_stops_before_the_end_of_the_tenure(self) -> None:
+        """A child that did not read receives the last stops before the end of the tenure, as any other."""
+        house = WebHouse()
+        reactor = ChildClock()
+        service = self.serve(house, reactor)
+        child = reactor.children[-1]
+        eui = house.client("eui", Source.EUI)
+        for epoch, is_soon_after_another in ((1, False), (2, True)):
+            service.settle_tenure(Tenure(epoch, True))
+            if is_soon_after_another:
+                eui.say(command(1, STOP, Source.EUI))
+            child.got  # noqa: B018
+            child.link.pauseProducing()
+            eui.say(command(2, STOP, Source.EUI))
+            service.settle_tenure(Tenure(epoch, False))
+            self.assertEqual(child.got, [])
+            child.link.resumeProducing()
+            stopped, tenure = child.got
+            self.assertIsInstance(stopped, Stopped)
+            self.assertEqual(tenure, Tenure(epoch, False))
+        service.stopService()
+
+    def test_lines(self) -> None:
+        """The tenure and the last stops go to each child, the child's lines to the desk, and the outcomes
+        back."""
+        house = WebHouse()
+        reactor = ChildClock()
+        service = self.serve(house, reactor)
         child = reactor.children[-1]
         self.assertEqual(child.got, [begin(users=USERS)])
         service.settle_tenure(Tenure(3, True))

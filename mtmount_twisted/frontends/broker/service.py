@@ -291,7 +291,8 @@ class BrokerService(Service):
 
     def child_ready(self) -> None:
         """See `supervisor.Owner`."""
-        self._send_tenure()
+        if self._tenure != self._sent_tenure:
+            self.settle_tenure(self._tenure)  # the last stops go first
         self._send_settled()
         self.others.child_ready()
         if self._desk is not None:
