@@ -17,6 +17,7 @@ from mtmount_twisted.enums import Commander
 from mtmount_twisted.errors import WebError
 
 WHERE = "http://127.0.0.1:8080"
+ADDRESS = "127.0.0.1:30005"
 SINCE = "2026-11-26T16:55:29.180Z"
 
 
@@ -46,7 +47,7 @@ class Daemon:
 
     def __init__(self) -> None:
         self.lease = lease()
-        self.commanders = [commander("csc", "127.0.0.1:30005"), commander("web/night")]
+        self.commanders = [commander("csc", ADDRESS), commander("web/night")]
         self.version = mtmount_twisted.__version__
         self.problem = ""
         self.fault: Exception | None = None
@@ -74,12 +75,12 @@ class WatchTests(SynchronousTestCase):
         self.clock = Clock()
         self.daemon = Daemon()
         self.shown: list[tuple[str, str]] = []
-        self.port: int | None = 30005
+        self.address: str | None = ADDRESS
 
     def start(self, *, is_guess: bool = False) -> Watch:
         """Begin to watch."""
         self.watch = Watch(
-            self.daemon.ask, WHERE, self.show, self.clock, lambda: self.port, is_guess=is_guess
+            self.daemon.ask, WHERE, self.show, self.clock, lambda: self.address, is_guess=is_guess
         )
         self.watch.start()
         self.addCleanup(self.watch.stop)
@@ -241,7 +242,7 @@ class WatchTests(SynchronousTestCase):
         self.daemon.lease = lease("csc", 1)
         self.start()
         self.pass_time()
-        self.port, self.daemon.commanders, self.daemon.lease = None, [], lease("csc", 1, True)
+        self.address, self.daemon.commanders, self.daemon.lease = None, [], lease("csc", 1, True)
         self.assertEqual([label for label, _ in self.pass_time()], ["holder"])
         self.daemon.lease = lease(None, 1)
         self.assertEqual([label for label, _ in self.pass_time()], ["NO COMMAND"])
@@ -274,7 +275,7 @@ class WatchTests(SynchronousTestCase):
         self.daemon.commanders = []
         self.start(is_guess=True)
         self.pass_time(1.5)
-        self.daemon.commanders = [commander("csc", "127.0.0.1:30005")]
+        self.daemon.commanders = [commander("csc", ADDRESS)]
         self.assertEqual(self.pass_time(10), [])
 
     def test_other_version(self) -> None:
@@ -304,12 +305,31 @@ class StandingTests(SynchronousTestCase):
     """What is read from the daemon's answer, and what of it is told."""
 
     def test_own_name(self) -> None:
-        """The prompt is the one commander at its port, and nobody if that is not clear."""
+        """The prompt is the one commander at its address; if none has this address, at its port. It is nobody
+        if that is not clear. A client without rights takes this place from no commander."""
         state = Daemon().state
-        for port, name in ((30005, "csc"), (3000, None), (None, None), (5, None)):
-            self.assertEqual(read_standing(state, port).me, name)
-        state["commanders"].append(commander("desk/3", "[::1]:30005"))
-        self.assertIsNone(read_standing(state, 30005).me)
+        other, behind_proxy = "[::1]:30005", "192.0.2.1:30005"
+        for own, name in (
+            (ADDRESS, "csc"),
+            (behind_proxy, "csc"),
+            ("127.0.0.1:3000", None),
+            (None, None),
+            ("127.0.0.1:5", None),
+        ):
+            self.assertEqual(read_standing(state, own).me, name)
+        clients = state["commanders"]
+        clients.append(commander("hall/1", other, may_command=False))
+        clients.append(commander("hall/2", ADDRESS, may_command=False))  # connected to another port
+        for own, name in ((ADDRESS, "csc"), (behind_proxy, "csc"), (other, "hall/1")):
+            self.assertEqual(read_standing(state, own).me, name)
+        clients.append(commander("desk/3", other))
+        for own, name in ((ADDRESS, "csc"), (other, "desk/3"), (behind_proxy, None)):
+            self.assertEqual(read_standing(state, own).me, name)
+        clients.append(commander("desk/4", ADDRESS))
+        self.assertIsNone(read_standing(state, ADDRESS).me)
+        state["commanders"] = [commander("hall/1", ADDRESS, may_command=False)]
+        for own in (ADDRESS, behind_proxy):
+            self.assertEqual(read_standing(state, own).me, "hall/1")
 
     def test_values_that_no_bridge_sends(self) -> None:
         """A page that is another program's is told in a line, however long or strange its values are."""
@@ -324,17 +344,17 @@ class StandingTests(SynchronousTestCase):
         ):
             state = Daemon().state | {"lease": lease() | wrong, "version": "9" * 1000}
             with self.assertRaises(WebError) as caught:
-                read_standing(state, 30005)
+                read_standing(state, ADDRESS)
             self.assertLess(len(str(caught.exception)), 300)
         state = Daemon().state
         state["commanders"][0]["name"] = "x" * 1000
         with self.assertRaises(WebError):
-            read_standing(state, 30005)
+            read_standing(state, ADDRESS)
 
     def test_many_requests(self) -> None:
         """Of thousands of requests a few are told, and their number."""
         state = Daemon().state | {"lease": lease("eui", 1, False, *map(str, range(20_000)))}
-        now = read_standing(state, 30005)
+        now = read_standing(state, ADDRESS)
         told = [text for label, text in changes(Standing("eui", 1, False, (), "csc"), now)]
         self.assertEqual(
             told, [*(f"{name} asks eui for command" for name in "012"), "and 17 more ask for command"]
@@ -353,7 +373,7 @@ STATE: dict[str, Any] = {
     "version": "1.2",
     "lease": lease("csc", 1, False, "web/night"),
     "commanders": [
-        commander("csc", "127.0.0.1:30005"),
+        commander("csc", ADDRESS),
         commander("watch/1", "127.0.0.1:5", may_command=False),
     ],
     "controller": {"connected": True, "since": SINCE, "address": "mount:4000"},
@@ -392,7 +412,7 @@ class ReportTests(SynchronousTestCase):
     def test_who(self) -> None:
         """Who has command, who asks for it, who is connected, and which of them this prompt is."""
         self.assertEqual(
-            report.who(STATE, read_standing(STATE, 30005)).splitlines(),
+            report.who(STATE, read_standing(STATE, ADDRESS)).splitlines(),
             [
                 "this prompt (csc) has command since 16:55:29",
                 "web/night asks for it, since 16:55:29",

@@ -30,7 +30,7 @@ from mtmount_twisted.client.duplex import DuplexCommunicator
 from mtmount_twisted.client.mount import Mount
 from mtmount_twisted.dialects.sources import Commander
 from mtmount_twisted.errors import ConnectTimeoutError, ListenError, PeerRefusedError, WebError
-from mtmount_twisted.hosts import host_and_port, is_loopback
+from mtmount_twisted.hosts import host_and_port, is_loopback, plain_address
 from mtmount_twisted.net.output import DescriptorSink, OutputFile, OutputThread
 from mtmount_twisted.net.tls import client_options, date_warnings, load_credentials
 from mtmount_twisted.version import how_to_install
@@ -171,7 +171,7 @@ class Program:
             str(address),
             self.session.show,
             self.reactor,
-            self._own_port,
+            self._own_address,
             is_guess=options.web is None,
         )
 
@@ -214,12 +214,15 @@ class Program:
         if self.watch is not None:
             self.watch.note_ask(commander)
 
-    def _own_port(self) -> int | None:
-        """The port from which this commander is connected to the bridge; None while it is not connected."""
+    def _own_address(self) -> str | None:
+        """The address of this commander as the bridge has it, HOST:PORT; None while it is not connected. The
+        address of a pair's commander is the address of the pair."""
         writer = self.link.writer
         if writer is None or not self.link.connected:
             return None
-        return writer.transport.getHost().port if self.options.at_port else self.link.client_port
+        transport = writer.transport
+        place = transport.getHost() if self.options.at_port else transport.getPeer()
+        return host_and_port(plain_address(place.host), place.port)
 
     def _start_watch(self) -> None:
         if self.watch is not None:

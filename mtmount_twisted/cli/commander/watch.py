@@ -89,16 +89,15 @@ class Standing:
         return f"{self.holder or 'nobody'} has command"
 
 
-def read_standing(state: dict[str, Any], port: int | None) -> Standing:
+def read_standing(state: dict[str, Any], address: str | None) -> Standing:
     """Read the state of command from the answer to ``/api/v1/state``.
 
-    :param port: the port of this prompt in the answer (``commanders[].address``); None if it has none.
+    :param address: the address of this prompt in the answer (``commanders[].address``); None if it has none.
     :raises WebError: if the answer comes from another version, or has values that no bridge sends.
     """
     try:
         lease = state["lease"]
-        mine = [each for each in state["commanders"] if each["address"].endswith(f":{port}")]
-        me = mine[0] if len(mine) == 1 else None
+        me = None if address is None else _find_own(state["commanders"], address)
         return Standing(
             holder=None if lease["holder"] is None else _text(lease["holder"]),
             number=_of_type(int, lease["number"]),
@@ -115,6 +114,22 @@ def read_standing(state: dict[str, Any], port: int | None) -> Standing:
             f"mtmount_twisted {__version__} can't read the answers of version {version}; install the same "
             "version on both sides"
         ) from None
+
+
+def _find_own(clients: list[dict[str, Any]], address: str) -> dict[str, Any] | None:
+    """Return the client at an address; if no client has the address, because it is translated on the way, the
+    client at its port. Return None if that is not clear. The clients that may command come first: any other
+    client could choose the same port.
+    """
+    port = address[address.rindex(":") :]
+    for own, is_at in ((address, str.__eq__), (port, str.endswith)):
+        for may_command in (True, False):
+            found = [
+                each for each in clients if each["may_command"] is may_command and is_at(each["address"], own)
+            ]
+            if found:
+                return found[0] if len(found) == 1 else None
+    return None
 
 
 def _of_type(kind: type[T], value: object) -> T:
@@ -166,8 +181,8 @@ class Watch:
     :param where: the daemon's address, for a person.
     :param show: called with a label and a text.
     :param clock: an ``IReactorTime``.
-    :param own_port: function that returns the port from which this prompt is connected to the bridge; None
-        while it is not connected.
+    :param own_address: function that returns the address of this prompt at the bridge, HOST:PORT; None while
+        it is not connected.
     :param is_guess: True if the address is only a default. Then the page of another bridge is ignored.
     """
 
@@ -177,7 +192,7 @@ class Watch:
         where: str,
         show: Show,
         clock: IReactorTime,
-        own_port: Callable[[], int | None],
+        own_address: Callable[[], str | None],
         *,
         is_guess: bool = False,
     ) -> None:
@@ -185,7 +200,7 @@ class Watch:
         self._where = where
         self._show = show
         self._clock = clock
-        self._own_port = own_port
+        self._own_address = own_address
         self._is_guess = is_guess
         self._standing: Standing | None = None
         self._lease: Any = None  # the lease at the last reading of the whole state
@@ -211,7 +226,7 @@ class Watch:
         :raises WebError: if the daemon does not answer, or if it belongs to another bridge.
         """
         state = await self._ask("/api/v1/state")
-        standing = read_standing(state, self._own_port())
+        standing = read_standing(state, self._own_address())
         self._source = standing.source
         return state, standing
 
@@ -220,7 +235,7 @@ class Watch:
 
         :raises WebError: if the daemon does not answer, or does not know this prompt.
         """
-        if self._own_port() is None:
+        if self._own_address() is None:
             raise WebError("it is not connected")
         for _ in range(LOOKS):
             if self._source is None:
@@ -290,16 +305,17 @@ class Watch:
 
     async def _look(self) -> None:
         """Ask only for the lease, which is short. Ask for the whole state only if it may have changed."""
-        port = self._own_port()
+        address = self._own_address()
         standing = self._standing
-        if standing is not None and not self._problem and (port is None or standing.me or self._is_strange):
+        is_settled = address is None or (standing is not None and standing.me) or self._is_strange
+        if standing is not None and not self._problem and is_settled:
             lease = await self._ask("/api/v1/lease")
             if lease == self._lease:
                 return
         state, now = await self.state()
-        if port is None and standing is not None:  # a commander keeps its name until the next connection
+        if address is None and standing is not None:  # a commander keeps its name until the next connection
             now = replace(now, me=standing.me, source=standing.source)
-        self._strange = self._strange + 1 if now.me is None and port is not None else 0
+        self._strange = self._strange + 1 if now.me is None and address is not None else 0
         if self._is_strange and self._is_guess:
             raise WebError(f"{self._where} {_STRANGE}")
         self._lease = state["lease"]
