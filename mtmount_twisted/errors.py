@@ -11,7 +11,7 @@
     +-- LineTooLongError        (ValueError)  a peer sent a line over the limit
     +-- UnfinishedLineError     (TimeoutError)  a peer did not end a line in time
     +-- HandshakeTooLongError   (ValueError)  a peer sent too many bytes before the end of the TLS handshake
-    +-- SecondHandshakeError    (ValueError)  a peer began a second TLS handshake on its connection
+    +-- TLSAnswersError         (ValueError)  a peer requested too many answers of TLS itself
     +-- UnknownFieldError       (TypeError)   a message has no parameter of that name
     +-- PositionalFieldError    (TypeError)   a message parameter was given without its name
     +-- NotConnectedError       (RuntimeError)            there was no connection
@@ -182,11 +182,20 @@ class HandshakeTooLongError(MTMountError, ValueError):
         return f"it sent {self.limit} bytes, and it was not over: it may show too many certificates"
 
 
-class SecondHandshakeError(MTMountError, ValueError):
-    """A peer began a second TLS handshake on its connection (renegotiation; RFC 5246, 7.4.1.1)."""
+class TLSAnswersError(MTMountError, ValueError):
+    """A peer requested more than `limit` bytes of TLS itself, after its handshake.
+
+    These are the answers to renegotiations (RFC 5246, 7.4.1.1) and key updates (RFC 8446, 4.6.3).
+
+    :ivar limit: the number of bytes that these answers may have on one connection.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
 
     def __str__(self) -> str:
-        return "it began a second TLS handshake on its connection: turn renegotiation off in the client"
+        return f"it requested more than {self.limit} bytes of TLS itself, by renegotiations or key updates"
 
 
 class UnfinishedLineError(MTMountError, TimeoutError):

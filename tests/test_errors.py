@@ -33,7 +33,7 @@ SAMPLES: dict[str, tuple[Exception, type[Exception], list[str]]] = {
     ),
     "LineError": (errors.LineError(b"1\n2", "bad end", "x"), ValueError, ["bad end", r"1\n2"]),
     "HandshakeTooLongError": (errors.HandshakeTooLongError(16384), ValueError, ["16384 bytes"]),
-    "SecondHandshakeError": (errors.SecondHandshakeError(), ValueError, ["renegotiation"]),
+    "TLSAnswersError": (errors.TLSAnswersError(4096), ValueError, ["4096 bytes"]),
     "UnfinishedLineError": (errors.UnfinishedLineError(b"abc", 10.0), TimeoutError, ["abc", "10 s"]),
     "LineTooLongError": (errors.LineTooLongError(b"abc", 99), ValueError, ["abc", "99"]),
     "UnknownFieldError": (

@@ -62,11 +62,6 @@ MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""
 
 
-HANDSHAKE = 22
-"""The type of a record with messages of a handshake (RFC 5246, 6.2.1). Under TLS 1.3, the records behind the
-handshake show another type (RFC 8446, 5.2)."""
-
-
 class Records(Protocol):
     """A connection that has received records, and may not be read at once.
 
@@ -119,19 +114,6 @@ def whole_records(data: bytes, most: int = SLICE) -> int:
             break
         end = after
     return end
-
-
-def has_handshake(data: bytes) -> bool:
-    """Return True if one of these records has messages of a handshake.
-
-    :param data: whole records, as `whole_records` finds them.
-    """
-    start = 0
-    while len(data) >= start + HEADER:
-        if data[start] == HANDSHAKE:
-            return True
-        start += HEADER + int.from_bytes(data[start + 3 : start + HEADER], "big")
-    return False
 
 
 class RecordQueue:

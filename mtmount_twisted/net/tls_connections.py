@@ -12,23 +12,28 @@ from enum import Enum
 from socket import AF_UNIX
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from mtmount_twisted.errors import HandshakeTooLongError, SecondHandshakeError
+from mtmount_twisted.errors import HandshakeTooLongError, TLSAnswersError
 from mtmount_twisted.hosts import client_network
 
 from .admission import address_of
 from .handshakes import MAX_HANDSHAKE, HandshakeQueue
 from .protocol import receive_little
-from .records import SLICE, has_handshake, whole_records
+from .records import SLICE, whole_records
 from .unix_sockets import LOOK
 
 _READS_HELLO = b"SSLv3/TLS read client hello"
 """How OpenSSL names its state behind a part of a ClientHello that comes in several records."""
+
+MOST_ANSWERED = 4096
+"""The largest number of bytes that TLS itself sends a peer after its handshake: it answers 150 key updates
+(RFC 8446, 4.6.3). A usual client needs one each 16 million records."""
 
 _log = Logger()
 
@@ -69,6 +74,8 @@ class ServerConnection(BufferingTLSTransport):
     network: str
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
+    _is_writing = False  # what a protocol has written
+    _answered = 0  # the bytes that OpenSSL has sent by itself since the handshake
     _last_bytes = SLICE  # the bytes that are still decrypted after this side has closed
 
     def __init__(self, factory: ServerFactory, protocol: Any) -> None:
@@ -179,8 +186,7 @@ class ServerConnection(BufferingTLSTransport):
         if self._is_due and (queue is None or is_free):
             size = whole_records(self.due, len(self.due))
             due, self.due = self.due[:size], self.due[size:]
-            if not self._renegotiates(due):
-                super().dataReceived(due)  # type: ignore[no-untyped-call]
+            super().dataReceived(due)  # type: ignore[no-untyped-call]
         elif self._is_due and queue is not None and not self._is_paused:
             queue.records.add(self, self.network)
         if self._is_due and not self._waits:
@@ -208,23 +214,11 @@ class ServerConnection(BufferingTLSTransport):
         else:
             size = whole_records(self.due, most)
             data, self.due = self.due[:size], self.due[size:]
-        if data and not self._renegotiates(data):
+        if data:
             self._decrypt(data)
         if self.state is SHAKEN:
             self._go_on()
         return taken
-
-    def _renegotiates(self, data: bytes) -> bool:
-        """Return True if the peer begins a second handshake, and end its connection then.
-
-        OpenSSL refuses each with a warning of 31 bytes (RFC 5246, 7.2.2), and bounds neither their number nor
-        what waits to be sent. No client needs one.
-        """
-        if not has_handshake(data):
-            return False
-        self.due = b""
-        self.failVerification(Failure(SecondHandshakeError()))  # type: ignore[no-untyped-call]
-        return True
 
     def _decrypt(self, data: bytes) -> None:
         """Decrypt in a turn. An error here must not end the connection that the reactor is just reading."""
@@ -234,6 +228,27 @@ class ServerConnection(BufferingTLSTransport):
             _log.failure("failed to read a connection's bytes")
             self.due = b""
             self.abortConnection()  # type: ignore[no-untyped-call]
+
+    def _write(self, data: bytes) -> None:
+        self._is_writing = True
+        try:
+            super()._write(data)  # type: ignore[no-untyped-call]
+        finally:
+            self._is_writing = False
+
+    # No public method of Twisted's sees what OpenSSL sends by itself. A producer bounds only what a protocol
+    # writes, so a peer that reads nothing would fill the memory with answers to its own requests.
+    def _flushSendBIO(self) -> None:
+        try:
+            data = self.getHandle().bio_read(2**15)  # type: ignore[no-untyped-call]
+        except SSL.WantReadError:
+            return
+        self.transport.write(data)
+        if self.state is SHAKEN and not self._is_writing:
+            self._answered += len(data)
+            if self._answered > MOST_ANSWERED and not self.disconnecting:
+                self.due = b""
+                self.failVerification(Failure(TLSAnswersError(MOST_ANSWERED)))  # type: ignore[no-untyped-call]
 
     # No public method of Twisted's sees this failure. If the hook goes, the memory waits for a collection.
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.errors import SecondHandshakeError
+from mtmount_twisted.errors import TLSAnswersError
+from mtmount_twisted.net import tls_connections
 from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
 from mtmount_twisted.net.records import HEADER, MOST_CONTENT, REST, SLICE, STEP_TIME, whole_records
+from mtmount_twisted.net.tls_connections import MOST_ANSWERED
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
-from tests.support.handshakes import TURN, Peer, client_context
+from tests.support.handshakes import TURN, KeyUpdates, Peer, client_context
 
 try:
     from OpenSSL import SSL
@@ -323,24 +325,49 @@ class RecordTests(HandshakeCase):
         last.send(last.say(b"stop"))
         self.assertEqual([ear.heard for ear in self.ears], [b"." + b"y" * 16_000, b".stop"])
 
-    def test_second_handshake(self) -> None:
-        """A peer that begins a second handshake is cut off, with command or without."""
+    def test_key_updates(self) -> None:
+        """A peer that requests keys without end is cut off, with command or without; a few it may request."""
         for has_command in (True, False):
-            context = client_context()
-            context.set_max_proto_version(SSL.TLS1_2_VERSION)
-            peer = self.connect(self.port, STRANGER, context).shake_hands()
+            updates = KeyUpdates()
+            peer = self.connect(self.port, STRANGER, updates.context).shake_hands()
             ear = self.ear
             peer.protocol.give_precedence(lambda free=has_command: free)
-            peer.tls.bio_write(peer.wire.value())
-            peer.wire.clear()
-            peer.tls.do_handshake()
-            data = peer.say(b"stop")
-            peer.tls.renegotiate()
-            peer.send(data + peer.flight())
-            self.pass_turns(2)
-            assert ear.reason is not None
-            self.assertTrue(ear.reason.check(SecondHandshakeError))
+            for _ in range(20):
+                peer.send(updates.next())
+                self.pass_turns(1)
+            self.assertTrue(peer.wire.connected)
+            answered = len(peer.wire.value())
+            for _ in range(20):
+                if peer.wire.connected:
+                    peer.send(b"".join(updates.next() for _ in range(10)))
+                    self.pass_turns(1)
             self.assertFalse(peer.wire.connected)
+            self.assertLess(len(peer.wire.value()) - answered, 2 * MOST_ANSWERED)
+            assert ear.reason is not None
+            self.assertTrue(ear.reason.check(TLSAnswersError))
+
+    def test_renegotiation(self) -> None:
+        """What refuses a second handshake under TLS 1.2 counts as well. What the server writes does not."""
+        self.patch(tls_connections, "MOST_ANSWERED", 16)
+        context = client_context()
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        peer = self.connect(self.port, STRANGER, context).shake_hands()
+        ear = self.ear
+        assert ear.transport is not None
+        ear.dataReceived = lambda data: ear.transport.write(bytes(100_000))  # type: ignore[method-assign, union-attr]
+        peer.tls.bio_write(peer.wire.value())
+        peer.wire.clear()
+        peer.tls.do_handshake()
+        peer.send(peer.say(b"stop"))
+        self.pass_turns(2)
+        self.assertGreater(len(peer.wire.value()), 100_000)
+        self.assertTrue(peer.wire.connected)
+        peer.wire.clear()
+        peer.tls.renegotiate()
+        peer.send(peer.flight())
+        self.pass_turns(2)
+        assert ear.reason is not None
+        self.assertTrue(ear.reason.check(TLSAnswersError))
 
     def test_slow_slice(self) -> None:
         """A slice that takes as long as all steps of a turn is the only one in its turn."""

@@ -14,6 +14,9 @@ from mtmount_twisted.net.tls import load_credentials
 
 try:
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
     from OpenSSL import SSL
 except ImportError:  # the extra is not installed
     SSL = None  # type: ignore[assignment]
@@ -108,3 +111,37 @@ def with_certificates(path: Path, count: int) -> Any:
     for _ in range(count - 1):
         context.add_extra_chain_cert(own)
     return context
+
+
+class KeyUpdates:
+    """The records of a client with TLS 1.3 that updates its keys and requests new ones of the server.
+
+    :ivar context: of the client, which must send nothing else after its handshake.
+    """
+
+    CIPHER = b"TLS_AES_128_GCM_SHA256"
+
+    def __init__(self) -> None:
+        self.context = client_context()
+        self.context.set_tls13_ciphersuites(self.CIPHER)
+        self.context.set_keylog_callback(self._keep)
+        self._secret = b""
+
+    def _keep(self, connection: Any, line: bytes) -> None:
+        label, _, secret = line.split()
+        if label == b"CLIENT_TRAFFIC_SECRET_0":
+            self._secret = bytes.fromhex(secret.decode())
+
+    def _expand(self, label: bytes, length: int) -> bytes:
+        """HKDF-Expand-Label (RFC 8446, 7.1)."""
+        label = b"tls13 " + label
+        info = length.to_bytes(2, "big") + bytes([len(label)]) + label + b"\0"
+        return HKDFExpand(SHA256(), length, info).derive(self._secret)
+
+    def next(self) -> bytes:
+        """Return the next record: a KeyUpdate with ``update_requested`` (RFC 8446, 4.6.3)."""
+        message = b"\x18\0\0\1\1" + b"\x16"
+        header = b"\x17\x03\x03" + (len(message) + 16).to_bytes(2, "big")
+        sealed = AESGCM(self._expand(b"key", 16)).encrypt(self._expand(b"iv", 12), message, header)
+        self._secret = self._expand(b"traffic upd", 32)
+        return header + sealed
