@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import ssl
 from asyncio import Task
 from collections.abc import Coroutine
@@ -97,6 +96,7 @@ class Child:
         self._link = link
         self._journal = JournalFile(Path(begin.journal))
         self._tasks: list[Task[None]] = []
+        self._failure: BaseException | None = None  # the first error that ended a part
         self.outbox: Outbox | None = None
         self.telemetry: TelemetryOutbox | None = None
         self.keeper: Keeper | None = Keeper(engine, begin.mount, link.reply) if begin.election else None
@@ -122,7 +122,7 @@ class Child:
             self.telemetry = TelemetryOutbox(engine, engine.log(TELEMETRY), format, source, link.log)
 
     async def run(self) -> None:
-        """Publish until the daemon ends."""
+        """Publish until the daemon ends, or until a part fails: then raise its error."""
         self._engine.start()
         self._start(self._engine.wait_failed())
         following = (self.following, self.searching)
@@ -131,22 +131,27 @@ class Child:
                 self._start(part.run())
         try:
             await self._read_lines()
+        except asyncio.CancelledError:
+            if self._failure is None:
+                raise
         finally:
             for task in self._tasks:
                 task.cancel()
             await self._engine.close()
             self._journal.close()
+        if self._failure is not None:
+            raise self._failure  # its text becomes the last words of the process, which the daemon logs
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a part beside the reading of the daemon's lines. An error in the part ends the process, with a
-        traceback."""
+        """Run a part beside the reading of the daemon's lines. An error in the part ends `run` with this
+        error."""
         reading = asyncio.current_task()
         task = asyncio.create_task(work)
         self._tasks.append(task)
 
         def ended(task: Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                logging.getLogger(__name__).critical("a part of the station failed", exc_info=error)
+                self._failure = self._failure or error
                 if reading is not None:
                     reading.cancel()
 

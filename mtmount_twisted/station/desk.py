@@ -436,23 +436,25 @@ class Desk:
     async def write(self, log: ILog, key: str, body: bytes, after: int) -> int:
         """Store a claim or an outcome, on a condition about the last message of its subject.
 
-        If the outcome of an attempt is unknown, look and try again until it is known.
+        If the outcome of an attempt is unknown, try again until it is known. If the condition does not hold,
+        look: an earlier attempt may have stored the message. If the look shows that the condition holds, try
+        again.
 
         :param after: the position that this last message must have; 0 if there must be none.
         :returns: the position; 0 if the condition does not hold.
         """
-        unsure = False
         while True:
             try:
                 await self.engine.wait_connected()
-                position = await log.append(key, body, after=after)
-                if not position and unsure:
-                    last = await log.last(key)
-                    if last is not None and last.body == body:
-                        return last.position
-                return position
+                if position := await log.append(key, body, after=after):
+                    return position
+                last = await log.last(key)
+                if last is not None and last.body == body:
+                    return last.position
+                if (0 if last is None else last.position) != after:
+                    return 0
             except EngineUnreachable:
-                unsure = True
+                pass
             except (EngineFull, EngineRefused) as error:
                 self.tell(f"commands by the broker: an outcome can't be written: {error}")
             await pause(RETRY_AFTER)

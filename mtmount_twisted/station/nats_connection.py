@@ -19,7 +19,7 @@ from asyncio import Future
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from nats.aio.client import Client
@@ -74,6 +74,10 @@ class _ApiError(msgspec.Struct):
     code: int = 0
     err_code: int = 0
     description: str = ""
+
+
+Position = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+"""The place of a message in its stream."""
 
 
 class _Confirmation(msgspec.Struct):
@@ -307,12 +311,18 @@ class Connection:
     """One connection to a server.
 
     :param faults: how often each message could not be read, on all connections of the caller.
+    :param tell: called with each reason why an answer can't be read.
     :ivar lost: done once the connection is lost; its result is the reason.
     :ivar version: the version of the server, such as ``2.10.18``.
     :ivar fault: what could not be read; empty if nothing.
     """
 
-    def __init__(self, faults: Counter[tuple[bytes, str]] | None = None) -> None:
+    def __init__(
+        self,
+        faults: Counter[tuple[bytes, str]] | None = None,
+        tell: Callable[[str], object] = lambda why: None,
+    ) -> None:
+        self._tell = tell
         self._client = _Client(Counter() if faults is None else faults, self._fault, self._reading_ended)
         self.fault: str = ""
         self._loop = asyncio.get_running_loop()
@@ -481,28 +491,40 @@ class Connection:
         except MTMountError as error:
             waiting.future.set_exception(error)
         except Exception as error:
-            why = f"the server sends a malformed answer ({type(error).__name__}: {error})"
-            waiting.future.set_exception(EngineUnreachable(why))
+            waiting.future.set_exception(self.malformed(error))
+
+    def malformed(self, error: Exception) -> MalformedAnswer:
+        """Return the error for an answer that can't be read, whose reason goes to the log. The connection
+        stays: only this question has no answer."""
+        answer = MalformedAnswer(malformed_answer(error))
+        self._tell(str(answer))
+        return answer
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Future[int]:
         """Send a message to the stream of its subject, and return its confirmation: see `ILog.send`."""
         return await self.send(subject, body, headers, read=_position)
 
-    async def ask(self, subject: str, question: object = None) -> dict[str, Any]:
-        """Send a request to JetStream's API, and return the answer.
+    async def ask(
+        self, subject: str, question: object = None, read: Callable[[Any], Any] = lambda answer: answer
+    ) -> Any:
+        """Send a request to JetStream's API, and return what `read` returns for the answer.
 
-        :raises EngineUnreachable: if there is no answer.
+        :param read: it may raise any error if the answer is malformed.
+        :raises EngineUnreachable: if there is no answer, or a malformed one.
         :raises ApiRefused: if the answer is an error.
         """
+
+        def answered(message: Msg, subject: str) -> Any:
+            if _status(message) == "503":
+                raise EngineUnreachable("the server has no JetStream: is it turned on in its configuration?")
+            answer = json.loads(message.data)
+            if "error" in answer:
+                error = answer["error"]
+                raise ApiRefused(str(error.get("description")), int(error.get("err_code", 0)))
+            return read(answer)
+
         body = b"" if question is None else json.dumps(question).encode()
-        message: Msg = await (await self.send(f"$JS.API.{subject}", body))
-        if _status(message) == "503":
-            raise EngineUnreachable("the server has no JetStream: is it turned on in its configuration?")
-        answer: dict[str, Any] = json.loads(message.data)
-        if "error" in answer:
-            error = answer["error"]
-            raise ApiRefused(str(error.get("description")), int(error.get("err_code", 0)))
-        return answer
+        return await (await self.send(f"$JS.API.{subject}", body, read=answered))
 
     async def is_answered(self, subject: str) -> bool | None:
         """Ask other clients. Return True for an answer, False without a listener, None without an answer."""
@@ -567,6 +589,15 @@ class Connection:
         return self._client.new_inbox()
 
 
+def malformed_answer(error: Exception) -> str:
+    """Return the reason for the log if an answer of the server can't be read."""
+    return f"the server sends a malformed answer ({type(error).__name__}: {str(error)[:200]})"
+
+
+class MalformedAnswer(EngineUnreachable):
+    """The answer of the server can't be read: the outcome of the question is unknown."""
+
+
 class ApiRefused(EngineRefused):
     """JetStream's API answers with an error.
 
@@ -595,7 +626,7 @@ def _status(message: Msg) -> str:
 
 
 def _position(message: Msg, subject: str) -> int:
-    """Return the position in the confirmation of a message.
+    """Return the position in the confirmation of a message; 0 if its condition does not hold.
 
     :raises EngineUnreachable: if no stream answers, as during the election of its leader.
     """
@@ -604,7 +635,7 @@ def _position(message: Msg, subject: str) -> int:
     confirmation = _read_confirmation(message.data)
     error = confirmation.error
     if error is None:
-        return confirmation.seq
+        return msgspec.convert(confirmation.seq, Position)
     if error.err_code == WRONG_SEQUENCE:
         return 0
     if error.err_code in NO_ROOM:

@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from nats.aio.msg import Msg
 from zope.interface import implementer
 
@@ -28,7 +30,15 @@ from mtmount_twisted.errors import EngineRefused, EngineUnreachable
 from mtmount_twisted.frontends.broker.words import CONNECTING
 
 from .contracts import IEngine, ILog, IPresence, IReading, IReceiver, IRegister, Start, Stored
-from .nats_connection import ApiRefused, Connection, Login, decoded
+from .nats_connection import (
+    ApiRefused,
+    Connection,
+    Login,
+    MalformedAnswer,
+    Position,
+    decoded,
+    malformed_answer,
+)
 from .nats_reading import NatsReading
 from .streams import StreamSettings, differences
 from .waits import pause
@@ -213,7 +223,7 @@ class NatsEngine:
 
     async def _run(self) -> None:
         while True:
-            connection = Connection(self._faults)
+            connection = Connection(self._faults, partial(self._tell, logging.ERROR))
             try:
                 await connection.open(next(self._servers), self._login)
                 await self._look_at(connection)
@@ -221,10 +231,11 @@ class NatsEngine:
                 self.problem = str(error)
                 self._notify()
                 await connection.close()
-                await pause(REFUSED_RETRY if isinstance(error, EngineRefused) else RETRY_AFTER)
+                is_lasting = isinstance(error, EngineRefused | MalformedAnswer)
+                await pause(REFUSED_RETRY if is_lasting else RETRY_AFTER)
                 continue
             except Exception as error:  # an answer of any shape must not end the attempts
-                self.problem = f"the server sends a malformed answer ({type(error).__name__}: {error})"
+                self.problem = malformed_answer(error)
                 self._tell(logging.ERROR, self.problem)
                 self._notify()
                 await connection.close()
@@ -278,28 +289,33 @@ class NatsEngine:
 
     async def _look_at_stream(self, connection: Connection, stream: StreamSettings) -> None:
         """Make a stream if it is missing. Report one line if it can't be made, or differs."""
+
+        def read(answer: Any) -> tuple[float | None, list[str]]:
+            return _told_time(answer), list(differences(stream, answer["config"]))
+
         try:
             before = time.time()
             try:
-                found = await connection.ask(f"STREAM.INFO.{stream.name}")
+                now, differing = await connection.ask(f"STREAM.INFO.{stream.name}", read=read)
             except ApiRefused as error:
                 if error.number != NOT_FOUND:
                     raise
-                found = await connection.ask(f"STREAM.CREATE.{stream.name}", stream.as_json())
+                question = stream.as_json()
+                now, differing = await connection.ask(f"STREAM.CREATE.{stream.name}", question, read)
         except EngineRefused as error:
             why = str(error)
             if isinstance(error, ApiRefused) and error.number == OVERLAP:
                 why += " (of an earlier version? See docs/howto/upgrade.rst)"
             self._tell(logging.ERROR, f"the stream {stream.name} is missing, and can't be made: {why}")
             return
-        self.note_time(found, before)
-        for why in differences(stream, found["config"]):
+        self.note_time(now, before)
+        for why in differing:
             self._tell(logging.WARNING, f"the stream {stream.name} is not as this bridge needs it: {why}")
 
-    def note_time(self, answer: dict[str, Any], before: float) -> None:
+    def note_time(self, now: float | None, before: float) -> None:
         """Note the broker's time in an answer, whose question was sent at a time of this machine's clock."""
-        if "ts" in answer:  # servers of 2.9 do not tell their time
-            self.offset = _time(answer["ts"]) - (before + time.time()) / 2
+        if now is not None:
+            self.offset = now - (before + time.time()) / 2
 
     def _tell(self, level: int, text: str) -> None:
         if text not in self._reported and len(self._reported) < MOST_REPORTS:
@@ -341,6 +357,27 @@ def _time(text: str) -> float:
     return datetime.fromisoformat(whole).timestamp()
 
 
+def _told_time(answer: Any) -> float | None:
+    """Return the broker's time in an answer; servers of 2.9 do not tell it."""
+    return _time(answer["ts"]) if "ts" in answer else None
+
+
+class _Message(msgspec.Struct):
+    subject: str
+    seq: Position
+    time: str
+    data: str | None = None
+
+
+class _Found(msgspec.Struct):
+    message: _Message
+
+
+def _stored(answer: Any) -> Stored:
+    message = msgspec.convert(answer, _Found).message
+    return Stored(message.subject, decoded(message.data), message.seq, _time(message.time))
+
+
 async def last_message(connection: Connection, stream: str, keys: str) -> Stored | None:
     """Return the last message of a stream whose subject matches a pattern; None if there is none."""
     return await _one_message(connection, stream, {"last_by_subj": keys})
@@ -348,13 +385,11 @@ async def last_message(connection: Connection, stream: str, keys: str) -> Stored
 
 async def _one_message(connection: Connection, stream: str, which: dict[str, Any]) -> Stored | None:
     try:
-        found = await connection.ask(f"STREAM.MSG.GET.{stream}", which)
+        return cast(Stored, await connection.ask(f"STREAM.MSG.GET.{stream}", which, _stored))
     except ApiRefused as error:
         if error.number == NO_MESSAGE:
             return None
         raise
-    message = found["message"]
-    return Stored(message["subject"], decoded(message.get("data")), message["seq"], _time(message["time"]))
 
 
 @implementer(ILog)
@@ -379,11 +414,15 @@ class _NatsLog:
         return await last_message(self._engine.connection(), self._name, keys)
 
     async def room(self) -> int:
+        def read(answer: Any) -> tuple[float | None, int]:
+            most = int(answer["config"].get("max_bytes", -1))
+            left = NO_BOUND if most < 0 else max(0, most - int(answer["state"]["bytes"]))
+            return _told_time(answer), left
+
         before = time.time()
-        found = await self._engine.connection().ask(f"STREAM.INFO.{self._name}")
-        self._engine.note_time(found, before)
-        most = int(found["config"].get("max_bytes", -1))
-        return NO_BOUND if most < 0 else max(0, most - int(found["state"]["bytes"]))
+        now, left = await self._engine.connection().ask(f"STREAM.INFO.{self._name}", read=read)
+        self._engine.note_time(now, before)
+        return cast(int, left)
 
     async def first(self, keys: str, position: int = 1) -> Stored | None:
         which = {"seq": max(1, position), "next_by_subj": keys}

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from asyncio import Future, Queue, Task
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 from nats.aio.msg import Msg
 from zope.interface import implementer
 
@@ -46,6 +48,57 @@ UNUSED_TIME = 60.0
 
 RETRY_AFTER = 0.5
 """The time to the next attempt if the stream does not answer, in seconds."""
+
+
+_End = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _State(msgspec.Struct):
+    first_seq: _End
+    last_seq: _End
+
+
+class _Info(msgspec.Struct):
+    state: _State
+
+
+class _Made(msgspec.Struct):
+    name: str
+
+
+class _Place(NamedTuple):
+    """The place of a message in its stream.
+
+    :ivar number: its number among the messages that the consumer delivered.
+    :ivar time: as in `Stored`.
+    """
+
+    position: int
+    number: int
+    time: float
+
+
+def _ends(answer: Any) -> tuple[int, int]:
+    """Return the positions of the first and the last message of a stream in an answer."""
+    state = msgspec.convert(answer, _Info).state
+    return state.first_seq, state.last_seq
+
+
+def _name(answer: Any) -> str:
+    """Return the name of a consumer in an answer."""
+    return msgspec.convert(answer, _Made).name
+
+
+def _place(reply: str) -> _Place:
+    """Return what a stream says about a message.
+
+    :raises ValueError: if that is malformed.
+    """
+    words = delivery_words(reply)[3:6]
+    if len(words) != 3 or not all(re.fullmatch("[1-9][0-9]{0,18}", word) for word in words):
+        raise ValueError(f"the place of a message is {reply[:100]!a}")
+    position, number, stamp = map(int, words)
+    return _Place(position, number, stamp / SECOND)
 
 
 class _Anew(Exception):
@@ -114,8 +167,7 @@ class NatsReading:
 
     async def _make_consumer(self, connection: Connection) -> _Consumer:
         """Make a consumer that begins at the next position, after the receiver has heard of a gap."""
-        state = (await connection.ask(f"STREAM.INFO.{self._stream}"))["state"]
-        first, last = int(state["first_seq"]), int(state["last_seq"])
+        first, last = await connection.ask(f"STREAM.INFO.{self._stream}", read=_ends)
         begin: dict[str, Any]
         if self._start is Start.LAST_OF_EACH and not self._next:
             begin = {"deliver_policy": "last_per_subject"}
@@ -140,8 +192,8 @@ class NatsReading:
             "num_replicas": 1,
         }
         question = {"stream_name": self._stream, "config": config}
-        made = await connection.ask(f"CONSUMER.CREATE.{self._stream}", question)
-        consumer = _Consumer(connection, self._stream, made["name"])
+        name = await connection.ask(f"CONSUMER.CREATE.{self._stream}", question, _name)
+        consumer = _Consumer(connection, self._stream, name)
         await consumer.open()
         return consumer
 
@@ -181,7 +233,7 @@ class _Consumer:
         """Return the next message.
 
         :raises _Anew: if the consumer is silent, has lost a message, or is gone.
-        :raises EngineUnreachable: if the connection is lost.
+        :raises EngineUnreachable: if the connection is lost, or the place of the message is malformed.
         """
         while True:
             if self._queue.empty() and self._left <= 0:
@@ -203,12 +255,14 @@ class _Consumer:
             if status:  # 409: the consumer was deleted, or the server ends; 503: the consumer is gone
                 raise _Anew
             self._left -= 1
-            words = delivery_words(message.reply)
-            position, count, stamp = int(words[3]), int(words[4]), int(words[5])
-            if count != self._count + 1:
+            try:
+                place = _place(message.reply)
+            except ValueError as error:
+                raise self._connection.malformed(error) from None
+            if place.number != self._count + 1:
                 raise _Anew
-            self._count = count
-            return Stored(message.subject, message.data, position, stamp / SECOND)
+            self._count = place.number
+            return Stored(message.subject, message.data, place.position, place.time)
 
     async def _received(self) -> Msg:
         """Return the next message, which may be a status message of the server."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -61,11 +62,13 @@ class Life:
     :ivar bound: no message behind this position reaches the process.
     :ivar read: the position of the last message that the process has read.
     :ivar gaps: the gaps of which the process has heard.
+    :ivar lie: when the broker says falsely, once, that the condition of a message does not hold; empty for
+        never.
     """
 
     def __init__(self) -> None:
         self.is_dead = False
-        self.unseen = ""
+        self.unseen = self.lie = ""
         self.bound = NO_POSITION
         self.read = 0
         self.gaps: list[tuple[int, int]] = []
@@ -105,7 +108,12 @@ class MortalLog:
     async def append(self, *args: Any, **more: Any) -> int:
         await self._live()
         await self._life.writes.wait()
+        lie, self._life.lie = self._life.lie, ""
+        if lie == "before it is stored":
+            return 0
         position: int = await self._log.append(*args, **more)
+        if lie == "after it is stored":
+            return 0
         await self._live()
         return position
 
@@ -472,6 +480,26 @@ class DeathTests(DeskCase):
             self.assertEqual(process.told, [])
 
         self.in_house(test)
+
+    def test_false_answers_about_conditions(self) -> None:
+        """A broker may say falsely that the condition of a claim or an outcome does not hold. Each request
+        still has one of each, and is sent once."""
+        for lie in ("before it is stored", "after it is stored"):
+
+            async def test(house: House, lie: str = lie) -> None:
+                process = house.process()
+                await house.run("0")  # the desk serves now
+                for id, wanted in (("1", MOVE), ("2", STOP)):
+                    process.log.lie = lie
+                    await house.run(id, wanted)
+                    await house.until(partial(house.kinds, id))
+                    process.log.lie = lie
+                    await process.finish(id)
+                    self.assertEqual(house.kinds(id), ["claim", "done"])
+                self.assertEqual([id for _, id in house.mount], ["0", "1", "2"])
+                self.assertEqual(process.told, [])
+
+            self.in_house(test)
 
     def test_stop(self) -> None:
         """A stop goes first and is claimed behind: it may come twice, and has one outcome."""

@@ -13,13 +13,66 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.station import nats_engine
+from mtmount_twisted.errors import EngineUnreachable
+from mtmount_twisted.station import nats_engine, nats_reading
+from mtmount_twisted.station.contracts import Stored
 from mtmount_twisted.station.nats_connection import Login
 from mtmount_twisted.station.nats_engine import NatsEngine
 from mtmount_twisted.station.streams import events_stream
+from mtmount_twisted.station.waits import pause
 from tests.support.broker import in_time
 
 GOOD = b'{"config":{"name":"x"},"ts":"2026-11-27T10:00:00Z"}'
+
+
+MALFORMED = (
+    b"",
+    b"{}",
+    b"null",
+    b"[]",
+    b"\xff",
+    b'{"x":5}',
+    b'{"error":"no"}',
+    b'{"error":{"err_code":"x"}}',
+    b'{"seq":0}',
+    b'{"seq":-1}',
+    b'{"seq":1e400}',
+    b'{"seq":"5"}',
+    b'{"message":{}}',
+    b'{"state":{}}',
+    b'{"state":[],"config":[]}',
+    b'{"config":{"max_bytes":"x"},"state":{"bytes":1},"ts":"x"}',
+    b'{"config":{"max_bytes":' + b"9" * 5000 + b"}}",
+    b'{"message":"' + b"A" * 3000 + b'"}',
+    b"[" * 90_000,
+)
+"""Answers that no question of the bridge has."""
+
+PLACES = (
+    b"x",
+    b"$JS.ACK.s.c.1.x.1.1.0",
+    b"$JS.ACK.s.c.1.1.1",
+    b"$JS.ACK.s.c.1.0.1.1.0",
+    b"$JS.ACK.s.c.1.-1.1.1.0",
+    b"$JS.ACK.s.c.1.%b.1.1.0" % (b"9" * 25),
+    b"$JS.ACK.s.c.1.1.1.%b.0" % (b"9" * 400),
+    b"$JS.ACK.s.c.1.1..1.0",
+)
+"""Places that no message in a stream has."""
+
+
+class Receiver:
+    """The receiver of a reading."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def received(self, message: Stored) -> None:
+        """Keep a message."""
+        self.bodies.append(message.body)
+
+    async def gap(self, first: int, last: int) -> None:
+        """Take a gap."""
 
 
 class HostileBroker:
@@ -46,13 +99,38 @@ class HostileBroker:
         writer.write(b"INFO " + json.dumps(self._info).encode() + b"\r\n")
         while line := await reader.readline():
             self.heard.append(line)
-            words = line.split()
-            if words[0] == b"PING":
-                writer.write(b"PONG\r\n")
-            elif words[0] == b"PUB":
-                await reader.readexactly(int(words[-1]) + 2)
-                writer.write(b"MSG %b 1 %d\r\n%b\r\n" % (words[2], len(self.answer), self.answer))
+            match line.split():
+                case [b"PING"]:
+                    writer.write(b"PONG\r\n")
+                case [b"PUB", subject, inbox, size]:
+                    await reader.readexactly(int(size) + 2)
+                    writer.write(self.reply(subject, inbox))
+                case [b"HPUB", subject, inbox, _, size]:
+                    await reader.readexactly(int(size) + 2)
+                    writer.write(self.reply(subject, inbox))
+                case [b"PUB", _, size]:
+                    await reader.readexactly(int(size) + 2)
         writer.close()
+
+    def reply(self, subject: bytes, inbox: bytes) -> bytes:
+        """What the server sends for a message that asks for an answer."""
+        return b"MSG %b 1 %d\r\n%b\r\n" % (inbox, len(self.answer), self.answer)
+
+
+class Deliverer(HostileBroker):
+    """A server whose stream has one message.
+
+    :ivar place: what it says about the place of the message.
+    """
+
+    place = b""
+
+    def reply(self, subject: bytes, inbox: bytes) -> bytes:
+        """The message, on the second subscription of the client; else an answer."""
+        if subject.startswith(b"$JS.API.CONSUMER.MSG.NEXT."):
+            sid = b"%d" % (1 + sum(line.startswith(b"PUB $JS.API.CONSUMER.CREATE.") for line in self.heard))
+            return b"MSG mt.t1.a %b %b 2\r\nhi\r\n" % (sid, self.place)
+        return super().reply(subject, inbox)
 
 
 class HostileBrokerTests(SynchronousTestCase):
@@ -87,6 +165,102 @@ class HostileBrokerTests(SynchronousTestCase):
         for answer in (b"", b"{}", b'{"error":"no"}', b"[" * 90_000):
             self.run_with(HostileBroker(answer), reported)
         self.run_with(HostileBroker(GOOD, connect_urls=5), reported)
+
+    def test_malformed_answers_while_connected(self) -> None:
+        """No answer of any shape ends a part of the station: the outcome of the question is unknown, the log
+        names the problem once, and the connection stays."""
+        broker = HostileBroker(GOOD)
+        key = "mt.t1.a.ev.x"
+
+        async def unknown(engine: NatsEngine, lines: list[str]) -> None:
+            await engine.wait_connected()
+            lines.clear()  # of the settings of the stream
+            log, register = engine.log("MT_EV"), engine.register(key)
+            for answer in MALFORMED:
+                broker.answer = answer
+                for ask in (
+                    lambda: log.append(key, b"{}"),
+                    lambda: log.last(key),
+                    lambda: log.first(key),
+                    log.room,
+                    lambda: log.read(key, 1, Receiver()),
+                    register.get,
+                    lambda: register.swap(b"{}", 0),
+                ):
+                    with self.assertRaises(EngineUnreachable, msg=answer[:80]):
+                        await ask()
+            self.assertTrue(engine.connected)
+            self.assertEqual(len(set(lines)), len(lines))
+            self.assertTrue(lines)
+            for line in lines:
+                self.assertIn("the server sends a malformed answer (", line)
+                self.assertLess(len(line), 300)
+            broker.answer = b'{"stream":"x","seq":7}'
+            self.assertEqual(await log.append(key, b"{}"), 7)
+
+        self.run_with(broker, unknown)
+
+    def test_malformed_members(self) -> None:
+        """Nor does an answer with one wrong member."""
+        broker = HostileBroker(GOOD)
+        key = "mt.t1.a.ev.x"
+        message: dict[str, Any] = {"subject": key, "seq": 5, "time": "2026-11-27T10:00:00Z", "data": "aGk="}
+
+        async def unknown(engine: NatsEngine, lines: list[str]) -> None:
+            await engine.wait_connected()
+            log = engine.log("MT_EV")
+            broker.answer = json.dumps({"message": message}).encode()
+            stored = await log.last(key)
+            assert stored is not None
+            self.assertEqual((stored.key, stored.body, stored.position), (key, b"hi", 5))
+            for name, value in (
+                ("subject", 5),
+                ("seq", "5"),
+                ("seq", 0),
+                ("seq", -1),
+                ("seq", 10**25),
+                ("time", "yesterday"),
+                ("time", 5),
+                ("data", "a"),
+                ("data", [1]),
+            ):
+                broker.answer = json.dumps({"message": message | {name: value}}).encode()
+                with self.assertRaises(EngineUnreachable, msg=(name, value)):
+                    await log.last(key)
+            for name, value in (("first_seq", "1"), ("last_seq", 10**25), ("last_seq", None)):
+                state: dict[str, Any] = {"first_seq": 1, "last_seq": 1, name: value}
+                broker.answer = json.dumps({"state": state, "name": "c"}).encode()
+                with self.assertRaises(EngineUnreachable, msg=(name, value)):
+                    await log.read(key, 1, Receiver())
+
+        self.run_with(broker, unknown)
+
+    def test_malformed_place(self) -> None:
+        """A message whose place can't be read is read again, and ends no reading."""
+        broker = Deliverer(b'{"config":{},"name":"c","state":{"first_seq":1,"last_seq":1}}')
+        self.patch(nats_reading, "RETRY_AFTER", 0.01)
+
+        async def read(engine: NatsEngine, lines: list[str]) -> None:
+            await engine.wait_connected()
+            lines.clear()  # of the settings of the stream
+            for number, place in enumerate(PLACES):
+                broker.place, receiver = place, Receiver()
+                creations = len([line for line in broker.heard if b".CONSUMER.CREATE." in line])
+                reading = await engine.log("MT_EV").read("mt.t1.a", 1, receiver)
+                failed = asyncio.ensure_future(engine.wait_failed())
+                while len([line for line in broker.heard if b".CONSUMER.CREATE." in line]) < creations + 3:
+                    await pause(0.001)
+                    self.assertFalse(failed.done(), (number, place))
+                self.assertEqual(receiver.bodies, [], place)
+                broker.place = b"$JS.ACK.s.c.1.1.1.1800000000000000000.0"
+                while not receiver.bodies:
+                    await pause(0.001)
+                    self.assertFalse(failed.done(), (number, place))
+                failed.cancel()
+                await reading.stop()
+            self.assertIn("the place of a message", lines[0])
+
+        self.run_with(broker, read)
 
     def test_next_attempt_after_malformed_answer(self) -> None:
         """Once the server is right again, the engine is connected."""
