@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import MSG_DONTWAIT, MSG_PEEK
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +13,17 @@ from mtmount_twisted.net.event_order import (
     LEAST_EVENTS,
     LOOKED_AT,
     MESSAGE_SIZE,
+    MOST_COST,
     MOST_EVENTS,
     MOST_LEFT,
     MOST_WRITES,
+    NEW_READS,
+    NEW_TURNS,
     READ_TIME,
     SHARES,
     EventOrder,
     Group,
+    _cost,
     note_first,
     set_group,
 )
@@ -41,6 +46,7 @@ class Accepted(SimpleNamespace):
         return self
 
     def recv(self, most: int, flags: int) -> bytes:
+        assert flags == MSG_PEEK | MSG_DONTWAIT, "a look reads nothing, and does not wait"
         return bytes(self.waiting[:most])
 
     def fileno(self) -> int:
@@ -72,11 +78,17 @@ class EventOrderTests(SynchronousTestCase):
             self.now += takes
         return chosen
 
+    def wait(self, file: int, ready: int) -> None:
+        """Let a socket wait with these events: a turn begins, and ends early."""
+        turn = self.order.choose([(200, IN), (file, ready)])
+        self.assertEqual(next(turn), (200, IN))
+        del turn
+
     def settle(self, *files: int, messages: int = 1) -> None:
         """Let sockets be read from a few times, so that they are not new."""
         for file in files:
             self.selectables[file].waiting = b"stop\r\n" * messages
-        for _ in range(3):
+        for _ in range(NEW_READS):
             left = set(files)
             while left:
                 left -= set(self.choose(*left))
@@ -118,6 +130,30 @@ class EventOrderTests(SynchronousTestCase):
         self.assertEqual(self.choose(*range(100))[0], 99)
         self.assertNotIn(99, self.choose(*range(99)))
 
+    def test_changes_before_the_first_ones_are_served(self) -> None:
+        """A socket that goes first keeps its events for the next turn, as long as they are wanted."""
+        for ready, wanted, later, chosen in (
+            (IN, IN, 0, IN),
+            (IN | HANG_UP, IN, 0, IN | HANG_UP),
+            (IN, IN | OUT, OUT, IN | OUT),
+            (IN, OUT, 0, 0),
+            (IN, OUT, OUT, OUT),
+            (IN | HANG_UP, 0, 0, 0),
+        ):
+            set_group(self.selectables[99], lambda: Group.CROWD)
+            self.wait(99, ready)
+            self.order.note_first(self.selectables[99])
+            set_group(self.selectables[99], lambda: Group.FIRST)
+            self.assertTrue(self.order.waits)
+            self.assertEqual(self.order.held(99), IN)
+            self.order.keep(99, wanted)
+            served = list(self.order.choose([(99, later)] if later else []))
+            self.assertEqual(served, [(99, chosen)] if chosen else [])
+            self.assertFalse(self.order.waits)
+        self.wait(99, IN | OUT)
+        self.order.keep(99, OUT)
+        self.assertEqual(list(self.order.choose([])), [(99, OUT)])
+
     def test_shares(self) -> None:
         """Each group has its share of the reads, also of short turns, and of a group of which none waits."""
         for file in range(150, 200):
@@ -151,16 +187,25 @@ class EventOrderTests(SynchronousTestCase):
         self.assertLessEqual(abs(sum(file < 50 for file in chosen) - 36 * 4 / 5), 1)
 
     def test_other_group(self) -> None:
-        """A connection that becomes a user's waits for a round of the users at most."""
+        """A connection that becomes a user's waits for a round of the users at most, and then as a user's."""
         users = range(150, 190)
         for file in users:
             set_group(self.selectables[file], lambda: Group.USERS)
         self.settle(*range(100, 190))
+        for file in range(100, 190):
+            self.selectables[file].waiting = bytes(MESSAGE_SIZE * 12)
+        for _ in range(50):
+            self.choose(*users, takes=READ_TIME)
         for _ in range(2000):
             self.choose(*range(100, 140), takes=READ_TIME)
+        self.selectables[120].waiting = b"GET /"
         set_group(self.selectables[120], lambda: Group.USERS)
         self.order.keep(120, 0)
         self.assertLessEqual(self.waited(120, crowd=users, takes=READ_TIME), 2 * len(users) // LEAST_EVENTS)
+        for _ in range(5):
+            for _ in range(3):
+                self.choose(*users, takes=READ_TIME)
+            self.assertLessEqual(self.waited(120, crowd=users, takes=READ_TIME), 1)
 
     def test_time(self) -> None:
         """A turn reads for a while, and from a few sockets in any case."""
@@ -195,6 +240,33 @@ class EventOrderTests(SynchronousTestCase):
             for _ in range(10):  # a tenth of a second
                 self.choose(*range(90), takes=READ_TIME)
         self.assertLessEqual(sorted(waited)[-3], 1)
+
+    def test_cost(self) -> None:
+        """One or two messages cost the least; the cost grows faster than their number, up to a bound."""
+        client = self.selectables[0]
+        for messages, cost in ((0, 1), (1, 1), (2, 1), (4, 4), (8, 16), (12, MOST_COST), (500, MOST_COST)):
+            client.waiting = b"move\r\n" * messages
+            self.assertEqual(_cost(client, Group.CROWD), cost)
+            client.waiting = bytes(MESSAGE_SIZE * messages)
+            self.assertEqual(_cost(client, Group.PAGE), cost)
+
+    def test_lead_after_a_rest(self) -> None:
+        """A client that sends without end after a rest has a small lead, and not all reads of its rest."""
+        self.settle(*range(41), messages=12)
+        for _ in range(500):
+            self.choose(*range(40), takes=READ_TIME)
+        reads = sum(40 in self.choose(*range(41), takes=READ_TIME) for _ in range(12))
+        self.assertLessEqual(reads, 5)
+
+    def test_more_messages_than_others(self) -> None:
+        """A client with more messages than the others is read as often as they are, roughly."""
+        self.settle(*range(20))
+        self.settle(20, messages=12)
+        counts = dict.fromkeys(range(21), 0)
+        for _ in range(400):
+            for file in self.choose(*range(21), takes=READ_TIME):
+                counts[file] += 1
+        self.assertGreater(counts[20], 0.6 * counts[0])
 
     def test_messages_without_ends(self) -> None:
         """Of encrypted bytes, the number of bytes tells the number of messages."""
@@ -243,6 +315,18 @@ class EventOrderTests(SynchronousTestCase):
             most = 90 * len(LANES) // LEAST_EVENTS + 1
             self.assertLessEqual(self.waited(90, crowd=range(90), takes=READ_TIME), most)
 
+    def test_round_behind_quiet_clients(self) -> None:
+        """If quiet clients have all reads of the fair lane, each one of a crowd is read all the same."""
+        self.settle(*range(30))
+        self.settle(*range(30, 70), messages=12)
+        counts = dict.fromkeys(range(30, 70), 0)
+        for turn in range(200):
+            quiet = [file for file in range(30) if file % 10 == turn % 10]
+            for file in self.choose(*quiet, *range(30, 70), takes=READ_TIME):
+                if file >= 30:
+                    counts[file] += 1
+        self.assertGreaterEqual(min(counts.values()), 2)
+
     def test_paused(self) -> None:
         """A connection that the reactor did not watch for minutes is served as a quiet one."""
         self.settle(*range(91))
@@ -264,6 +348,53 @@ class EventOrderTests(SynchronousTestCase):
         self.selectables[50] = Accepted(50)
         crowd = range(50)
         self.assertEqual(self.waited(50, crowd=crowd, takes=READ_TIME), 0)
+
+    def test_first_reads(self) -> None:
+        """The first reads of a new connection wait for no crowd. Then it has no lead."""
+        self.settle(*range(90))
+        for _ in range(200):
+            self.choose(*range(90), takes=READ_TIME)
+        new = self.selectables[95]
+        new.waiting = b"stop\r\n"
+        for _ in range(NEW_READS):
+            self.assertLessEqual(self.waited(95, crowd=range(90), takes=READ_TIME), 1)
+        self.assertGreaterEqual(
+            new.event_finish, min(self.selectables[file].event_finish for file in range(90))
+        )
+
+    def test_newest_of_new_connections(self) -> None:
+        """Of new connections, one without a read waits for none that sends on and on."""
+        while not all(hasattr(self.selectables[file], "event_reads") for file in range(60)):
+            self.choose(*range(60))
+        self.assertEqual(self.waited(95, crowd=range(60), takes=READ_TIME), 0)
+
+    def test_rest_after_the_first_read(self) -> None:
+        """Connections that rested after their first read do not wait behind newcomers without end."""
+        rested, new = range(20), 1000
+        for file in rested:
+            self.choose(file)
+        for _ in range(NEW_TURNS + 1):
+            self.choose(99)
+        left = set(rested)
+        for _ in range(len(rested) // 2 + 2):
+            for _ in range(LEAST_EVENTS):
+                new += 1
+                self.selectables[new] = Accepted(new)
+            left -= set(self.choose(*left, *range(1001, new + 1), takes=READ_TIME))
+        self.assertEqual(left, set())
+
+    def test_unread(self) -> None:
+        """The connections that wait for their first read are counted, until they are read or not watched."""
+        self.choose(*range(40), takes=READ_TIME)
+        self.assertEqual(self.order.unread, 40 - LEAST_EVENTS)
+        [left] = [file for file in range(40) if self.order.held(file)][:1]
+        self.order.keep(left, 0)
+        self.assertEqual(self.order.unread, 40 - LEAST_EVENTS - 1)
+        while self.order.waits:
+            self.choose()
+        self.choose(*[file for file in range(40) if file != left], takes=READ_TIME)
+        self.assertTrue(self.order.waits)
+        self.assertEqual(self.order.unread, 0)
 
     def test_many_new_connections(self) -> None:
         """Connections that come without end keep out neither a quiet client nor the crowd."""
@@ -322,6 +453,7 @@ class EventOrderTests(SynchronousTestCase):
             self.assertEqual(len(chosen), MOST_WRITES)
             self.assertEqual(chosen[0], 150)
             served += chosen
+            self.assertTrue(self.order.waits)
         self.assertLessEqual(set(range(99)), set(served))
 
     def test_lanes_stay_small(self) -> None:
@@ -334,15 +466,19 @@ class EventOrderTests(SynchronousTestCase):
             self.assertLessEqual(max(map(len, lanes)), 2 * 90 + MOST_LEFT + 1)
 
     def test_writes_of_groups(self) -> None:
-        """Writes to clients of ports have a share, while many clients read from the page without end."""
-        chosen = [
-            file
-            for _ in range(10)
-            for file, _ in self.order.choose(
-                [(file, OUT) for file in (*range(20), *range(100, 200)) if not self.order.held(file)]
-            )
-        ]
-        self.assertGreaterEqual(sum(file < 20 for file in chosen), 10 * MOST_WRITES // 2)
+        """Each group has its share of the writes, while many clients read from the page without end."""
+        for file in range(150, 200):
+            set_group(self.selectables[file], lambda: Group.USERS)
+        for _ in range(10):
+            ready = [(file, OUT) for file in range(200) if not self.order.held(file)]
+            chosen = [file for file, _ in self.order.choose(ready)]
+            for group, count in (
+                (Group.CROWD, sum(file < 100 for file in chosen)),
+                (Group.PAGE, sum(100 <= file < 150 for file in chosen)),
+                (Group.USERS, sum(file >= 150 for file in chosen)),
+            ):
+                share = MOST_WRITES * SHARES[group] / sum(SHARES.values())
+                self.assertLessEqual(abs(count - share), 1)
 
     def test_nothing_is_left(self) -> None:
         """If no socket waits, the lanes are empty."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
 import socket
 import struct
@@ -18,10 +20,10 @@ from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from mtmount_twisted.app.privileged import PrivilegedPorts
-from mtmount_twisted.net.event_order import MOST_EVENTS
+from mtmount_twisted.net.event_order import MOST_EVENTS, MOST_LOOKED_AT
 from mtmount_twisted.net.reactors import bound_turns
 from mtmount_twisted.net.tls import ConnectsWith
-from mtmount_twisted.net.turn_time import LONGEST, turn_time_of
+from mtmount_twisted.net.turn_time import LONGEST, TurnTime, turn_time_of
 from mtmount_twisted.testing import HOST, MemoryReactor
 
 try:
@@ -77,15 +79,22 @@ class Recorder:
     """Passes each call to an ``epoll`` object.
 
     :ivar timeouts: those of the polls.
+    :ivar most: the largest number of events of the last poll.
+    :ivar reported: the events that the kernel has reported.
     """
 
     def __init__(self, poller: Any) -> None:
         self.poller = poller
         self.timeouts: list[float] = []
+        self.most = 0
+        self.reported: list[tuple[int, int]] = []
 
     def poll(self, timeout: float, most: int) -> Any:
         self.timeouts.append(timeout)
-        return self.poller.poll(timeout, most)
+        self.most = most
+        found = self.poller.poll(timeout, most)
+        self.reported += found
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.poller, name)
@@ -107,13 +116,15 @@ class FewEventsTests(SynchronousTestCase):
         reactor = self.reactor()
         self.assertTrue(bound_turns(reactor))
         few = vars(reactor)["_poller"]
+        self.time: TurnTime = vars(reactor)["turn_time"]
+        self.selectables: dict[int, object] = vars(reactor)["_selectables"]
         files = []
         for _ in range(count):
             near, far = socket.socketpair()
             self.addCleanup(near.close)
             self.addCleanup(far.close)
             few.register(near.fileno(), select.EPOLLIN)
-            vars(reactor)["_selectables"][near.fileno()] = object.__new__(Server)
+            self.selectables[near.fileno()] = object.__new__(Server)
             far.send(b"x")
             files.append(near.fileno())
         return few, files
@@ -125,6 +136,74 @@ class FewEventsTests(SynchronousTestCase):
         found = [[file for file, _ in few.poll(0, 1000)] for _ in range(5)]
         self.assertEqual([len(each) for each in found], [MOST_EVENTS] * 5)
         self.assertEqual({file for each in found for file in each}, set(files))
+        self.assertEqual(self.recorder.most, MOST_LOOKED_AT)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_reported_once(self) -> None:
+        """The kernel does not report a socket that waits, until it is served, though others are served."""
+        few, files = self.bounded(3 * MOST_EVENTS)
+        for _ in range(5):
+            list(few.poll(0, 1000))
+        self.assertEqual(len(self.recorder.reported), len(files) + 4 * MOST_EVENTS)
+        [waiting] = list(set(files) - {file for file, _ in few.poll(0, 1000)})[:1]
+        self.recorder.reported.clear()
+        few.modify(waiting, select.EPOLLIN | select.EPOLLOUT)
+        list(few.poll(0, 1000))
+        self.assertIn((waiting, select.EPOLLOUT), self.recorder.reported)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_reported_again(self) -> None:
+        """A socket that was served, and is as ready as before, is reported again, in each group."""
+        few, [file] = self.bounded(1)
+        for transport in (object.__new__(Server), object()):
+            self.selectables[file] = transport
+            for wanted in (select.EPOLLIN, select.EPOLLOUT, select.EPOLLIN | select.EPOLLOUT):
+                few.modify(file, wanted)
+                for _ in range(3):
+                    served = 0
+                    for _, ready in few.poll(0, 10):
+                        served |= ready
+                    self.assertEqual(served, wanted)
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_full_output(self) -> None:
+        """A socket with output for which the peer has no room is read from again and again."""
+        few, files = self.bounded(2 * MOST_EVENTS)
+        list(few.poll(0, 1000))
+        [waiting] = [file for file in files if file not in {each for each, _ in few.poll(0, 1000)}][:1]
+        near = socket.socket(fileno=os.dup(waiting))
+        self.addCleanup(near.close)
+        near.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near.send(bytes(65536))
+        few.modify(waiting, select.EPOLLIN | select.EPOLLOUT)
+        for file in files:
+            if file != waiting:
+                few.unregister(file)
+        for _ in range(3):
+            self.assertEqual(list(few.poll(0, 1000)), [(waiting, select.EPOLLIN)])
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_end_within_the_turn(self) -> None:
+        """A socket that is closed as it is served, or while it waits in this turn, is not served any more."""
+        few, files = self.bounded(3)
+        served = []
+        for file, _ in few.poll(0, 10):
+            served.append(file)
+            for other in files:
+                if other != file and other not in served:
+                    few.unregister(other)
+            few.unregister(file)
+        self.assertEqual(len(served), 1)
+        self.assertEqual(list(few.poll(0, 10)), [])
+
+    @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
+    def test_unread(self) -> None:
+        """The reactor's `TurnTime` knows how many connections wait for their first read."""
+        few, _ = self.bounded(MOST_EVENTS + 5)
+        list(few.poll(0, 1000))
+        self.assertEqual(self.time.unread(), 5)
 
     @skipIf(not hasattr(select, "epoll"), "this system has no epoll")
     def test_no_sleep(self) -> None:
@@ -240,6 +319,9 @@ class FewEventsTests(SynchronousTestCase):
         vars(clock)["_poller"].poll(0, 10)
         seen.append(time.is_used_up)
         self.assertEqual(seen, [False, True, False])
+        self.assertTrue(time.was_used_up)
+        vars(clock)["_poller"].poll(0, 10)
+        self.assertFalse(time.was_used_up)
 
     def test_other_reactor(self) -> None:
         """A reactor without ``epoll`` stays as it is."""

@@ -139,6 +139,28 @@ class TimeTests(SynchronousTestCase):
         self.clock.advance(-1.1 * MOST_OVERDRAWN / PART)
         self.assertTrue(share.may_begin())
 
+    def test_idle(self) -> None:
+        """The share of a long idle time is not kept: a few pieces of work use up what is left of it."""
+        share = Share(self.time, self.clock)
+        self.clock.advance(100.0)
+        self.assertTrue(share.may_begin())
+        share.spend(MOST_SAVED * PART)
+        self.assertFalse(share.may_begin())
+
+    def test_clock_that_goes_back(self) -> None:
+        """A clock that goes back takes nothing of the share."""
+        share = Share(self.time, self.clock)
+        self.used_up()
+        self.assertTrue(share.may_begin())
+        share.spend(MOST_SAVED * PART)
+        self.assertFalse(share.may_begin())
+        self.clock.rightNow -= 1e6
+        self.time.begin_turn()
+        self.clock.advance(2 * LONGEST)
+        self.assertFalse(share.may_begin())
+        self.clock.advance(MOST_SAVED)
+        self.assertTrue(share.may_begin())
+
     def test_begins(self) -> None:
         """Work that begins the turns has its share in a turn behind one that was used up."""
         share, late = Share(self.time, self.clock, begins=True), Share(self.time, self.clock)
@@ -179,6 +201,14 @@ class TimeTests(SynchronousTestCase):
         ask = Reader(self.turns, [100])
         self.turns.add(ask, Rank.FIRST)
         self.assertEqual(ask.slices, 1)
+
+    def test_share_of_the_usual_rank(self) -> None:
+        """Slices of a higher rank take nothing of the time of the others."""
+        ask, usual = Reader(self.turns, [100]), Reader(self.turns, [100])
+        ask.take_time = self.used_up
+        self.turns.add(ask, Rank.FIRST)
+        self.turns.add(usual)
+        self.assertEqual((ask.slices, usual.slices), (1, 1))
 
     def test_close(self) -> None:
         """The end leaves no timer."""
