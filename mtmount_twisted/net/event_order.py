@@ -47,7 +47,8 @@ MOST_WRITES = 32
 write takes 20 µs."""
 
 MOST_COST = 32
-"""The largest cost of a read in the fair lane, and the largest lead of a client after a rest.
+"""The largest cost of a read in the fair lane, the largest lead of a client after a rest, and the largest
+debt of a client that the lane of all has served beyond its share.
 
 The cost is a quarter of the square of the number of messages, and at least 1. A client that is served as fast
 as it sends has one or two messages at a read, which cost 1. In a crowd that saturates this process a client
@@ -142,12 +143,13 @@ class EventOrder:
 
     The fair lane has the order of start-time fair queueing (Goyal, Vin, Cheng, 1996). The virtual time of a
     group is the highest start tag of its reads by the fair lane. The start tag of a socket's read is the
-    finish tag of its last read, but at most `MOST_COST` below the virtual time. The finish tag is the start
-    tag plus the cost. The socket with the lowest start tag goes first.
+    finish tag of its last read, but at most `MOST_COST` below or above the virtual time; in another group
+    than that read, it is the virtual time. The finish tag is the start tag plus the cost. The socket with the
+    lowest start tag goes first.
 
     The transport of an accepted connection has the attributes ``event_reads``, the number of reads from it;
-    ``event_turn``, the turn of the last read, or of the first wait for one; ``event_finish``, the finish tag
-    of its last read, if the connection is not new; and ``event_order``, this object.
+    ``event_turn``, the turn of the last read, or of the first wait for one; ``event_finish``, the group and
+    the finish tag of its last read, if the connection is not new; and ``event_order``, this object.
 
     :param selectables: the objects of the reactor by file number.
     :param crowd: the class of accepted connections; those that have named no group are in the crowd.
@@ -291,7 +293,7 @@ class EventOrder:
         finish = self._finish_of(selectable, group)
         if finish is None and self._turn - turn > NEW_TURNS:
             finish = self._virtual_time[group] - MOST_COST
-            setattr(selectable, "event_finish", finish)
+            setattr(selectable, "event_finish", (group, finish))
         for lane in self._lanes[group]:
             if len(lane) > MOST_LEFT + 2 * len(self._reads[group]):
                 lane[:] = [place for place in lane if self._reads[group].get(place[2][0]) is place[2]]
@@ -327,11 +329,11 @@ class EventOrder:
 
     def _finish_of(self, selectable: Any, group: Group) -> float | None:
         """Return the finish tag of a socket's last read; None of a new connection."""
-        finish: float | None = getattr(selectable, "event_finish", None)
+        last: tuple[Group, float] | None = getattr(selectable, "event_finish", None)
         now = self._virtual_time[group]
-        if finish is not None:
-            return finish if finish <= now + MOST_COST else now  # it is of another group
-        return None
+        if last is None:
+            return None
+        return min(last[1], now + MOST_COST) if last[0] is group else now
 
     def _note_read(self, selectable: Any, group: Group, ready: int) -> int:
         """Note that a socket is read from, and return its events."""
@@ -346,7 +348,7 @@ class EventOrder:
         if finish is None and reads < NEW_READS:
             return ready
         start = now if finish is None else max(now - MOST_COST, finish)
-        setattr(selectable, "event_finish", start + min(cost, max(1.0, self._average[group])))
+        setattr(selectable, "event_finish", (group, start + min(cost, max(1.0, self._average[group]))))
         return ready
 
 
