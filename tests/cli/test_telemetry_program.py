@@ -8,7 +8,8 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.cli.telemetry.program import run
+from mtmount_twisted.cli.telemetry.program import TOO_LITTLE, run
+from mtmount_twisted.journal.recording.index import Recording
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, event, item, topic_line
 
@@ -95,6 +96,16 @@ class ProgramTests(SynchronousTestCase):
         rows = self.table()
         self.assertEqual(len(rows), 282)
         self.assertEqual({row[2] for row in rows[1:]}, {"azimuth", "elevation", "events"})
+
+    def test_too_little_memory(self) -> None:
+        """If there is too little memory, one line says so."""
+
+        def messages(recording: object, chunk: object) -> None:
+            raise MemoryError
+
+        self.patch(Recording, "messages", messages)
+        status, _, err = self.run_with("export")
+        self.assertEqual((status, err), (2, f"mtmount-telemetry: {TOO_LITTLE}\n"))
 
     def test_export_to_a_file(self) -> None:
         """The output can go to a file."""

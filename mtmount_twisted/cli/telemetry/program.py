@@ -46,6 +46,10 @@ AFTER = 1e-6
 exclusive."""
 
 
+TOO_LITTLE = "this needs more memory than there is; give a shorter time, or fewer signals"
+"""What is reported if there is no memory."""
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``mtmount-telemetry`` and return its exit status."""
     return run_program(PROGRAM, lambda: _run_with(parse_options(arguments)))
@@ -56,6 +60,8 @@ def _run_with(options: argparse.Namespace) -> int:
         return _DO[options.do](options)
     except RecordingError as error:
         return complain(str(error))
+    except MemoryError:
+        return complain(TOO_LITTLE)
     except ModuleNotFoundError as error:
         if error.name not in ("zstandard", "mcap"):
             raise
@@ -173,6 +179,8 @@ def _play(options: argparse.Namespace) -> int:
             and result.value.filename is None
         ):
             result = abandon_output(PROGRAM, result.value)
+        elif isinstance(result, Failure) and result.check(MemoryError):
+            result = complain(TOO_LITTLE)
         elif isinstance(result, Failure):
             expected = result.check(RecordingError, CannotListenError)
             told = result.getErrorMessage() if expected else f"a fault: {result.getTraceback()}"

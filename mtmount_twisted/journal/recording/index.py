@@ -204,9 +204,14 @@ class Recording:
         """
         for chunk in self.chunks(topic, start, end):
             yield from self.messages(chunk).within(start, end).pieces(length)
+        tail = self.tail_of(topic)
+        if tail is not None:
+            yield from tail.within(start, end).pieces(length)
+
+    def tail_of(self, topic: str) -> Messages | None:
+        """Return the messages of a topic that are in no chunk yet; None if there are none."""
         channel = self.topics.get(topic)
-        if channel is not None and channel.id in self.tail:
-            yield from self.tail[channel.id].within(start, end).pieces(length)
+        return None if channel is None else self.tail.get(channel.id)
 
     def messages(self, chunk: Chunk) -> Messages:
         """Return all messages of a chunk.

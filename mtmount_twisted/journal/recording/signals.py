@@ -12,7 +12,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, repeat
+from heapq import heappop, heappush, heapreplace
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +24,7 @@ from mtmount_twisted.errors import RecordingError
 from .decoding import decoder
 from .derived import ARCSEC, AXIS, DERIVED
 from .items import EVENTS
-from .layout import NANO, to_nanoseconds
+from .layout import NANO, Chunk, damaged, to_nanoseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,10 @@ FILES_AT_ONCE, FILES_TOGETHER = 4, 64
 """Two numbers of recordings with digests. A piece of work reads the digests of `FILES_AT_ONCE` recordings, in
 some 5 ms. The pieces of `FILES_TOGETHER` recordings are added to the bins together."""
 
+
+MOST_OPEN = 256 * 2**20
+"""The largest number of bytes of the chunks, decompressed, from which `lines` takes turns. The chunks of a
+minute of a mount have some 20 MB."""
 
 ROWS_TOGETHER = 2000
 """The values of at least so many lines are added to the bins together. The last lines may be fewer."""
@@ -494,22 +499,59 @@ def lines(
     :param end: the end of the time span (s, Unix time), exclusive.
     :raises RecordingError: if a file is damaged.
     """
-    import heapq
-
     from .index import in_span
 
     low = to_nanoseconds(start)
     high = 2**63 - 1 if math.isinf(end) else to_nanoseconds(end)
-
-    def of_topic(recording: Recording, topic: str) -> Iterator[tuple[int, str, bytes]]:
-        for messages in recording.read(topic, low, high):
-            proceed()
-            yield from zip(messages.times.tolist(), repeat(topic), messages.lines())
-
     for recording in in_span(folder, low, high, proceed):
         wanted = [topic for topic in recording.topics if topics is None or topic in topics]
-        for time, topic, line in heapq.merge(*(of_topic(recording, topic) for topic in wanted)):
+        for time, topic, line in _merged(recording, wanted, low, high, proceed):
             yield time / NANO, topic, line
+
+
+def _merged(
+    recording: Recording, topics: Iterable[str], low: int, high: int, proceed: Callable[[], None]
+) -> Iterator[tuple[int, str, bytes]]:
+    """Yield the messages of topics in the order of time. A chunk is read once the time of its first message
+    has come: only the chunks of the same time are in memory, up to `MOST_OPEN` bytes.
+    """
+    waiting: list[tuple[int, str, Chunk | None]] = []  # without a chunk: the messages in the tail file
+    for topic in topics:
+        waiting += [(chunk.start, topic, chunk) for chunk in recording.chunks(topic, low, high)]
+        if (tail := recording.tail_of(topic)) is not None:
+            waiting.append((int(tail.times.min()), topic, None))
+    waiting.sort(key=itemgetter(0), reverse=True)
+
+    def read(topic: str, chunk: Chunk | None) -> Iterator[tuple[int, bytes]]:
+        found = recording.tail_of(topic) if chunk is None else recording.messages(chunk)
+        assert found is not None
+        for messages in found.within(low, high).pieces():
+            proceed()
+            yield from zip(messages.times.tolist(), messages.lines())
+
+    # The next message of each open chunk: its time, topic, the number of the chunk, line, size and the rest.
+    heap: list[tuple[int, str, int, bytes, int, Iterator[tuple[int, bytes]]]] = []
+    together = 0  # bytes of the open chunks
+    while waiting or heap:
+        while waiting and (not heap or waiting[-1][0] <= heap[0][0]):
+            _, topic, chunk = waiting.pop()
+            size = 0 if chunk is None else chunk.size
+            if chunk is not None and together + size > MOST_OPEN:
+                why = f"the chunks of the same time have more than {MOST_OPEN} bytes; read fewer topics"
+                raise damaged(recording.path, chunk.offset, why)
+            rest = read(topic, chunk)
+            if (first := next(rest, None)) is not None:
+                heappush(heap, (first[0], topic, len(waiting), first[1], size, rest))
+                together += size
+        if not heap:
+            return
+        time, topic, number, line, size, rest = heap[0]
+        yield time, topic, line
+        if (following := next(rest, None)) is None:
+            heappop(heap)
+            together -= size
+        else:
+            heapreplace(heap, (following[0], topic, number, following[1], size, rest))
 
 
 def signal_names(telemetry: TelemetryFormat) -> dict[str, SignalFacts]:

@@ -12,7 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
 from mtmount_twisted.journal.recording import index, signals
-from mtmount_twisted.journal.recording.layout import MOST_CHANNELS, MOST_RECORD, MOST_RECORDS
+from mtmount_twisted.journal.recording.layout import (
+    MOST_CHANNELS,
+    MOST_RECORD,
+    MOST_RECORDS,
+    read_summary,
+)
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, topic_line
 
@@ -118,6 +123,28 @@ class HostileTests(SynchronousTestCase):
             records += struct.pack("<BQ", 4, len(body)) + body
         self.path.write_bytes(self.data[:at] + records)
         self.assertIn("bytes of their schemas", self.refusal())
+
+    def test_chunks_of_the_same_time(self) -> None:
+        """To read all lines of a recording takes memory for the chunks of one time, up to a bound."""
+        self.path.unlink()
+        writing = Writing(self.folder)
+        topics = ("azimuth", "elevation", "cameraCableWrap")
+        writing.record(300, topics, every=10)
+        writing.finish()
+        self.path = writing.files[0]
+        with open(self.path, "rb") as file:
+            contents = read_summary(self.path, file.fileno())
+        assert contents is not None
+        size = max(chunk.size for chunk in contents.chunks)
+        self.assertEqual(len(contents.chunks), 3 * 5)
+        for most, number in ((3 * size, 3), (size, 1)):
+            self.patch(signals, "MOST_OPEN", most)
+            self.assertEqual(len(list(signals.lines(self.folder, topics[:number]))), number * 600)
+            if number < 3:
+                error = self.assertRaises(
+                    RecordingError, list, signals.lines(self.folder, topics[: number + 1])
+                )
+                self.assertIn(f"the chunks of the same time have more than {most} bytes", str(error))
 
     def test_short_index(self) -> None:
         """The summary gives a chunk an index that is shorter than its own messages: that is damage."""

@@ -146,8 +146,10 @@ class ReadTests(SynchronousTestCase):
     def test_lines(self) -> None:
         """All lines come in the order of time, as they came."""
         self.writing.record(70, ("azimuth", "elevation"), every=7)
+        from_tail = list(signals.lines(self.folder))
         self.writing.finish()
         found = list(signals.lines(self.folder))
+        self.assertEqual(from_tail, found)
         self.assertEqual(len(found), 280)
         self.assertEqual([time for time, *_ in found], sorted(time for time, *_ in found))
         self.assertEqual(found[0][2], topic_line("azimuth", START + 37.25, actualPosition=0.0))
