@@ -42,6 +42,13 @@ MOST_DECODED = 2**18
 """The largest number of bytes of lines that one call decodes. The reactor needs Python's lock, and waits for
 the end of the call."""
 
+MOST_PIECES = 2000
+"""The largest number of pieces of a digest in a recording. An hour has 720; each chunk begins with a new
+piece, so that a flood has more, which are then joined."""
+
+MOST_HEAD = 2**16
+"""The largest number of bytes of the line of JSON before the numbers. That of the largest topic has 4 kB."""
+
 _COUNT, _LEAST, _GREATEST, _MEAN = range(4)
 
 
@@ -255,6 +262,9 @@ class Digests:
     def packed(self) -> tuple[dict[str, bytes], bytes]:
         """Return the digests so far as bytes, by topic, and the bytes of the digests with longer pieces."""
         made = {topic: joined(found) for topic, found in self._made.items()}
+        for topic, found in made.items():
+            if len(found.starts) > MOST_PIECES:
+                made[topic] = found.coarser(PIECE)
         return (
             {topic: packed(found, self._units[topic]) for topic, found in made.items()},
             packed_together(
@@ -300,7 +310,7 @@ def parted(data: bytes) -> dict[str, bytes]:
 
     :raises ValueError: if the piece is malformed.
     """
-    head, _, _ = data.partition(b"\n")
+    head = data[: _end_of_head(data)]
     try:
         lengths = msgspec.json.decode(head, type=dict[str, int])
     except msgspec.MsgspecError as error:
@@ -315,6 +325,17 @@ def parted(data: bytes) -> dict[str, bytes]:
     return found
 
 
+def _end_of_head(data: bytes) -> int:
+    """Return the length of the line of JSON at the beginning.
+
+    :raises ValueError: if it is too long.
+    """
+    end = data.find(b"\n", 0, MOST_HEAD)
+    if end < 0:
+        raise ValueError(f"the line at its beginning has more than {MOST_HEAD} bytes")
+    return end
+
+
 def unpacked(data: bytes) -> Digest:
     """Return the digest in these bytes.
 
@@ -325,7 +346,7 @@ def unpacked(data: bytes) -> Digest:
         if not 0 < size <= MOST_DIGEST:
             raise ValueError(f"a digest of {size} bytes; expected at most {MOST_DIGEST}")
         content = zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_DIGEST)
-        end = content.index(b"\n")
+        end = _end_of_head(content)
         facts = _facts.decode(memoryview(content)[:end])
         names, units, count = facts.names, facts.units, facts.pieces
         numbers = np.frombuffer(content[end + 1 :], "<f8")

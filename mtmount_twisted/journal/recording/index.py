@@ -13,6 +13,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -50,8 +51,9 @@ SPARE = 7200.0
 """The tolerance for the times of a recording by its name, in seconds. The daemon ends a recording after an
 hour, but its clock may be set."""
 
-MOST_TAIL = 512 * 2**20
-"""The largest number of bytes that are read of a tail file."""
+MOST_TAIL = 64 * 2**20
+"""The largest number of bytes that a query reads of a tail file: all that wait for their chunk. A minute has
+10 MB."""
 
 PIECE = 2**17
 """The size of the pieces in which the messages of a chunk are read, in bytes: a thread decodes one in about
@@ -68,8 +70,9 @@ MOST_MESSAGES = 2**20
 """The largest number of messages of a chunk that are read. A minute has 24,000 messages; a flood of short
 lines, 400,000."""
 
-MOST_KNOWN = 1000
-"""Largest number of files with remembered contents: twice the files of 14 days."""
+MOST_KNOWN, MOST_KNOWN_BYTES = 1000, 256 * 2**20
+"""Largest number of files with remembered contents: twice the files of 14 days; and of the bytes of these
+contents."""
 
 
 class Messages:
@@ -151,6 +154,7 @@ class _Known(NamedTuple):
     size: int
     changed: int
     contents: Contents
+    bytes: int
 
 
 _known: dict[tuple[Path, int, int], _Known] = {}
@@ -293,9 +297,11 @@ def _contents(path: Path, file: int) -> Contents:
             if known is not None and not known.contents.is_finished and known.size <= found.st_size:
                 before = known.contents.copy()
             contents = scan(path, file, before)
-        if len(_known) >= MOST_KNOWN:
+        _known.pop(key, None)
+        room = MOST_KNOWN_BYTES - contents.size
+        while _known and (len(_known) >= MOST_KNOWN or sum(each.bytes for each in _known.values()) > room):
             _known.pop(next(iter(_known)))
-        _known[key] = _Known(found.st_size, found.st_mtime_ns, contents)
+        _known[key] = _Known(found.st_size, found.st_mtime_ns, contents, contents.size)
         return contents
 
 
@@ -328,7 +334,8 @@ def _read_tail(path: Path, proceed: Callable[[], None]) -> _Tail:
     with open(file, "rb") as opened:
         tail.data = opened.read(MOST_TAIL)
     channels = tail.channels
-    for number, (start, end, channel, sequence, log_time, _) in enumerate(tail_records(tail.data)):
+    found = islice(tail_records(tail.data), MOST_MESSAGES)
+    for number, (start, end, channel, sequence, log_time, _) in enumerate(found):
         if number % RECORDS == 0:
             proceed()
         channels[channel].extend((log_time, start, end, sequence))
@@ -344,8 +351,9 @@ def named_in(folder: Path, start: int, end: int) -> list[Path]:
     ]
 
 
-def digests_of(path: Path, topics: Iterable[str], seconds: float) -> dict[str, Digest]:
-    """Return the digests of some topics in a recording, as far as it has them.
+def digests_of(path: Path, topics: Iterable[str], seconds: float) -> Iterator[tuple[str, Digest]]:
+    """Yield the digests of some topics in a recording, as far as it has them, with their topics. Only one is
+    in memory at a time.
 
     :param seconds: the greatest length of their pieces; a recording of an earlier version has no pieces of
         300 s.
@@ -357,23 +365,29 @@ def digests_of(path: Path, topics: Iterable[str], seconds: float) -> dict[str, D
     try:
         contents = digest_places(path, file)
         coarse = contents.coarse if seconds >= digests.LONG_PIECE else None
-        if coarse is not None:
-            try:
-                together = parted(read_digest(path, file, coarse))
-                return {topic: unpacked(together[topic]) for topic in topics if topic in together}
-            except ValueError as error:
-                raise damaged(path, coarse[0], str(error)) from None
-        places = contents.digests
-        found = {}
+        together = {} if coarse is None else _parted(path, coarse[0], read_digest(path, file, coarse))
         for topic in topics:
-            if topic in places:
-                try:
-                    found[topic] = unpacked(read_digest(path, file, places[topic]))
-                except ValueError as error:
-                    raise damaged(path, places[topic][0], str(error)) from None
-        return found
+            if coarse is not None:
+                if topic in together:
+                    yield topic, _unpacked(path, coarse[0], together[topic])
+            elif (place := contents.digests.get(topic)) is not None:
+                yield topic, _unpacked(path, place[0], read_digest(path, file, place))
     finally:
         os.close(file)
+
+
+def _parted(path: Path, offset: int, data: bytes) -> dict[str, bytes]:
+    try:
+        return parted(data)
+    except ValueError as error:
+        raise damaged(path, offset, str(error)) from None
+
+
+def _unpacked(path: Path, offset: int, data: bytes) -> Digest:
+    try:
+        return unpacked(data)
+    except ValueError as error:
+        raise damaged(path, offset, str(error)) from None
 
 
 def in_span(

@@ -61,19 +61,24 @@ COARSE = "digest-300"
 DIGEST_TYPE = "application/zstd"
 """The media type of such an attachment."""
 
-MOST_DIGEST = 64 * 2**20
-"""The largest number of bytes of a digest. The digest of an hour of the largest topic has 0.8 MB."""
+MOST_DIGEST = 16 * 2**20
+"""The largest number of bytes of a digest, compressed or not. The digest of an hour of the largest topic has
+0.8 MB."""
 
 MOST_RECORD = 2**20
 """The largest number of bytes of a schema, a channel, metadata, or a message. The longest schema has 16 kB,
 the longest event 40 kB."""
 
 MOST_CHANNELS, MOST_SCHEMAS = 1000, 8 * 2**20
-"""The largest number of channels of a file, and of the bytes of their schemas together. A recording has 27
-channels, whose schemas have 0.3 MB."""
+"""The largest number of channels of a file, and of the bytes of their schemas and of all schemas together. A
+recording has 27 channels, whose schemas have 0.3 MB."""
 
 MOST_RECORDS = 100_000
-"""The largest number of records of a file without a summary. An hour has some 5,000."""
+"""The largest number of records of a file without a summary, and of chunks of a file. An hour has some 5,000
+records."""
+
+CHUNK_BYTES = 400
+"""The bytes of memory of one `Chunk`."""
 
 RECORD = struct.Struct("<BQ")
 MESSAGE_HEAD = struct.Struct("<BQHIQQ")
@@ -166,7 +171,13 @@ class Contents:
     end: int = 0
     is_finished: bool = False
     _schemas: dict[int, bytes] = field(default_factory=dict)
-    _schema_bytes: int = 0  # of all channels
+    _schema_bytes: int = 0  # of all channels, with the names of their topics
+    _stored_bytes: int = 0  # of all schemas
+
+    @property
+    def size(self) -> int:
+        """Memory that the contents take, in bytes, roughly."""
+        return CHUNK_BYTES * len(self.chunks) + self._stored_bytes + self._schema_bytes
 
     def copy(self) -> Contents:
         """Return contents that can be extended while a query uses these."""
@@ -195,12 +206,15 @@ class Contents:
         if opcode == SCHEMA:
             number = fields.number("<H")
             fields.text(), fields.text()
-            self._schemas[number] = fields.data()
+            self._schemas[number] = schema_text = fields.data()
+            self._stored_bytes += len(schema_text)
+            if self._stored_bytes > MOST_SCHEMAS:
+                raise ValueError(f"more than {MOST_SCHEMAS} bytes of schemas")
         elif opcode == CHANNEL:
             number, schema = fields.number("<H"), fields.number("<H")
             topic = fields.text()
             self.channels[number] = Channel(number, topic, self._schemas.get(schema, b""))
-            self._schema_bytes += len(self.channels[number].schema)
+            self._schema_bytes += len(topic) + len(self.channels[number].schema)
             if len(self.channels) > MOST_CHANNELS or self._schema_bytes > MOST_SCHEMAS:
                 raise ValueError(
                     f"more than {MOST_CHANNELS} channels, or {MOST_SCHEMAS} bytes of their schemas"
@@ -212,6 +226,8 @@ class Contents:
                 self.coarse = at, length
             elif name.startswith(DIGEST):
                 self.digests[name.removeprefix(DIGEST)] = at, length
+                if len(self.digests) > MOST_CHANNELS:
+                    raise ValueError(f"more than {MOST_CHANNELS} digests")
         elif opcode == METADATA and fields.text() == ABOUT:
             self.about, self.about_at = fields.texts(), place
 
@@ -419,6 +435,8 @@ def read_summary(path: Path, file: int) -> Contents | None:
     for opcode, at, end in records(path, summary, start):
         if opcode == CHUNK_INDEX:
             contents.chunks.append(_chunk_of(path, summary, at, end, start))
+            if len(contents.chunks) > MOST_RECORDS:
+                raise damaged(path, start + at, f"there are more than {MOST_RECORDS} chunks")
         elif opcode in (SCHEMA, CHANNEL, ATTACHMENT_INDEX):
             contents.add(path, start + at, opcode, summary[at + RECORD.size : end])
     for opcode, at, end in records(path, os.pread(file, MOST_RECORD, len(MAGIC)), len(MAGIC), partial=True):

@@ -49,6 +49,9 @@ FILES_AT_ONCE, FILES_TOGETHER = 4, 64
 some 5 ms. The pieces of `FILES_TOGETHER` recordings are added to the bins together."""
 
 
+MOST_GATHERED = 16 * 2**20
+"""The largest number of bytes of pieces that are added to the bins together."""
+
 MOST_OPEN = 256 * 2**20
 """The largest number of bytes of the chunks, decompressed, from which `lines` takes turns. The chunks of a
 minute of a mount have some 20 MB."""
@@ -208,18 +211,17 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds
             query.proceed()
         if number % FILES_TOGETHER == 0:
             gathered.add_to_bins()
+        found: set[str] = set()
         try:
-            digests = digests_of(path, wanted, seconds)
+            for topic, digest in digests_of(path, wanted, seconds):
+                known = {each: name for each, name in wanted[topic].items() if each in digest.units}
+                if known:
+                    query.units.update((name, digest.units[each]) for each, name in known.items())
+                    gathered.gather(tuple(known.values()), digest.pieces(list(known), start, end))
+                    found.update(known.values())
         except FileNotFoundError:  # the daemon deleted it just now
             continue
-        others = []
-        for topic, quantities in wanted.items():
-            digest = digests.get(topic)
-            known = [] if digest is None else [each for each in quantities if each in digest.units]
-            if digest is not None and known:
-                query.units.update((quantities[each], digest.units[each]) for each in known)
-                gathered.gather(tuple(quantities[each] for each in known), digest.pieces(known, start, end))
-            others += [name for quantity, name in quantities.items() if quantity not in known]
+        others = [name for quantities in wanted.values() for name in quantities.values() if name not in found]
         if not others:
             continue
         query.proceed()
@@ -244,10 +246,15 @@ class _Pieces:
     def __init__(self, query: _Query) -> None:
         self._query = query
         self._found: dict[tuple[str, ...], list[tuple[Floats, NDArray[np.float64]]]] = {}
+        self._bytes = 0
 
     def gather(self, names: tuple[str, ...], found: tuple[Floats, NDArray[np.float64]]) -> None:
-        """Keep the pieces of some signals: their middles, and the table of `Digest`."""
+        """Keep the pieces of some signals: their middles, and the table of `Digest`. Add them to the bins if
+        there are many."""
         self._found.setdefault(names, []).append(found)
+        self._bytes += sum(each.nbytes for each in found)
+        if self._bytes > MOST_GATHERED:
+            self.add_to_bins()
 
     def add_to_bins(self) -> None:
         """Add what was gathered to the bins."""
@@ -264,6 +271,7 @@ class _Pieces:
                     middles[good], count[good], least[good], greatest[good], mean[good]
                 )
         self._found.clear()
+        self._bytes = 0
 
 
 def _only(recording: Recording, start: int, end: int) -> Iterator[Recording]:

@@ -17,12 +17,20 @@ from mcap.reader import make_reader
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
-from mtmount_twisted.journal.recording import signals
-from mtmount_twisted.journal.recording.digests import LONG_PIECE, PIECE, unpacked
+from mtmount_twisted.journal.recording import digests, signals, writer
+from mtmount_twisted.journal.recording.digests import (
+    LONG_PIECE,
+    MOST_HEAD,
+    PIECE,
+    Digest,
+    packed,
+    parted,
+    unpacked,
+)
 from mtmount_twisted.journal.recording.files import RecordingFile
 from mtmount_twisted.journal.recording.index import digests_of
 from mtmount_twisted.journal.recording.items import Item
-from mtmount_twisted.journal.recording.layout import read_summary
+from mtmount_twisted.journal.recording.layout import MOST_DIGEST, read_summary
 from mtmount_twisted.journal.recording.thinning import Bins
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, item, messages_of, topic_line
@@ -226,7 +234,7 @@ class DigestTests(SynchronousTestCase):
         writing.finish()
         self.assertEqual(self.azimuth_errors(START + 50, START + 75), [1.0, 1.0, 5.0, 1.0, 1.0])
         [path] = writing.files
-        count = digests_of(path, [ERRORS[0]], PIECE)[ERRORS[0]].table[0].sum()
+        count = dict(digests_of(path, [ERRORS[0]], PIECE))[ERRORS[0]].table[0].sum()
         self.assertEqual(count, 4 * 117 + 10)
 
     def test_any_reader(self) -> None:
@@ -292,6 +300,39 @@ class DigestTests(SynchronousTestCase):
         """A digest whose head is nested deeper than the stack is malformed."""
         head = b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}\n"
         self.assertRaises(ValueError, unpacked, zstandard.ZstdCompressor().compress(head))
+
+    def test_without_end(self) -> None:
+        """A digest that has more bytes decompressed, or a longer head, than one of an hour is malformed."""
+        rows = MOST_DIGEST // 40
+        compressor = zstandard.ZstdCompressor()
+        for data, why in (
+            (packed(Digest(["x"], np.ones(rows), np.ones((4, 1, rows))), ["deg"]), "expected at most"),
+            (compressor.compress(b"x" * (MOST_HEAD + 1) + b"\n"), "the line at its beginning"),
+            (compressor.compress(b"{}"), "the line at its beginning"),
+        ):
+            error = self.assertRaises(ValueError, unpacked, data)
+            self.assertIn(why, str(error))
+        error = self.assertRaises(ValueError, parted, b"x" * (MOST_HEAD + 1) + b"\n")
+        self.assertIn("the line at its beginning", str(error))
+
+    def test_pieces_without_end(self) -> None:
+        """The pieces of a flood are joined where they have the same start, and many pieces are added to the
+        bins in portions: a query of them has the same answer."""
+        answers = []
+        for most_pieces, most_gathered, start in ((2000, 2**24, 0), (3, 2**24, 3600), (2000, 1, 7200)):
+            self.patch(digests, "MOST_PIECES", most_pieces)
+            self.patch(signals, "MOST_GATHERED", most_gathered)
+            self.patch(writer, "CHUNK_TIME", 3.0)
+            writing = Writing(self.folder, START + start)
+            writing.record(60, ("azimuth", "elevation"))
+            writing.finish()
+            names = [AZIMUTH, "elevation.actualPosition"]
+            found = signals.read(self.folder, names, START + start, START + start + 60, 12)
+            self.assertNotIn(None, found.signals[AZIMUTH].mean)
+            answers.append(found.signals)
+            [(_, digest)] = digests_of(writing.files[-1], ["azimuth"], PIECE)
+            self.assertEqual(len(digest.starts) > 13, most_pieces > 3)
+        self.assertEqual(answers, answers[:1] * 3)
 
     def test_signal_without_digest(self) -> None:
         """A quantity that the dialect does not know comes from the lines."""

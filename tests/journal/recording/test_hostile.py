@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 
 import zstandard
 from hypothesis import given, settings
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.errors import RecordingError
-from mtmount_twisted.journal.recording import index, signals
+from mtmount_twisted.journal.recording import index, layout, signals
+from mtmount_twisted.journal.recording.index import read_recording
 from mtmount_twisted.journal.recording.layout import (
     MOST_CHANNELS,
     MOST_RECORD,
     MOST_RECORDS,
+    MOST_SCHEMAS,
+    Contents,
     read_summary,
 )
 from tests.support.folders import scratch_path
@@ -123,6 +127,71 @@ class HostileTests(SynchronousTestCase):
             records += struct.pack("<BQ", 4, len(body)) + body
         self.path.write_bytes(self.data[:at] + records)
         self.assertIn("bytes of their schemas", self.refusal())
+
+    def test_schemas_without_end(self) -> None:
+        """A file with many long schemas that no channel has, or with long names of topics, is refused."""
+        at = self.chunk_at()
+        records = b""
+        for number in range(10):
+            schema = struct.pack("<HIII", 100 + number, 0, 0, 900_000) + bytes(900_000)
+            records += struct.pack("<BQ", 3, len(schema)) + schema
+        self.path.write_bytes(self.data[:at] + records)
+        self.assertIn(f"more than {MOST_SCHEMAS} bytes of schemas", self.refusal())
+        records = b""
+        for number in range(10):
+            body = struct.pack("<HHI", 100 + number, 0, 900_000) + b"x" * 900_000 + bytes(8)
+            records += struct.pack("<BQ", 4, len(body)) + body
+        self.path.write_bytes(self.data[:at] + records)
+        self.assertIn("bytes of their schemas", self.refusal())
+
+    def test_chunks_without_end(self) -> None:
+        """A summary with more chunks than a recording can have is refused."""
+        self.patch(layout, "MOST_RECORDS", 1)
+        self.assertIn("there are more than 1 chunks", self.refusal())
+
+    def test_digests_without_end(self) -> None:
+        """So is one with more digests."""
+        self.patch(layout, "MOST_CHANNELS", 1)
+        contents = Contents()
+        for number, fails in ((0, False), (0, False), (1, True)):
+            body = struct.pack("<QQQQQI8s", 8, 9, 0, 0, 0, 8, b"digest/%d" % number)
+            if fails:
+                error = self.assertRaises(RecordingError, contents.add, self.path, 0, 10, body)
+                self.assertIn("more than 1 digests", str(error))
+            else:
+                contents.add(self.path, 0, 10, body)
+
+    def test_contents_of_many_files(self) -> None:
+        """The contents of the files that were read last are remembered, up to a bound on their bytes."""
+        writing = Writing(self.folder, START + 4000)
+        writing.record(20, every=10)
+        writing.finish()
+        read: list[object] = []
+
+        def counted(path: Path, file: int) -> Contents | None:
+            read.append(path)
+            return read_summary(path, file)
+
+        self.patch(index, "read_summary", counted)
+        for most, number in ((1, 6), (index.MOST_KNOWN_BYTES, 1)):
+            self.patch(index, "MOST_KNOWN_BYTES", most)
+            read.clear()
+            for path in writing.files * 3:
+                os.close(read_recording(path).file)
+            self.assertEqual(len(read), number)
+
+    def test_long_tail(self) -> None:
+        """A query reads a tail file up to a bound on its bytes and messages."""
+        self.path.unlink()
+        writing = Writing(self.folder)
+        writing.record(30, every=10)
+        self.assertEqual(len(list(signals.lines(self.folder))), 60)
+        for name, most in (("MOST_MESSAGES", 20), ("MOST_TAIL", 2000)):
+            patcher = self.patch(index, name, most)
+            found = list(signals.lines(self.folder))
+            self.assertGreater(len(found), 10)
+            self.assertLess(len(found), 21)
+            patcher.restore()
 
     def test_chunks_of_the_same_time(self) -> None:
         """To read all lines of a recording takes memory for the chunks of one time, up to a bound."""

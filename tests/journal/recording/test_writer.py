@@ -88,7 +88,7 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(sorted(chunk.messages for chunk in recording.contents.chunks), [12, 19, 19])
         writing.finish()
         self.assertEqual([message.sequence for _, message in messages_of(path)], list(range(1, 51)))
-        found = digests_of(path, ["azimuth"], 5.0)["azimuth"]
+        found = dict(digests_of(path, ["azimuth"], 5.0))["azimuth"]
         at = found.names.index("actualPosition")
         self.assertEqual((found.table[0, at].sum(), found.table[2, at].max()), (50, 49))
 
