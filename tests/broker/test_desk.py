@@ -247,6 +247,8 @@ class CommandTests(DeskCase):
             stop(at)
             end()
             self.assertEqual(self.stops[-1], Stopped(read_at=at, stored_at=at))
+        soon = self.house.clock.seconds() + STOPS_INTERVAL
+        self.assertEqual([call for call in self.house.clock.getDelayedCalls() if call.getTime() <= soon], [])
         stop(107.0)
         self.desk.settle_tenure(False)
         self.house.clock.advance(STOPS_INTERVAL)

@@ -14,7 +14,7 @@ from mtmount_twisted.station.desk import MOST_ENDING, MOST_OPEN
 from tests.support.commanders import LOG
 from tests.support.web_houses import WebHouse
 
-from .test_desk import ASK, NIGHT, NO_POSITION, DeskCase, House, Process
+from .test_desk import ASK, NIGHT, NO_POSITION, STOP, DeskCase, House, Process
 
 ASKED = int(CommandCode.ASK_FOR_COMMAND)
 MOVED = int(CommandCode.AZIMUTH_AXIS_MOVE)
@@ -188,6 +188,21 @@ class TakeOverTests(DeskCase):
                 self.assertEqual((await house.outcome(id))["state"], "done")
             await self.overtaken(house, "1")
             self.assertEqual((house.kinds("1"), before.sent), (["not_sent"], [STOPPED, MOVED]))
+
+        self.in_house(test)
+
+    def test_stop_from_before(self) -> None:
+        """A stop of a user that is read after another commander's stop goes to the mount."""
+
+        async def test(house: House) -> None:
+            before = await self.holder(house)
+            before.log.bound = before.log.read
+            house.broker.step = -1.0
+            await house.ask("s", STOP)
+            before.stop()
+            before.log.bound = NO_POSITION
+            self.assertEqual((await house.outcome("s"))["state"], "done")
+            self.assertEqual(before.sent, [STOPPED, STOPPED])
 
         self.in_house(test)
 

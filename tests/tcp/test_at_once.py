@@ -14,6 +14,7 @@ from twisted.trial.unittest import TestCase
 from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders, TelemetryReaders
+from mtmount_twisted.frontends.tcp import ports
 from mtmount_twisted.net import known_addresses
 from mtmount_twisted.net.accepts import MOST_ACCEPTS
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
@@ -66,6 +67,13 @@ class PortTests(TestCase):
         bus = self.service._used_bus
         bus.publish(ChangeRecord(bus.now(), bus.epoch, holder.name, "lease_granted", ""))
         return made
+
+    async def test_socket_of_a_holder(self) -> None:
+        """The socket of a client that gets command goes first from then on, also if it waits already."""
+        with mock.patch.object(ports, "note_first") as note_first:
+            await self.hold("127.0.3.1")
+        [[[transport], _]] = note_first.call_args_list
+        self.assertEqual(transport.getPeer().host, "127.0.3.1")
 
     async def test_address_of_a_lost_holder(self) -> None:
         """An address is known for an hour after the connection of the holder there is lost."""
