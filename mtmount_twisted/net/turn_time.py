@@ -54,6 +54,7 @@ class TurnTime:
     :ivar taking: the listening sockets that take connections from the system.
     :ivar taken: the number of connections that were taken from the system in this turn.
     :ivar set_up: the number of connections of unknown addresses that were set up in this turn.
+    :ivar closed: the number of connections that were closed in this turn instead, as their peers were gone.
     :ivar unread: returns the number of connections that were set up and wait for their first read.
     """
 

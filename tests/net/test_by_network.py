@@ -76,7 +76,7 @@ class FairTests(SynchronousTestCase):
             self.members.discard(network, cost)
 
     def test_few_needs(self) -> None:
-        """What sends seldom goes before a crowd that sends on and on, also if it is served in between."""
+        """A network that sends seldom goes before a crowd that sends on and on, also right after its turn."""
         crowd = {f"crowd {number}": 1.0 for number in range(20)}
         self.serve(200, crowd)
         for _ in range(20):
@@ -87,12 +87,12 @@ class FairTests(SynchronousTestCase):
             self.assertIn("user", served)
 
     def test_shares(self) -> None:
-        """Of two that send on and on, each has half of the costs, roughly, and not half of the members."""
+        """Of two networks that send on and on, each has half of the costs, and not half of the members."""
         served = self.serve(500, {"dear": 0.4, "cheap": 0.1})
         self.assertGreater(served.count("cheap"), 2 * served.count("dear"))
 
     def test_newcomers_without_end(self) -> None:
-        """What has needed most waits for a round of the others at most, though new ones come on and on."""
+        """The network that has needed most waits for a round of the others at most, though new ones come."""
         self.serve(50, {"busy": 4.0})
         for number in range(40):
             self.members.add(f"new {number}", 1.0)
@@ -111,7 +111,7 @@ class FairTests(SynchronousTestCase):
         self.assertEqual(self.members.pop(), 1.0)
 
     def test_bounds(self) -> None:
-        """What is kept of networks that are gone, or that come and go, is bounded."""
+        """The memory of networks that are gone, or that come and go, is bounded."""
         for number in range(2 * MOST_REMEMBERED):
             self.members.add(f"network {number}", 1.0)
             self.members.pop()
