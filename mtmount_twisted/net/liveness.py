@@ -43,8 +43,9 @@ from .endings import end_in_turn
 SILENCE = 4.25
 """Seconds without a sign from a peer that owes one. With `PERIOD` the sum is less than 5."""
 
-PERIOD = 0.5
-"""Seconds between two looks at the socket. One look takes some microseconds."""
+PERIOD, LONG_PERIOD = 0.5, 2.0
+"""Seconds between two looks at a socket. With its timer, a look takes 50 us, and a daemon may have a thousand
+connections. So an open connection with an open window has the long period, up to the end of `SILENCE`."""
 
 PROBE = 1.8
 """Seconds of lead of the time-out: the kernel probes a peer with a closed window twice within `SILENCE`, and
@@ -56,6 +57,7 @@ KEEP_ALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2}
 CLOSE_WAIT = 8
 """The state of a connection whose peer has ended its side (linux/tcp_states.h)."""
 
+_TCP_ESTABLISHED = 1
 _TCP_CLOSE = 7
 _TCP_CA_RECOVERY = 3
 
@@ -152,6 +154,7 @@ class _Watch:
         self._began = 0
         self._timeout = 0
         self._is_closed = False  # at the last look
+        self._is_new = True  # until the first look
         self._withdraw: Callable[[], object] = lambda: None
 
     def stop(self) -> None:
@@ -175,7 +178,14 @@ class _Watch:
             self._withdraw = end_in_turn(self._clock, self._abort, first=True)
             return
         self._set_timeout(info)
-        self._next = self._clock.callLater(PERIOD, self.look)
+        self._next = self._clock.callLater(self._pause(info, silent / 1000), self.look)
+
+    def _pause(self, info: _Info, silent: float) -> float:
+        """Return the time until the next look."""
+        was_new, self._is_new = self._is_new, False
+        if was_new or self._timeout or info.state != _TCP_ESTABLISHED:
+            return PERIOD
+        return min(LONG_PERIOD, max(PERIOD, SILENCE - silent))
 
     def _set_timeout(self, info: _Info) -> None:
         """Keep the time-out ahead of the kernel's count. The kernel does not report the start of its count.

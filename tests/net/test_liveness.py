@@ -22,6 +22,7 @@ LINUX = hasattr(socket, "TCP_INFO") and hasattr(socket, "TCP_USER_TIMEOUT")
 
 # Where linux/tcp.h has the members of struct tcp_info: offset and format.
 OFFSETS = {
+    "state": (0, "B"),
     "ca_state": (1, "B"),
     "unacked": (24, "I"),
     "last_data_sent": (44, "I"),
@@ -32,6 +33,7 @@ OFFSETS = {
     "snd_wnd": (228, "I"),
 }
 OPEN, LOSS = 0, 4
+ESTABLISHED = 1
 
 
 def tcp_info(**members: int) -> bytes:
@@ -182,6 +184,42 @@ class WatchWindowTests(SynchronousTestCase):
         self.assertEqual((self.transport.aborted, self.sock.user_timeout), ([], 0))
         self.pass_time(unacked=1, snd_wnd=65536, last_ack_recv=4500, last_data_recv=4500, ca_state=LOSS)
         self.assertEqual(self.transport.aborted, [True])
+
+    def test_few_looks(self) -> None:
+        """A peer that answers is looked at seldom: a daemon may have a thousand of them."""
+        looks = 0
+
+        def count(*_: int) -> bytes:
+            nonlocal looks
+            looks += 1
+            return tcp_info(state=ESTABLISHED, snd_wnd=65536, last_ack_recv=100, last_data_recv=9000)
+
+        self.patch(self.sock, "getsockopt", count)
+        for _ in range(60):
+            self.clock.advance(1.0)
+        self.assertLess(looks, 35)
+
+    def test_peer_gone_at_any_time(self) -> None:
+        """A peer that is gone when data is sent is given up within 5 s of its last sign, whenever that is."""
+        for tenths in range(1, 60):
+            gone, clock = tenths / 10, Clock()
+            sock = FakeSocket(b"")
+
+            def account(*_: int, sock: FakeSocket = sock, clock: Clock = clock, gone: float = gone) -> bytes:
+                silent = round(1000 * max(0.0, clock.seconds() - gone))
+                return tcp_info(
+                    state=ESTABLISHED, unacked=1, snd_wnd=65536, last_ack_recv=silent, last_data_recv=silent
+                )
+
+            self.patch(sock, "getsockopt", account)
+            transport = SocketTransport(sock)
+            watch_window(cast(ITCPTransport, transport), clock)
+            while clock.seconds() < gone + 4.1:
+                clock.advance(0.05)
+            self.assertEqual(transport.aborted, [], gone)
+            while clock.seconds() < gone + 5.0:
+                clock.advance(0.05)
+            self.assertEqual(transport.aborted, [True], gone)
 
     def test_peer_that_sends_is_there(self) -> None:
         """Data from the peer is a sign of it as well as an ACK."""
