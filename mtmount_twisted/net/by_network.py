@@ -15,12 +15,12 @@ from typing import Generic, TypeVar
 
 Member = TypeVar("Member")
 
-MEMORY = 8.0
+MEMORY = 2.0
 """The time in which the past of a network counts for less by a factor of e, in seconds."""
 
-LEAST_USE, MOST_USE = 0.25, 16.0
-"""The uses between which networks differ: smaller and larger ones count as these. With the first, strangers
-that come without end are no better than a user that has sent little."""
+LEAST_USE = 1 / 32
+"""The use below which all networks are alike: strangers that come without end are no better than a user that
+has sent little."""
 
 OLDEST_EACH = 4
 """Of so many members in a row, one is of the network that waits longest, whatever its members cost."""
@@ -83,8 +83,9 @@ class FairNetworks(ByNetwork[Member]):
     """Members in groups by network; a network that has needed little goes before those that have needed much.
 
     The use of a network is the sum of the costs of its members. A cost counts for less as time passes
-    (`MEMORY`). The network with the least use goes first, and of equal ones the one that waits longest.
-    `OLDEST_EACH` bounds how long a network waits: newcomers may come without end.
+    (`MEMORY`). The network that will have the least use with its next member goes first, so a member of low
+    cost goes before others. Of equal networks, the one that waits longest goes first. `OLDEST_EACH` bounds
+    how long a network waits: newcomers may come without end.
 
     :param cost: returns the cost of a member, now that it is next.
     :param now: returns the monotonic clock, in seconds.
@@ -104,9 +105,10 @@ class FairNetworks(ByNetwork[Member]):
 
     def add(self, network: str, member: Member) -> None:
         """Add a member to a network."""
-        if network not in self._groups:
-            self._wait(network)
+        waits = network in self._groups
         super().add(network, member)
+        if not waits:
+            self._wait(network)
 
     def discard(self, network: str, member: Member) -> None:
         """Remove a member of a network, if it is one."""
@@ -122,20 +124,21 @@ class FairNetworks(ByNetwork[Member]):
         group = self._groups.pop(network)
         member = next(iter(group))
         del group[member], self._waits[network]
-        self._use(network, self._cost(member))
+        self._uses[network] = self._use_with(network, member)
+        self._uses.move_to_end(network)
+        if len(self._uses) > MOST_REMEMBERED:
+            self._uses.popitem(last=False)
         if group:
             self._groups[network] = group
             self._wait(network)
         return member
 
-    def _use(self, network: str, cost: float) -> None:
-        added = log(cost) + self._now() / MEMORY
+    def _use_with(self, network: str, member: Member) -> float:
+        """Return the use of a network with one more member, as it is kept."""
+        added = log(self._cost(member)) + self._now() / MEMORY
         before = self._uses.get(network, -inf)
         more = max(added, before)
-        self._uses[network] = more + log1p(exp(min(added, before) - more))
-        self._uses.move_to_end(network)
-        if len(self._uses) > MOST_REMEMBERED:
-            self._uses.popitem(last=False)
+        return more + log1p(exp(min(added, before) - more))
 
     def _wait(self, network: str) -> None:
         self._count += 1
@@ -144,8 +147,8 @@ class FairNetworks(ByNetwork[Member]):
             self._heap = [place for place in self._heap if self._waits.get(place[2]) == place[1]]
             heapify(self._heap)
         one = self._now() / MEMORY  # a use of 1 now
-        least, most = one + log(LEAST_USE), one + log(MOST_USE)
-        heappush(self._heap, (min(most, max(least, self._uses.get(network, least))), self._count, network))
+        use = self._use_with(network, next(iter(self._groups[network])))
+        heappush(self._heap, (max(one + log(LEAST_USE), use), self._count, network))
 
     def _least_used(self) -> str:
         while True:

@@ -55,7 +55,7 @@ COST_SIZE = 256
 """The size of a slice that costs 1. The cost grows with the square of the size: a client of a crowd has sent
 more than one message before it has its next slice, so it has less of them than a client that sends seldom."""
 
-LEAST_COST = 1 / 16
+LEAST_COST = 1 / 64
 """The cost of a slice of a short record, such as a stop."""
 
 MOST_AHEAD = 3

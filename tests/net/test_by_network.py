@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.net.by_network import (
+    LEAST_USE,
     MEMORY,
     MOST_LEFT,
     MOST_REMEMBERED,
@@ -100,6 +101,21 @@ class FairTests(SynchronousTestCase):
             self.members.pop()
             self.members.add(f"later {number}", 1.0)
         self.assertNotIn("busy", self.members.networks())
+
+    def test_low_cost(self) -> None:
+        """Of networks that have needed nothing yet, the one whose member costs least goes first."""
+        for number in range(20):
+            self.members.add(f"dear {number}", 1.0 + number)
+        self.members.add("cheap", 0.1)
+        self.assertEqual(self.members.pop(), 0.1)
+
+    def test_little_use(self) -> None:
+        """A network that has sent little before is no worse than a new one."""
+        self.members.add("user", LEAST_USE / 8)
+        self.members.pop()
+        self.members.add("user", LEAST_USE / 8)
+        self.members.add("new", LEAST_USE / 16)
+        self.assertEqual(self.members.pop(), LEAST_USE / 8)
 
     def test_past(self) -> None:
         """A use counts for less with time: after a long rest a network is as good as a new one."""
