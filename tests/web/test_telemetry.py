@@ -480,6 +480,20 @@ class RecordingTests(RouteCase):
         self.assertEqual(past["axes"]["azimuth"]["position"], 5.0)
         self.assertNotIn("encoder", past["topics"])
 
+    def test_line_of_another_topic(self) -> None:
+        """In a recording of another program, a line may stand under another topic: a moment leaves it out."""
+        at = self.began + 600
+        writing = Writing(self.recorder.folder, at)
+        writing.turn(item(at, topic_line("azimuth", at + 37, actualPosition=5.0)))
+        writing.finish()
+        path = writing.files[-1]
+        data = path.read_bytes()
+        channel = b"\7\0\0\0%b\4\0\0\0json"
+        self.assertEqual(data.count(channel % b"azimuth"), 2)
+        path.write_bytes(data.replace(channel % b"azimuth", channel % b"encoder"))
+        past = self.get("/telemetry", at=iso(at + 3))
+        self.assertEqual((past["axes"]["azimuth"]["position"], past["topics"]), (None, {}))
+
     def test_nothing_recorded(self) -> None:
         """A moment without telemetry has the numbers open."""
         past = self.get("/telemetry", at=iso(self.began + 600))

@@ -628,7 +628,9 @@ def read_moment(
     for name, value in found.values.items():
         if name in numbers:
             proceed()
-            with suppress(LineError):
+            with suppress(LineError):  # another program wrote the recording
+                if format.read_header(value.line)[0] != numbers[name]:
+                    continue  # a line of another topic
                 facts = format.topics()[numbers[name]]
                 values = facts.values_of(format.decode(value.line))
                 topics[name] = PastTopic(value.time, facts, values)
