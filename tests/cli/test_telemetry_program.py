@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from mtmount_twisted.cli.telemetry.program import TOO_LITTLE, run
+from mtmount_twisted.journal.recording import signals
 from mtmount_twisted.journal.recording.index import Recording
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, Writing, event, item, topic_line
@@ -90,6 +94,32 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(rows[0][2:], [f"{AZIMUTH} {word}" for word in ("least", "mean", "greatest")])
         self.assertEqual(rows[1][2:], ["0.0", "9.5", "19.0"])
         self.assertEqual(len(rows), 7)
+
+    def test_export_bins_over_many_years(self) -> None:
+        """Intervals without lines are passed over, also if the clock was wrong in a recording, or if one
+        recording has messages of two centuries. The intervals after them stay in the same grid."""
+        expected = self.table(AZIMUTH, "--every", "10")
+        far = Writing(self.folder, START + 3600)
+        line = topic_line("azimuth", START + 3600, actualPosition=7.0)
+        far.turn(item(START + 3600.5, line), item(9e9, line))
+        far.finish()
+        long_ago = Writing(self.folder, 100.0)
+        long_ago.turn(item(100.25, line))
+        long_ago.finish()
+        reads: list[float] = []
+
+        def read(folder: Path, names: Sequence[str], start: float, *more: Any) -> signals.Columns:
+            reads.append(start)
+            return signals_read(folder, names, start, *more)
+
+        signals_read = signals.read
+        self.patch(signals, "read", read)
+        for names in ((AZIMUTH,), (AZIMUTH, "motion.azimuth.error")):
+            reads.clear()
+            rows = self.table(*names, "--every", "10")
+            self.assertLess(len(reads), 10)
+            self.assertEqual([row[4] for row in rows[1:]], ["7.0", *(row[4] for row in expected[1:]), "7.0"])
+            self.assertEqual({float(row[1]) % 10 for row in rows[1:]}, {0.25})
 
     def test_export_lines(self) -> None:
         """Without signals all lines are exported, events among them."""

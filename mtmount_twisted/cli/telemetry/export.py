@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -71,17 +72,29 @@ def export_bins(
 def _bin_rows(
     folder: Path, names: Sequence[str], span: tuple[float, float], every: float
 ) -> Iterator[list[Any]]:
-    start = span[0]
-    left = math.ceil((span[1] - start) / every)
-    while left > 0:
-        points = min(left, MOST_BINS)
-        columns = signals.read(folder, names, start, start + points * every, points)
+    start, count = span[0], math.ceil((span[1] - span[0]) / every)
+    first = 0
+    filled: deque[tuple[float, float]] | None = None  # the spans with lines; read after the first empty bins
+    while first < count:
+        points = min(count - first, MOST_BINS)
+        begin = start + first * every
+        columns = signals.read(folder, names, begin, begin + points * every, points)
+        is_empty = True
         for row, time in enumerate(columns.times):
             found = [columns.signals[name] for name in names]
             values = [
                 value for each in found for value in (each.least[row], each.mean[row], each.greatest[row])
             ]
             if any(value is not None for value in values):
+                is_empty = False
                 yield [when(time), time, *("" if value is None else value for value in values)]
-        start += points * every
-        left -= points
+        first += points
+        if is_empty and first < count:
+            if filled is None:
+                filled = deque(signals.filled(folder, names, begin, span[1]))
+            # A bin beside the lines may have the middle of their piece.
+            while filled and filled[0][1] < start + (first - 1) * every:
+                filled.popleft()
+            if not filled:
+                return
+            first = max(first, math.floor((filled[0][0] - start) / every) - 1)

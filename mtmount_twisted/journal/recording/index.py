@@ -347,8 +347,13 @@ def named_in(folder: Path, start: int, end: int) -> list[Path]:
     return [
         path
         for path in recordings(folder)
-        if (started(path) - SPARE) * NANO < end and (started(path) + HOUR + SPARE) * NANO > start
+        if (named := named_span(path))[0] * NANO < end and named[1] * NANO > start
     ]
+
+
+def named_span(path: Path) -> tuple[float, float]:
+    """Return the span in which a recording may have messages by its name (s, Unix time)."""
+    return started(path) - SPARE, started(path) + HOUR + SPARE
 
 
 def digests_of(path: Path, topics: Iterable[str], seconds: float) -> Iterator[tuple[str, Digest]]:

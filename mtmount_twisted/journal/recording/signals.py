@@ -199,7 +199,7 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds
     :param start: a multiple of `seconds`, as `end` is.
     :param seconds: the length of the pieces.
     """
-    from .index import digests_of, named_in, read_recording
+    from .index import digests_of, named_in, named_span, read_recording
 
     wanted: dict[str, dict[str, str]] = {}
     for name in query.bins:
@@ -232,7 +232,9 @@ def _read_digests(query: _Query, folder: Path, start: float, end: float, seconds
         try:
             span = recording.span
             if span is not None:
-                first, last = span[0] / NANO - seconds, span[1] / NANO + seconds
+                named = named_span(path)  # a damaged file may say that it has a century
+                first, last = max(named[0], span[0] / NANO), min(named[1], span[1] / NANO)
+                first, last = first - seconds, last + seconds
                 one = partial(_only, recording)
                 _read_lines(query, one, others, max(start, first), min(end, last))
         finally:
@@ -562,6 +564,41 @@ def _merged(
             heapreplace(heap, (following[0], topic, number, following[1], size, rest))
 
 
+def filled(
+    folder: Path, names: Iterable[str], start: float, end: float, proceed: Callable[[], None] = lambda: None
+) -> list[tuple[float, float]]:
+    """Return the spans of time (s, Unix time) in which recordings may have lines of some signals, in order.
+
+    :raises RecordingError: if a file is damaged.
+    """
+    from .index import in_span, named_span
+
+    topics = {DERIVED[name].topic if name in DERIVED else _split(name)[0] for name in names}
+    found: list[tuple[float, float]] = []
+    for recording in in_span(folder, to_nanoseconds(start), to_nanoseconds(end), proceed):
+        low, high = named_span(recording.path)
+        for topic in topics:
+            chunks = recording.chunks(topic, to_nanoseconds(low), to_nanoseconds(high))
+            found += [(max(each.start / NANO, low), min(each.end / NANO, high)) for each in chunks]
+            tail = recording.tail_of(topic)
+            if tail is not None:
+                times = tail.within(to_nanoseconds(low), to_nanoseconds(high)).seconds
+                found += [(float(times.min()), float(times.max()))] if len(times) else []
+        found = _joined(found)
+    return found
+
+
+def _joined(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return spans in order, with those joined between which there is less than `BLOCK`."""
+    joined: list[tuple[float, float]] = []
+    for low, high in sorted(spans):
+        if joined and low < joined[-1][1] + BLOCK:
+            joined[-1] = joined[-1][0], max(joined[-1][1], high)
+        else:
+            joined.append((low, high))
+    return joined
+
+
 def signal_names(telemetry: TelemetryFormat) -> dict[str, SignalFacts]:
     """Return all signals that a mount sends, and the derived ones, in the order of the topics."""
     found = {
@@ -610,6 +647,7 @@ __all__ = [
     "SignalFacts",
     "Value",
     "about",
+    "filled",
     "lines",
     "moment",
     "read",

@@ -156,6 +156,17 @@ class ReadTests(SynchronousTestCase):
         some = list(signals.lines(self.folder, ["elevation"], START + 10, START + 20))
         self.assertEqual((len(some), {topic for _, topic, _ in some}), (20, {"elevation"}))
 
+    def test_message_of_another_century(self) -> None:
+        """A recording that has a message far in the future takes no work for the years before it."""
+        for name in (AZIMUTH, "motion.azimuth.error"):
+            self.writing.turn(item(START + 0.5, topic_line("azimuth", START)))
+            self.writing.turn(item(START + 7e9, topic_line("azimuth", START)))
+            found = signals.read(self.folder, [name], START - 1e9, START + 8e9, 9)
+            self.assertEqual(found.signals[name].mean, [None] * 9)
+        self.assertEqual(
+            signals.filled(self.folder, [AZIMUTH], START - 1e9, START + 8e9), [(START + 0.5,) * 2]
+        )
+
     def test_derived_signals(self) -> None:
         """The error is demand minus actual in arcsec; on the sky it is smaller by the cosine of elevation."""
         items = []
