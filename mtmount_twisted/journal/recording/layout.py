@@ -46,6 +46,9 @@ TAIL = ".tail"
 MOST_CHUNK = 64 * 2**20
 """The largest number of bytes in a chunk. One minute of the largest topic has 4 MB."""
 
+MOST_STORED = MOST_CHUNK + 2**18
+"""The largest number of bytes of the record of a chunk: zstd adds a 256th at most."""
+
 MOST_TOGETHER = 5000
 """The largest number of messages that are written as one chunk. One minute of a topic has 1,200 (20 Hz)."""
 
@@ -398,6 +401,8 @@ def _scan_chunk(path: Path, file: int, size: int, contents: Contents, head: byte
         raise damaged(path, at, "expected a chunk that is compressed with zstd")
     if data_size > MOST_CHUNK:
         raise damaged(path, at, f"a chunk of {data_size} bytes; expected at most {MOST_CHUNK}")
+    if length > MOST_STORED:
+        raise damaged(path, at, f"a chunk with a record of {length} bytes; expected at most {MOST_STORED}")
     index = os.pread(file, _INDEX_HEAD.size, end)
     if len(index) < _INDEX_HEAD.size:
         return False
@@ -406,6 +411,8 @@ def _scan_chunk(path: Path, file: int, size: int, contents: Contents, head: byte
         raise damaged(path, end, "expected the index of the chunk before it")
     if index_length < _INDEX_HEAD.size - RECORD.size:
         raise damaged(path, end, "it is too short for the index of a chunk")
+    if index_length > MOST_CHUNK:
+        raise damaged(path, end, f"an index of {index_length} bytes; expected at most {MOST_CHUNK}")
     if end + RECORD.size + index_length > size:
         return False
     contents.chunks.append(
@@ -509,7 +516,8 @@ def _chunk_of(path: Path, summary: bytes, at: int, end: int, summary_start: int)
         _CHUNK_INDEX.unpack_from(summary, at)
     )
     is_ours = map_length == _ONE_CHANNEL and name == _ZSTD and size <= MOST_CHUNK
-    if not is_ours or offset + length + index_length > summary_start or index_length > MOST_CHUNK:
+    is_bounded = length <= MOST_STORED and index_length <= MOST_CHUNK
+    if not (is_ours and is_bounded) or offset + length + index_length > summary_start:
         raise damaged(path, summary_start + at, "expected a chunk of one channel, compressed with zstd")
     return Chunk(channel, start, last, offset, length, index_length, data_length, size)
 

@@ -49,6 +49,9 @@ FILES_AT_ONCE, FILES_TOGETHER = 4, 64
 some 5 ms. The pieces of `FILES_TOGETHER` recordings are added to the bins together."""
 
 
+LONGEST_LINE = 2**16
+"""The longest line that is the value of a topic at a moment, in bytes: the longest line of a mount."""
+
 MOST_GATHERED = 16 * 2**20
 """The largest number of bytes of pieces that are added to the bins together."""
 
@@ -492,6 +495,8 @@ def _add_values(
             if len(messages.times):
                 last = int(messages.times.argmax())
                 value = Value(float(messages.seconds[last]), messages.line(last))
+                if len(value.line) > LONGEST_LINE:
+                    continue
                 if topic not in found or found[topic].time <= value.time:
                     found[topic] = value
 

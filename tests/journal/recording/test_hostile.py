@@ -269,6 +269,26 @@ class HostileTests(SynchronousTestCase):
         self.path.write_bytes(changed[: self.data.rindex(b"\x0f\x04\x00\x00\x00\x00\x00\x00\x00")])
         self.assertIn("bytes; expected at most", self.refusal())
 
+    def test_long_record(self) -> None:
+        """A chunk whose compressed data has more than any chunk, and takes no room on the disk, is refused
+        before it is read; so is one with such an index."""
+        at = self.chunk_at()
+        end = at + 9 + struct.unpack_from("<Q", self.data, at + 1)[0]
+        more = 100_000_000
+        changed = bytearray(self.data[:end])
+        struct.pack_into("<Q", changed, at + 1, end - at - 9 + more)
+        struct.pack_into("<Q", changed, at + 45, end - at - 53 + more)
+        self.path.write_bytes(changed)
+        with open(self.path, "r+b") as file:
+            file.seek(end + more)
+            file.write(self.data[end:-20])
+        self.assertIn("a chunk with a record of", self.refusal())
+        changed = bytearray(self.data)
+        struct.pack_into("<Q", changed, end + 1, more)
+        self.path.write_bytes(changed[: end + 15])
+        os.truncate(self.path, end + 9 + more)
+        self.assertIn("an index of 100000000 bytes", self.refusal())
+
     def test_bomb_in_a_small_chunk(self) -> None:
         """Data that has more bytes decompressed than its chunk says is refused before it is decompressed."""
         at = self.chunk_at()

@@ -156,6 +156,15 @@ class ReadTests(SynchronousTestCase):
         some = list(signals.lines(self.folder, ["elevation"], START + 10, START + 20))
         self.assertEqual((len(some), {topic for _, topic, _ in some}), (20, {"elevation"}))
 
+    def test_long_values(self) -> None:
+        """A line that is longer than any of the mount is the value of no topic: a file may have 1,000
+        topics."""
+        for length, topics in ((60_000, {"azimuth", "elevation"}), (70_000, {"elevation"})):
+            filling = b',"more":"%b"}' % (b"x" * length)
+            line = topic_line("azimuth", START, actualPosition=1.0)[:-1] + filling
+            self.writing.turn(item(self.writing.now, line, topic_line("elevation", START)), seconds=20.0)
+            self.assertEqual(signals.values_at(self.folder, self.writing.now - 19).keys(), topics)
+
     def test_message_of_another_century(self) -> None:
         """A recording that has a message far in the future takes no work for the years before it."""
         for name in (AZIMUTH, "motion.azimuth.error"):
