@@ -539,7 +539,7 @@ BOUNDS = {
     "the backlog of an event stream": A_CLIENT_BEHIND,
     "history queries of one user": f"{fair_places.PER_USER}, one of them at work",
     "one history query": f"{history.PATIENCE:g} s; {history.MAX_LIMIT:,} entries, "
-    f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of lines, "
+    f"{history.MAX_SCANNED:,} rows looked at, {size(history.MAX_PAGE_BYTES)} of text, "
     f"{size(history.MAX_BODY_BYTES)} of JSON",
 }
 """What the page's tables of bounds say, as the code has it."""

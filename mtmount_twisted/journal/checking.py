@@ -58,6 +58,10 @@ _MAKING = {
 
 _PLAIN_INDEX = re.compile(r"CREATE INDEX \S+ ON \w+ ?\([\w, ]+\)")
 
+LONGEST_NAME = 200
+"""The longest name of a peer or of a kind, in characters; the longest of the bridge has 68."""
+
+_NAMES = ("peer", "what")
 _INTEGERS = ("run", "epoch", "key", "sequence_id", "code", "lease")
 
 
@@ -210,6 +214,8 @@ def wrong_value(table: str, values: dict[str, Any]) -> str:
             is_right = type(value) is bytes if table == "message" else value is None
         else:
             is_right = type(value) is (int if name in _INTEGERS else str)
+            if name in _NAMES:
+                is_right = is_right and len(value) <= LONGEST_NAME
         if not is_right:
             shown = value[:40] if isinstance(value, (str, bytes)) else value
             return f"{name} is {shown!a}"

@@ -31,6 +31,7 @@ from .checking import (
     FILE_ERRORS,
     LAST_ID,
     LATEST,
+    LONGEST_NAME,
     faulty_row,
     in_words,
     is_rows_fault,
@@ -480,7 +481,8 @@ def _select(
 def _entry(row: tuple[Any, ...], dialects: RunDialects) -> Entry:
     """Return the entry of a row. A row that the bridge can't have written becomes an event ``unreadable``."""
     number, run, table, time = row[:4]
-    if tuple(map(type, row)) == _ENTRY_TYPES[table] and EARLIEST <= time < LATEST:
+    is_right = tuple(map(type, row)) == _ENTRY_TYPES[table] and EARLIEST <= time < LATEST
+    if is_right and len(row[4]) <= LONGEST_NAME and len(row[6]) <= LONGEST_NAME:
         dialect = dialects.of(run)
         if table == "message":
             dialect = line_dialect(row[4], row[6], row[12], dialect)

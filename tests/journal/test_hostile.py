@@ -112,6 +112,14 @@ class RowTests(HostileCase):
         self.harm("UPDATE message SET line = zeroblob(70000000) WHERE id = 9")
         self.assert_named(9, "string or blob too big")
 
+    def test_long_names(self) -> None:
+        """The name of a peer that is longer than any of the bridge, or such a word: a page counts only lines
+        and texts."""
+        for column, name in (("peer", "peer"), ("direction", "what")):
+            self.harm(f"UPDATE message SET {column} = ? WHERE id = 9", "x" * 201)
+            self.assert_named(9, f"{name} is '{'x' * 40}'")
+            self.harm(f"UPDATE message SET {column} = ? WHERE id = 9", "CSC")
+
     def test_many_long_lines(self) -> None:
         """A page ends early where lines are long, so that a page of them does not fill the memory."""
         self.patch(reading, "PAGE_BYTES", 1000)

@@ -193,6 +193,15 @@ class HistoryTests(SessionCase):
                     query["before"] = page["next"]
             self.assertEqual(found, self.entries(peer="CSC"))
 
+    def test_texts_count(self) -> None:
+        """The texts of events and steps count as the lines do."""
+        whole = self.page(limit=str(MAX_LIMIT), kind="change")
+        self.assertGreater(len(whole["entries"]), 2)
+        with patch.object(history, "MAX_PAGE_BYTES", 1):
+            page = self.page(limit=str(MAX_LIMIT), kind="change")
+        self.assertLess(len(page["entries"]), len(whole["entries"]))
+        self.assertIsNotNone(page["next"])
+
     def test_rare_kinds_end_too(self) -> None:
         """A page that finds nothing in the rows it may look at is empty, and says where to go on."""
         with patch.object(history, "MAX_SCANNED", 3):

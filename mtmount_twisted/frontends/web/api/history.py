@@ -386,7 +386,7 @@ def read_page(db: sqlite3.Connection, query: Query, rest: Callable[[], object] =
         scanned += rows
         if entry is not None and query.selection.takes(row := row_of(entry)):
             found.append(row)
-            size += len(entry.line or b"")
+            size += len(entry.line or entry.text)
         is_full = len(found) == query.limit or size > MAX_PAGE_BYTES or scanned >= MAX_SCANNED
         if is_full and (number or entry is not None):  # the first range of ids is read in any case
             return Found(found, event_id(run, position) if any(islice(entries, 1)) else None)
