@@ -56,8 +56,8 @@ MOST_GATHERED = 16 * 2**20
 """The largest number of bytes of pieces that are added to the bins together."""
 
 MOST_OPEN = 256 * 2**20
-"""The largest number of bytes of the chunks, decompressed, from which `lines` takes turns. The chunks of a
-minute of a mount have some 20 MB."""
+"""The largest number of bytes of the chunks, decompressed, from which `lines` takes turns, or in which the
+values of a moment are. The chunks of a minute of a mount have some 20 MB."""
 
 ROWS_TOGETHER = 2000
 """The values of at least so many lines are added to the bins together. The last lines may be fewer."""
@@ -487,9 +487,11 @@ def _add_values(
     found: dict[str, Value], recording: Recording, time: float, proceed: Callable[[], None]
 ) -> None:
     start, end = to_nanoseconds(time - FRESH), to_nanoseconds(time) + 1
-    for topic in recording.topics:
-        if topic == EVENTS:
-            continue
+    topics = [topic for topic in recording.topics if topic != EVENTS]
+    chunks = [chunk for topic in topics for chunk in recording.chunks(topic, start, end)]
+    if sum(chunk.size for chunk in chunks) > MOST_OPEN:
+        raise _too_many(recording, chunks[0])
+    for topic in topics:
         for messages in recording.read(topic, start, end):
             proceed()
             if len(messages.times):
@@ -552,8 +554,7 @@ def _merged(
             _, topic, chunk = waiting.pop()
             size = 0 if chunk is None else chunk.size
             if chunk is not None and together + size > MOST_OPEN:
-                why = f"the chunks of the same time have more than {MOST_OPEN} bytes; read fewer topics"
-                raise damaged(recording.path, chunk.offset, why)
+                raise _too_many(recording, chunk)
             rest = read(topic, chunk)
             if (first := next(rest, None)) is not None:
                 heappush(heap, (first[0], topic, len(waiting), first[1], size, rest))
@@ -567,6 +568,11 @@ def _merged(
             together -= size
         else:
             heapreplace(heap, (following[0], topic, number, following[1], size, rest))
+
+
+def _too_many(recording: Recording, chunk: Chunk) -> RecordingError:
+    why = f"the chunks of the same time have more than {MOST_OPEN} bytes; read fewer topics"
+    return damaged(recording.path, chunk.offset, why)
 
 
 def filled(

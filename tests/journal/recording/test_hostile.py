@@ -214,6 +214,9 @@ class HostileTests(SynchronousTestCase):
                     RecordingError, list, signals.lines(self.folder, topics[: number + 1])
                 )
                 self.assertIn(f"the chunks of the same time have more than {most} bytes", str(error))
+        self.assertRaises(RecordingError, signals.values_at, self.folder, START + 30)
+        self.patch(signals, "MOST_OPEN", 3 * size)
+        self.assertEqual(len(signals.values_at(self.folder, START + 30)), 3)
 
     def test_short_index(self) -> None:
         """The summary gives a chunk an index that is shorter than its own messages: that is damage."""
