@@ -65,6 +65,15 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(len(out.splitlines()), 2)
         self.assertIn("telemetry-20270115T101001Z.mcap: the record at byte 0 is damaged", out)
 
+    def test_nothing_but_damaged_recordings(self) -> None:
+        """If no recording can be read, the program says so, and not that there is none."""
+        for path in self.writing.files:
+            path.write_bytes(b"nothing")
+        for subcommand in ("show", "export"):
+            status, _, err = self.run_with(subcommand)
+            self.assertEqual(status, 2)
+            self.assertIn("no recording can be read, or has messages; see mtmount-telemetry list", err)
+
     def test_show_a_moment(self) -> None:
         """The values of a moment, with their age."""
         status, out, _ = self.run_with("show", "--at", "2027-01-15T08:10:10", AZIMUTH)

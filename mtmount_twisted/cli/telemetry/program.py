@@ -96,6 +96,8 @@ def _span(options: argparse.Namespace) -> tuple[float, float] | None:
 
 def _none(options: argparse.Namespace) -> int:
     found = signals.span(options.folder)
+    if found is None and any(listed(options.folder)):
+        return complain(f"{options.folder}: no recording can be read, or has messages; see {PROGRAM} list")
     if found is None:
         return complain(f"{options.folder} has no recordings; give the folder with --folder")
     return complain(f"no recordings in that time: they are from {when(found[0])} to {when(found[1])}")
