@@ -124,7 +124,7 @@ class OpenPort:
             maybeDeferred(listening.stopListening)
         else:
             self.listening = listening
-            accept_in_turns(listening, self._reactor, self._is_known)
+            accept_in_turns(listening, self._reactor, self._is_known, refuses=self.factory.refuses)
             if self.failure:
                 self.failure = ""
                 self._log.info("%s: listens on %s now", self._name, self._endpoint)

@@ -33,7 +33,8 @@ from contextlib import suppress
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime
 
 from mtmount_twisted.hosts import client_network, neighbourhood
 
@@ -130,6 +131,8 @@ class AcceptQueue:
     :param clients_begin: True if a client sends before the server does. A connection whose peer has ended its
         side and sent nothing is then closed.
     :param closer: closes connections that carry open files; required for a Unix socket.
+    :param refuses: return True for a peer whose address is not admitted. Its connection is closed at once, so
+        that it takes no place from others and none is set up. Not asked about a Unix socket.
     """
 
     def __init__(
@@ -140,7 +143,9 @@ class AcceptQueue:
         is_known: Callable[[str], bool],
         clients_begin: bool,
         closer: Closer | None = None,
+        refuses: Callable[[IAddress], bool] = lambda peer: False,
     ) -> None:
+        self._refuses = refuses
         self._listening = listening
         self._reactor = reactor
         self._accept_on = accept_on
@@ -309,7 +314,10 @@ class AcceptQueue:
             self._takes.spend(max(0.0, self._reactor.seconds() - began - TAKEN_TIME))
 
     def _keep(self, accepted: Any, address: Any) -> None:
-        """Let a connection wait, or close it if its peer is gone."""
+        """Let a connection wait, or close it if its peer is gone or refused."""
+        if isinstance(address, tuple) and self._refuses(_peer(address)):
+            accepted.close()
+            return
         has_sent = self._has_sent(accepted)
         if has_sent is None:
             accepted.close()
@@ -417,11 +425,16 @@ class AcceptQueue:
         return 0 < len(sent) < LONGEST_HEAD and b"\n" not in sent  # a line may be longer
 
 
+def _peer(address: tuple[Any, ...]) -> IAddress:
+    return (IPv6Address if ":" in address[0] else IPv4Address)("TCP", *address)
+
+
 def accept_in_turns(
     port: IListeningPort,
     reactor: IReactorTime,
     is_known: Callable[[str], bool] = lambda network: False,
     clients_begin: bool = False,
+    refuses: Callable[[IAddress], bool] = lambda peer: False,
 ) -> None:
     """Let a port that listens accept through an `AcceptQueue` from now on, until the port is closed.
 
@@ -449,5 +462,5 @@ def accept_in_turns(
     if listening.family == socket.AF_UNIX:
         closer = Closer(reactor, note_full)
     # `tcp.Port.doRead` calls `accept` of this attribute until it raises `BlockingIOError`.
-    queue = AcceptQueue(listening, reactor, accept_on, is_known, clients_begin, closer)
+    queue = AcceptQueue(listening, reactor, accept_on, is_known, clients_begin, closer, refuses)
     setattr(port, "socket", queue)

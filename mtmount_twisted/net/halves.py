@@ -502,7 +502,7 @@ class ServerHalf:
             self._state.failed(failure)
             self.opened.fail(lambda: copy(failure))
             return False
-        accept_in_turns(port, self.reactor)
+        accept_in_turns(port, self.reactor, refuses=self._refuses)
         failed_before = self.error is not None
         self._state.listening(port)
         if failed_before:
@@ -573,9 +573,15 @@ class ServerHalf:
         """Note that a closed connection is gone."""
         self._leaving.discard(reader)
 
-    def _make_reader(self, peer: IAddress | None) -> LineReader | None:
-        if why := self.owner.refusal_of(peer):
+    def _refuses(self, peer: IAddress | None) -> bool:
+        why = self.owner.refusal_of(peer)
+        if why:
             self.limited_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
+        return bool(why)
+
+    def _make_reader(self, peer: IAddress | None) -> LineReader | None:
+        if self._refuses(peer):
+            pass
         elif self.reader is not None:
             self.limited_log.warning(
                 "%s: refused a second peer, %s; the first stays connected", self.name, peer

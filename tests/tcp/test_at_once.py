@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from unittest import mock
 
@@ -15,7 +16,7 @@ from mtmount_twisted.app.bridge_service import BridgeService
 from mtmount_twisted.config.loading import Config
 from mtmount_twisted.config.settings import Controller, PairCommander, PortCommanders, TelemetryReaders
 from mtmount_twisted.frontends.tcp import ports
-from mtmount_twisted.net import known_addresses
+from mtmount_twisted.net import known_addresses, paired_session
 from mtmount_twisted.net.accepts import MOST_ACCEPTS
 from mtmount_twisted.net.protocol import RECEIVED_AT_ONCE
 from mtmount_twisted.records import ChangeRecord
@@ -187,6 +188,49 @@ class SecondPeerTests(TestCase):
         service = BridgeService(Config(controller=controller, pairs=(pair,)), LOG)
         service.startService()
         await self.check(service, port)
+
+
+class RefusedTests(TestCase):
+    """Hundreds of peers that are not admitted, before one that is."""
+
+    FRIEND = "127.0.3.1"
+    STRANGERS = 200
+
+    async def check(self, service: BridgeService, port: int, is_there: Callable[[], object]) -> None:
+        """The one that is admitted waits for none of the others to be set up, and these are logged."""
+        await deferLater(reactor, 0)
+        with ExitStack() as sockets:
+            strangers = [f"127.0.1.{number}" for number in range(1, self.STRANGERS + 1)]
+            for source in [*strangers, self.FRIEND]:
+                sockets.enter_context(socket.create_connection((HOST, port), source_address=(source, 0)))
+            turns = 0
+            with self.assertLogs(LOG, "WARNING") as logged:
+                while not is_there():
+                    await deferLater(reactor, 0)
+                    turns += 1
+            self.assertLess(turns, self.STRANGERS // MOST_ACCEPTS // 2)
+            self.assertIn("refused a peer", logged.output[0])
+            self.assertIn(strangers[0], logged.output[0])
+            await service.stopService()
+
+    async def test_port(self) -> None:
+        """A port with ``allow``."""
+        number = free_port(self)
+        endpoint = f"tcp:{number}:interface={HOST}"
+        port = PortCommanders(name="desk", endpoint=endpoint, role="commander", allow=(self.FRIEND,))
+        service = BridgeService(Config(ports=(port,)), LOG)
+        service.startService()
+        await self.check(service, number, lambda: service.bridge.clients)
+
+    async def test_pair(self) -> None:
+        """The port of a pair. Its strangers are peers on this machine, which is admitted otherwise."""
+        self.patch(paired_session, "LOOPBACK", ())
+        number = free_port(self)
+        controller = Controller(host=HOST, command_port=1, dialect="tma2022")
+        pair = PairCommander(name="csc", source="CSC", command_port=number, allow=(self.FRIEND,))
+        service = BridgeService(Config(controller=controller, pairs=(pair,)), LOG)
+        service.startService()
+        await self.check(service, number, lambda: service.pairs[0].server_writer)
 
 
 def is_ended(peer: socket.socket) -> bool:

@@ -135,15 +135,23 @@ class ClientFactory(Factory[Protocol], Generic[Member]):
         self.make_room(addr)
         return HalfCloseReader(cast(ILineReaderOwner, self.make_numbered_client()), self.terminator)
 
+    def refuses(self, peer: IAddress | None) -> bool:
+        """Return True if a peer is not on the list of allowed addresses. Log the refusal."""
+        if not self._allowed or admits(self._allowed, address_of(peer)):
+            return False
+        self._log_refusal(peer, "it is not on the list")
+        return True
+
     def admits(self, peer: IAddress | None) -> bool:
         """Return True if a peer that has just connected is let in. Log a refusal."""
-        if self._allowed and not admits(self._allowed, address_of(peer)):
-            why = "it is not on the list"
-        else:
-            why = self.why_full(peer)
-        if why:
-            self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
+        if self.refuses(peer):
+            return False
+        if why := self.why_full(peer):
+            self._log_refusal(peer, why)
         return not why
+
+    def _log_refusal(self, peer: IAddress | None, why: str) -> None:
+        self._peers_log.warning("%s: refused a peer, %s: %s", self.name, peer, why)
 
     def why_full(self, peer: IAddress | None) -> str:
         """Return the reason why the port has no place for a peer at this address.
