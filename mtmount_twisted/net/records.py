@@ -55,8 +55,9 @@ COST_SIZE = 256
 """The size of a slice that costs 1. The cost grows with the square of the size: a client of a crowd has sent
 more than one message before it has its next slice, so it has less of them than a client that sends seldom."""
 
-LEAST_COST = 1 / 64
-"""The cost of a slice of a short record, such as a stop."""
+SHORT, LEAST_COST = 64, 1 / 64
+"""The largest size of a slice that counts as short, and its cost. The record of a stop has 40 bytes, as that
+of a heartbeat; the record of a move has more."""
 
 MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""
@@ -203,4 +204,5 @@ class RecordQueue:
 
 
 def _cost(connection: Records) -> float:
-    return max(LEAST_COST, (min(len(connection.due), SLICE) / COST_SIZE) ** 2)
+    size = min(len(connection.due), SLICE)
+    return LEAST_COST if size <= SHORT else (size / COST_SIZE) ** 2
