@@ -101,11 +101,11 @@ def neighbourhood(network: str) -> str:
     return _site(network) if ":" in network else network.rpartition(".")[0]
 
 
-# `ipaddress` takes 60 us for these: an attacker with a /48 network can connect from a new /64 each time.
-_MAPPED = bytes(10) + b"\xff\xff"
+_MAPPED = bytes(10) + b"\xff\xff"  # the prefix of IPv4 addresses that are written as IPv6 addresses
 
 
 def _packed(host: str) -> bytes | None:
+    # `ipaddress` takes 60 us for a network, and an attacker can connect from a new /64 network each time.
     try:
         return inet_pton(AF_INET6, host.partition("%")[0])
     except (OSError, ValueError):  # other text

@@ -206,7 +206,9 @@ class AcceptQueue:
                 if not self._accepted:
                     self._accepting_since = self._reactor.seconds()
                 self._accepted += 1
-                if networks is not self._known:
+                if networks is self._known:
+                    self._took_known = True
+                else:
                     self._note_set_up()
                 return waiting.socket, waiting.address
             waiting.socket.close()
@@ -387,9 +389,7 @@ class AcceptQueue:
     def _pop(self, networks: _Networks) -> _Waiting:
         """Remove the connection that has its turn."""
         self._prefers_known = networks is not self._known
-        if networks is self._known:
-            self._took_known = True
-        else:
+        if networks is not self._known:
             self._ahead = 0 if networks is self._silent else self._ahead + 1
         network, queue = next(iter(networks.items()))
         found = queue.popleft()

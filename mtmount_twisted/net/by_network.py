@@ -2,7 +2,8 @@
 have turns, or fair shares.
 
 Values only: no Twisted. Next to read: the two modules ``places``, of ``frontends.tcp`` and of
-``frontends.web.http``, which select the connection to close; `handshakes`, which gives the turns.
+``frontends.web.http``, which select the connection to close; `handshakes` and `records`, which give the
+turns.
 """
 
 from __future__ import annotations

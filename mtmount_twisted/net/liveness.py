@@ -49,7 +49,8 @@ connections. So an open connection with an open window has the long period, up t
 
 PROBE = 1.8
 """Seconds of lead of the time-out: the kernel probes a peer with a closed window twice within `SILENCE`, and
-the watch extends the time-out three times between two probes."""
+the watch extends the time-out three times between two probes. If a window closes during a loss recovery
+between two looks, the lead may be `LONG_PERIOD` longer."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2}
 """Probe after 2 s and after 3 s, give up after 4 s. The names are those in `socket`."""

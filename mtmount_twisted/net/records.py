@@ -55,9 +55,9 @@ COST_SIZE = 256
 """The size of a slice that costs 1. The cost grows with the square of the size: a client of a crowd has sent
 more than one message before it has its next slice, so it has less of them than a client that sends seldom."""
 
-SHORT, LEAST_COST = 64, 1 / 64
-"""The largest size of a slice that counts as short, and its cost. The record of a stop has 40 bytes, as that
-of a heartbeat; the record of a move has more."""
+SHORT, LEAST_COST = 72, 1 / 64
+"""The largest size of a slice that counts as short, and its cost. The record of a stop has up to 64 bytes
+under TLS 1.3, and up to 71 under TLS 1.2: it counts as much as that of a heartbeat."""
 
 MOST_AHEAD = 3
 """The largest number of steps in a row for peers with precedence, while one of the others waits."""

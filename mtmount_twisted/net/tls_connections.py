@@ -33,7 +33,7 @@ _READS_HELLO = b"SSLv3/TLS read client hello"
 
 MOST_ANSWERED = 4096
 """The largest number of bytes that TLS itself sends a peer after its handshake: it answers 150 key updates
-(RFC 8446, 4.6.3). A usual client needs one each 16 million records."""
+(RFC 8446, 4.6.3). A usual client needs one every 16 million records."""
 
 _log = Logger()
 
@@ -74,7 +74,7 @@ class ServerConnection(BufferingTLSTransport):
     network: str
     _is_paused = False  # by the protocol above
     _waits = False  # True while nothing is received, until what was received is decrypted
-    _is_writing = False  # what a protocol has written
+    _is_writing = False  # True while bytes of the protocol above are encrypted
     _answered = 0  # the bytes that OpenSSL has sent by itself since the handshake
     _last_bytes = SLICE  # the bytes that are still decrypted after this side has closed
 
@@ -236,8 +236,8 @@ class ServerConnection(BufferingTLSTransport):
         finally:
             self._is_writing = False
 
-    # No public method of Twisted's sees what OpenSSL sends by itself. A producer bounds only what a protocol
-    # writes, so a peer that reads nothing would fill the memory with answers to its own requests.
+    # No public method of Twisted's sees the bytes that OpenSSL sends by itself. A producer bounds only the
+    # bytes of a protocol, so a peer that reads nothing would fill the memory with answers to its requests.
     def _flushSendBIO(self) -> None:
         try:
             data = self.getHandle().bio_read(2**15)  # type: ignore[no-untyped-call]

@@ -90,9 +90,9 @@ def _name(answer: Any) -> str:
 
 
 def _place(reply: str) -> _Place:
-    """Return what a stream says about a message.
+    """Return the place of a message in its stream.
 
-    :raises ValueError: if that is malformed.
+    :raises ValueError: if the reply is malformed.
     """
     words = delivery_words(reply)[3:6]
     if len(words) != 3 or not all(re.fullmatch("[1-9][0-9]{0,18}", word) for word in words):

@@ -10,9 +10,11 @@ from mtmount_twisted.errors import TLSAnswersError
 from mtmount_twisted.net import tls_connections
 from mtmount_twisted.net.event_order import MOST_EVENTS
 from mtmount_twisted.net.handshakes import STEPS
-from mtmount_twisted.net.records import HEADER, MOST_CONTENT, REST, SLICE, STEP_TIME, whole_records
+from mtmount_twisted.net.records import HEADER, MOST_CONTENT, REST, SHORT, SLICE, STEP_TIME, whole_records
 from mtmount_twisted.net.tls_connections import MOST_ANSWERED
 from tests.net.test_handshakes import STRANGER, USER, Ear, HandshakeCase, needs_tls
+from tests.support.bridges import command
+from tests.support.commanders import STOP
 from tests.support.handshakes import TURN, KeyUpdates, Peer, client_context
 
 try:
@@ -368,6 +370,16 @@ class RecordTests(HandshakeCase):
         self.pass_turns(2)
         assert ear.reason is not None
         self.assertTrue(ear.reason.check(TLSAnswersError))
+
+    def test_stop_is_short(self) -> None:
+        """The record of a stop counts as short, under each version of TLS and with a long sequence id."""
+        for version in (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION):
+            context = client_context()
+            context.set_max_proto_version(version)
+            peer = self.connect(self.port, STRANGER, context).shake_hands()
+            peer.tls.bio_write(peer.wire.value())
+            peer.tls.do_handshake()
+            self.assertLessEqual(len(peer.say(command(999_999, STOP, 1) + b"\r\n")), SHORT)
 
     def test_slow_slice(self) -> None:
         """A slice that takes as long as all steps of a turn is the only one in its turn."""

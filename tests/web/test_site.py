@@ -20,6 +20,7 @@ from zope.interface import alsoProvides
 
 from mtmount_twisted.config.settings import WebSettings
 from mtmount_twisted.enums import Source
+from mtmount_twisted.errors import TLSAnswersError
 from mtmount_twisted.frontends.web.http.calls import MAX_BODY, Answer, Call, RequestError, Route, User
 from mtmount_twisted.frontends.web.http.routing import HEADERS
 from mtmount_twisted.frontends.web.http.site import CLOSE_TIME, MAX_HEADERS, MOST_AHEAD, make_site
@@ -481,6 +482,19 @@ class Vanished(SiteCase):
         self.assertEqual(len(watched), 1)
         connection.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class CutOff(SiteCase):
+    """Peers with which TLS itself ends the connection."""
+
+    def test_answers_of_tls(self) -> None:
+        """The log names a peer that requested too many answers of TLS itself."""
+        connection: Any = self.wire("192.0.2.1").protocol
+        with self.assertLogs("tests.support.web", "WARNING") as logged:
+            connection.connectionLost(Failure(TLSAnswersError(4096)))
+        self.assertIn("web: cut off", logged.output[0])
+        self.assertIn("192.0.2.1", logged.output[0])
+        self.assertIn("4096 bytes of TLS itself", logged.output[0])
 
 
 class Connections(SiteCase):

@@ -47,7 +47,7 @@ exclusive."""
 
 
 TOO_LITTLE = "this needs more memory than there is; give a shorter time, or fewer signals"
-"""What is reported if there is no memory."""
+"""The error text if there is too little memory."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

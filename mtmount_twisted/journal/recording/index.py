@@ -52,8 +52,8 @@ SPARE = 7200.0
 hour, but its clock may be set."""
 
 MOST_TAIL = 64 * 2**20
-"""The largest number of bytes that a query reads of a tail file: all that wait for their chunk. A minute has
-10 MB."""
+"""The largest number of bytes that a query reads of a tail file. A minute has 10 MB. In a flood the newest
+lines may be missing until their chunk is written."""
 
 PIECE = 2**17
 """The size of the pieces in which the messages of a chunk are read, in bytes: a thread decodes one in about

@@ -17,8 +17,8 @@ from .files import RecordingFile, TailFile
 from .layout import MAGIC, TAIL, Message, open_regular, read_summary, recordings, tail_messages
 
 MOST_TAIL = 256 * 2**20
-"""The largest number of bytes that are read of a tail file: twice what the recorder can put there while it
-writes the chunks of 64 MiB."""
+"""The largest number of bytes that are read of a tail file. The recorder begins to write chunks at 64 MiB,
+and a flood goes on meanwhile. Lines beyond are dropped."""
 
 TOGETHER = 20_000
 """The largest number of messages of a chunk, so that the messages of a long tail file never stand in memory

@@ -537,6 +537,7 @@ def _merged(
         waiting += [(chunk.start, topic, chunk) for chunk in recording.chunks(topic, low, high)]
         if (tail := recording.tail_of(topic)) is not None:
             waiting.append((int(tail.times.min()), topic, None))
+    waiting.reverse()  # of equal times, the chunk that was written first is popped first
     waiting.sort(key=itemgetter(0), reverse=True)
 
     def read(topic: str, chunk: Chunk | None) -> Iterator[tuple[int, bytes]]:
@@ -557,7 +558,7 @@ def _merged(
                 raise _too_many(recording, chunk)
             rest = read(topic, chunk)
             if (first := next(rest, None)) is not None:
-                heappush(heap, (first[0], topic, len(waiting), first[1], size, rest))
+                heappush(heap, (first[0], topic, -len(waiting), first[1], size, rest))
                 together += size
         if not heap:
             return

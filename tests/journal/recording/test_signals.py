@@ -6,7 +6,7 @@ import math
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from mtmount_twisted.journal.recording import signals
+from mtmount_twisted.journal.recording import signals, writer
 from mtmount_twisted.journal.recording.index import LONG_PIECE, PIECE
 from tests.support.folders import scratch_path
 from tests.support.recordings import START, TMA2022, Writing, event, item, topic_line
@@ -155,6 +155,19 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(found[0][2], topic_line("azimuth", START + 37.25, actualPosition=0.0))
         some = list(signals.lines(self.folder, ["elevation"], START + 10, START + 20))
         self.assertEqual((len(some), {topic for _, topic, _ in some}), (20, {"elevation"}))
+
+    def test_lines_of_one_moment(self) -> None:
+        """Lines that came together stay in their order, also if they are in several chunks and the tail."""
+        folder = scratch_path(self)
+        writing = Writing(folder)
+        self.patch(writer, "MOST_WRITTEN", 300)
+        lines = [topic_line("azimuth", START + 38, actualPosition=float(number)) for number in range(12)]
+        writing.turn(item(START + 1, *lines[:9]))
+        writing.turn(seconds=120)
+        writing.turn(item(START + 1, *lines[9:]))
+        self.assertEqual([line for _, _, line in signals.lines(folder)], lines)
+        writing.finish()
+        self.assertEqual([line for _, _, line in signals.lines(folder)], lines)
 
     def test_long_values(self) -> None:
         """A line that is longer than any of the mount is the value of no topic: a file may have 1,000

@@ -31,7 +31,7 @@ from twisted.web import http
 from zope.interface import implementer
 
 from mtmount_twisted.config.settings import WebSettings
-from mtmount_twisted.errors import HandshakeTooLongError
+from mtmount_twisted.errors import HandshakeTooLongError, TLSAnswersError
 from mtmount_twisted.net.deadlines import Deadline, PeerDeadline
 from mtmount_twisted.net.event_order import Group, set_group
 from mtmount_twisted.net.liveness import keep_alive, watch_window
@@ -559,6 +559,8 @@ class Connection(http.HTTPChannel):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         if reason is not None and isinstance(reason.value, HandshakeTooLongError):
             self.site.log_refusal(self.getPeer(), reason.value)
+        elif reason is not None and isinstance(reason.value, TLSAnswersError):
+            self.site.log_cut(self.getPeer(), reason.value)
         self.site.forget(self)
 
 
@@ -667,6 +669,10 @@ class WebSite(http.HTTPFactory):
     def log_refusal(self, peer: IAddress, why: HandshakeTooLongError) -> None:
         """Log that this side ended the handshake of a peer."""
         self._limited_log.warning("web: refused %s: the TLS handshake failed: %s", peer, why)
+
+    def log_cut(self, peer: IAddress, why: TLSAnswersError) -> None:
+        """Log that this side ended the connection of a peer."""
+        self._limited_log.warning("web: cut off %s: %s", peer, why)
 
     def log_fault(self) -> None:
         """Log an internal error that ended a connection, with its traceback."""
