@@ -469,22 +469,6 @@ class BoundedTurnTests(QueueCase):
             closed += self.time.closed
         self.assertEqual(closed, len(peers))
 
-    def test_slow_takes(self) -> None:
-        """If a connection takes longer than usual to be taken, fewer are taken in turns that are used up."""
-        clock = self.reactor
-
-        class Slow(CountingSocket):
-            def accept(self) -> tuple[socket.socket, Any]:
-                clock.rightNow += 0.001
-                return super().accept()
-
-        waiting = self.listen(kind=Slow)
-        self.connect(*["127.0.1.1"] * 100)
-        began = clock.seconds()
-        for _ in range(5):
-            self.turn(waiting, before=2 * LONGEST)
-        self.assertLess(waiting.taken * 0.001, 0.5 * (clock.seconds() - began))
-
     def test_sockets_in_turns(self) -> None:
         """All sockets together set up a few connections in a turn, and each socket has its turns."""
         queues, turns = [], 20
