@@ -68,7 +68,7 @@ MOST_AHEAD = 3
 
 MOST_TAKEN = 80
 """The largest number of connections that all listening sockets together take from the system in a turn of the
-reactor: they take 2 ms. A program on this machine can connect 15,000 times a second."""
+reactor, in 2 to 3 ms. A program on this machine can connect 15,000 times a second."""
 
 MOST_CLOSED = 64
 """The largest number of connections whose peers are gone that all listening sockets together close in a turn

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from twisted.internet.address import UNIXAddress
 
+from mtmount_twisted.hosts import packed_address
+
 
 class Network(NamedTuple):
     """A network on a list of allowed addresses.
@@ -27,7 +29,6 @@ class Network(NamedTuple):
 
 
 _MAPPED_BITS = 96  # prefix length of IPv4 addresses written as IPv6 addresses
-_MAPPED = bytes(10) + b"\xff\xff"  # this prefix
 
 
 def network(text: str) -> Network:
@@ -96,12 +97,9 @@ def admits(allowed: Iterable[Network], address: str) -> bool:
     """
     if not address:
         return True
-    host, _, zone = address.partition("%")
-    try:  # strangers may connect 10,000 times a second, and `ipaddress` takes 20 us
-        packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-    except (OSError, ValueError):
+    packed, zone = packed_address(address), address.partition("%")[2]
+    if packed is None:
         return False
-    packed = packed.removeprefix(_MAPPED)
     version, number = 4 if len(packed) == 4 else 6, int.from_bytes(packed, "big")
     return any(
         version == each.addresses.version

@@ -581,13 +581,10 @@ class ServerHalf:
 
     def _make_reader(self, peer: IAddress | None) -> LineReader | None:
         if self._refuses(peer):
-            pass
-        elif self.reader is not None:
-            self.limited_log.warning(
-                "%s: refused a second peer, %s; the first stays connected", self.name, peer
-            )
-        else:
+            return None
+        if self.reader is None:
             return LineReader(self, self.terminator, self.max_line)
+        self.limited_log.warning("%s: refused a second peer, %s; the first stays connected", self.name, peer)
         return None
 
 
